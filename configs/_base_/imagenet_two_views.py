@@ -1,0 +1,12 @@
+"""ImageNet-1k, two MoCo v2 views per image, each view a function of (seed, epoch, image)."""
+_base_ = 'mmpretrain::_base_/datasets/imagenet_bs32_mocov2.py'
+
+train_dataloader = dict(
+    batch_size=32,  # per GPU; the paper follows MoCo v2: 256 on 8 GPUs
+    # MMEngine hands the `_scope_` of an inherited entry to the function itself, which fails.
+    collate_fn=dict(_delete_=True, type='default_collate'),
+    sampler=dict(_delete_=True, type='multissl_mm.KeyedSampler', shuffle=True),
+    dataset=dict(
+        _delete_=True,
+        type='multissl_mm.KeyedDataset',
+        dataset={{_base_.train_dataloader.dataset}}))

@@ -1,0 +1,17 @@
+"""Incremental learning M -> D from a finished MoCo v2: only stage 2, 200 epochs.
+
+    python tools/model_converters/to_stage1.py configs/il_mocov2_densecl_from_stage1.py \
+        MOCOV2.pth stage1.pth
+    tools/dist_train.sh configs/il_mocov2_densecl_from_stage1.py 8 --cfg-options load_from=stage1.pth
+
+The projection is 128-d, as in all published MoCo v2 checkpoints; otherwise as il_mocov2_densecl.py.
+"""
+_base_ = 'il_mocov2_densecl.py'
+
+epochs = [0, 200]
+model = dict(tasks=dict(mocov2=dict(feat_dim=128, neck=dict(out_channels=128))))
+train_cfg = dict(max_epochs=200)
+param_scheduler = [
+    dict(type='CosineRestartLR', periods=[200], restart_weights=[1], eta_min=0., by_epoch=True)
+]
+default_hooks = dict(stage=dict(epochs=epochs))

@@ -1,0 +1,3 @@
+from .keyed import KeyedDataset, KeyedSampler, ViewKey
+
+__all__ = ['KeyedDataset', 'KeyedSampler', 'ViewKey']

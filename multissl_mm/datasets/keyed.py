@@ -1,0 +1,127 @@
+"""Views that depend on (seed, replica, sample) and on nothing else."""
+import hashlib
+import json
+import os
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Union
+
+import numpy as np
+from mmengine.dataset import BaseDataset, DefaultSampler
+from mmengine.logging import print_log
+from mmengine.structures import BaseDataElement
+from torch.utils.data import Dataset
+
+from ..errors import MultiSSLError
+from ..registry import DATA_SAMPLERS, DATASETS
+from ..utils.keyed_random import keyed_randomness
+
+
+class ViewKey(NamedTuple):
+    """Names one set of views of one sample; what :class:`KeyedSampler` puts out."""
+    seed: int
+    replica: int
+    index: int
+
+
+@DATA_SAMPLERS.register_module()
+class KeyedSampler(DefaultSampler):
+    """MMEngine's default sampler, except that each index comes with the key of its views.
+
+    The replica is the epoch, so that every epoch has new views; where a later stage is held to
+    stored responses, :class:`ILStageHook` sets :attr:`replicas` and epoch e shows replica
+    e mod replicas.
+    """
+
+    replicas: Optional[int] = None
+
+    def __iter__(self) -> Iterator[ViewKey]:
+        replica = self.epoch if self.replicas is None else self.epoch % self.replicas
+        return (ViewKey(self.seed, replica, int(index)) for index in super().__iter__())
+
+
+@DATASETS.register_module()
+class KeyedDataset(Dataset):
+    """Any MMEngine dataset, with every random choice of its pipeline keyed by a :class:`ViewKey`.
+
+    Neither worker nor rank nor order of access matters, so the same key gives the same views
+    anywhere: that makes runs resume exactly and lets responses be stored for later epochs. Use it
+    with :class:`KeyedSampler`.
+
+    Args:
+        dataset (dict): Config of a dataset derived from :class:`mmengine.dataset.BaseDataset`.
+        max_skip (int): How many unreadable samples may be replaced by the next readable one
+            before it is an error; each is reported with its file when it is met. Every worker
+            counts for itself. Defaults to 0: the first one is an error.
+    """
+
+    def __init__(self, dataset: Union[dict, BaseDataset], max_skip: int = 0) -> None:
+        self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
+        self.pipeline_cfg = dataset.get('pipeline', []) if isinstance(dataset, dict) else []
+        self.max_skip = max_skip
+        self.skipped: List[str] = []
+
+    @property
+    def metainfo(self) -> dict:
+        return self.dataset.metainfo
+
+    def full_init(self) -> None:
+        self.dataset.full_init()
+
+    def get_data_info(self, idx: int) -> dict:
+        return self.dataset.get_data_info(idx)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, key: ViewKey) -> Dict[str, Any]:
+        if not isinstance(key, ViewKey):
+            raise MultiSSLError(
+                f'KeyedDataset was asked for {key!r}, not for a ViewKey; set the dataloader\'s '
+                "sampler to dict(type='multissl_mm.KeyedSampler', shuffle=True)")
+        for step in range(len(self)):
+            index = (key.index + step) % len(self)
+            try:
+                return self._load(key._replace(index=index))
+            except Exception as error:  # whatever a decoder makes of a damaged file
+                self._report(index, error)
+        raise MultiSSLError('no sample of the dataset can be read')
+
+    def _load(self, key: ViewKey) -> Dict[str, Any]:
+        info = self.dataset.get_data_info(key.index)
+        with keyed_randomness(*key):
+            data = self.dataset.pipeline(info)
+        if data is None:
+            raise ValueError('the pipeline returned nothing')
+        sample = data.get('data_samples')
+        if isinstance(sample, BaseDataElement):
+            sample.set_metainfo(dict(sample_idx=key.index, replica=key.replica, seed=key.seed))
+        return data
+
+    def _report(self, index: int, error: Exception) -> None:
+        info = self.dataset.get_data_info(index)
+        file = info.get('img_path', f'sample {index}')
+        if not os.path.exists(file):
+            reason = 'it does not exist'
+        elif os.path.getsize(file) == 0:
+            reason = 'it is empty'
+        else:
+            reason = f'{type(error).__name__}: {error}'.strip(': ').split('\n')[0]
+        if file not in self.skipped:
+            self.skipped.append(file)
+        if len(self.skipped) > self.max_skip:
+            hint = ('replace or remove it, or let such files be skipped with max_skip of '
+                    'KeyedDataset' if self.max_skip == 0 else
+                    f'more than max_skip={self.max_skip} files cannot be read; mend the data or '
+                    'raise max_skip')
+            raise MultiSSLError(f'cannot read {file} (sample {index}): {reason}; {hint}') from error
+        print_log(f'skipped {len(self.skipped)}/{self.max_skip}: cannot read {file} '
+                  f'(sample {index}): {reason}', logger='current')
+
+    def fingerprint(self) -> Dict[str, str]:
+        """Short digests of the samples and of how views are made from them."""
+        self.full_init()
+        blob = getattr(self.dataset, 'data_bytes', None)
+        if not isinstance(blob, np.ndarray) or not blob.size:
+            blob = np.frombuffer(repr(self.dataset.data_list).encode(), np.uint8)
+        views = json.dumps(self.pipeline_cfg, sort_keys=True, default=str)
+        return dict(data=hashlib.sha256(blob).hexdigest()[:16],
+                    views=hashlib.sha256(views.encode()).hexdigest()[:16])

@@ -1,0 +1,11 @@
+from .checkpoint_hook import AtomicCheckpointHook
+from .epoch_seed_hook import EpochSeedHook
+from .il_stage_hook import ILStageHook
+from .loss_guard_hook import LossGuardHook
+from .response_bank import ResponseBank
+from .strict_load_hook import StrictLoadHook
+
+__all__ = [
+    'AtomicCheckpointHook', 'EpochSeedHook', 'ILStageHook', 'LossGuardHook', 'ResponseBank',
+    'StrictLoadHook'
+]

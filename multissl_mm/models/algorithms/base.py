@@ -1,0 +1,170 @@
+"""What every way of combining pretext tasks has in common."""
+from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple, Union
+
+import torch
+from mmengine.dist import get_world_size
+from mmengine.model import BaseModel, ModuleDict
+from torch import Tensor, nn
+
+from ...errors import MultiSSLError
+from ...registry import MODELS
+from ..momentum import MomentumEncoder
+from ..pretext import Features, PretextTask
+from ..shuffle_bn import shuffle, unshuffle
+
+Views = Mapping[str, Tensor]
+
+
+class MultiSSL(BaseModel):
+    """Owns the backbone, passes each view through it once, and hands every task its features.
+
+    Args:
+        backbone (dict): The one encoder; a module that returns a tuple of feature maps.
+        tasks (dict[str, dict]): Pretext tasks by name, in their order.
+        view_names (sequence[str]): Names of the views in the order in which the data pipeline
+            puts them out; not needed where it puts out a dict. Defaults to query and key.
+        momentum (float): Of the momentum encoder and of the tasks' momentum layers, as the papers
+            count it. Defaults to 0.999.
+        data_preprocessor (dict, optional): See :class:`mmengine.model.BaseModel`.
+        init_cfg (dict, optional): See :class:`mmengine.model.BaseModule`.
+    """
+
+    def __init__(self,
+                 backbone: dict,
+                 tasks: Dict[str, dict],
+                 view_names: Sequence[str] = ('query', 'key'),
+                 momentum: float = 0.999,
+                 data_preprocessor: Optional[dict] = None,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        self.backbone = MODELS.build(backbone)
+        self.tasks = ModuleDict({name: build_task(name, cfg) for name, cfg in tasks.items()})
+        self.view_names = tuple(view_names)
+        self.momentum = momentum
+        if any(task.key_views for task in self.tasks.values()):
+            self.momentum_backbone = MomentumEncoder(self.backbone)
+        self.register_load_state_dict_post_hook(_refuse_missing_keys)
+
+    def init_weights(self) -> None:
+        super().init_weights()
+        for name in self.tasks:
+            self.start_task(name)
+
+    def start_task(self, name: str) -> None:
+        """Momentum encoder and the task's momentum layers start equal to what they follow."""
+        if self.tasks[name].key_views:
+            self.momentum_backbone.sync(self.backbone)
+        self.tasks[name].reset()
+
+    # ------------------------------------------------------------------ features
+
+    def name_views(self, inputs: Union[Views, Sequence[Tensor]]) -> Views:
+        """The views of a batch by name, whichever way the data pipeline packs them."""
+        if isinstance(inputs, Mapping):
+            return inputs
+        if len(inputs) != len(self.view_names):
+            raise MultiSSLError(
+                f'the data pipeline gives {len(inputs)} views, but model.view_names names '
+                f'{len(self.view_names)}: {self.view_names}; make them agree')
+        return dict(zip(self.view_names, inputs))
+
+    @staticmethod
+    def encode(backbone: nn.Module, views: Views, names: Iterable[str]) -> Features:
+        """Features of the named views, in one pass of the backbone per size of view.
+
+        Args:
+            backbone (nn.Module): The trained one or a copy of it.
+            views (mapping[str, Tensor]): All views, each (N, ...).
+            names (iterable[str]): The views that are wanted.
+
+        Returns:
+            dict[str, tuple[Tensor]]: The backbone's outputs for each view.
+        """
+        by_shape: Dict[torch.Size, List[str]] = {}
+        for name in sorted(set(names)):
+            if name not in views:
+                raise MultiSSLError(f"a task needs the view '{name}', but the batch has "
+                                    f'{list(views)}; check model.view_names and the pipeline')
+            by_shape.setdefault(views[name].shape[1:], []).append(name)
+        feats: Features = {}
+        for same in by_shape.values():
+            outs = backbone(torch.cat([views[n] for n in same]) if same[1:] else views[same[0]])
+            sizes = [len(views[n]) for n in same]
+            split = [out.split(sizes) for out in outs]  # stage -> view -> (N, ...)
+            feats.update({n: tuple(stage[i] for stage in split) for i, n in enumerate(same)})
+        return feats
+
+    @torch.no_grad()
+    def encode_keys(self, views: Views, tasks: Sequence[PretextTask]) -> Features:
+        """Updates everything that moves by momentum, then encodes the key views.
+
+        On several ranks the rows of the key views are shuffled over the ranks before the pass and
+        brought back after it (one exchange each way for all tasks).
+        """
+        names = sorted(needed(tasks, 'key_views'))
+        if not names:
+            return {}
+        self.momentum_backbone.update(self.backbone, self.momentum)
+        for task in tasks:
+            task.update_momentum(self.momentum)
+        feats: Features = {}
+        for name in names:
+            x = views[name]
+            if get_world_size() == 1:
+                feats[name] = tuple(self.momentum_backbone(x))
+            else:
+                x, state = shuffle(x)
+                feats[name] = unshuffle(self.momentum_backbone(x), state)
+        return feats
+
+    # ------------------------------------------------------------------ BaseModel's modes
+
+    def extract_feat(self, inputs: Tensor) -> Tuple[Tensor, ...]:
+        """Backbone features of images (N, C, H, W)."""
+        return self.backbone(inputs)
+
+    def forward(self, inputs: Union[Tensor, Views, Sequence[Tensor]],
+                data_samples: Optional[Sequence] = None,
+                mode: str = 'tensor') -> Union[Dict[str, Tensor], Tuple[Tensor, ...]]:
+        """``loss``: named losses of a batch of views; ``tensor``: backbone features."""
+        if mode == 'loss':
+            return self.loss(self.name_views(inputs), data_samples)
+        if mode == 'tensor':
+            return self.extract_feat(inputs)
+        raise ValueError(f"mode '{mode}' is not one of 'loss', 'tensor': a pretraining model "
+                         'predicts nothing')
+
+    def loss(self, views: Views, data_samples: Optional[Sequence]) -> Dict[str, Tensor]:
+        """Losses by name, ``<task>.<loss>``; their sum is what is minimised."""
+        raise NotImplementedError
+
+
+def build_task(name: str, cfg: dict) -> PretextTask:
+    """Builds a pretext task; an unknown type is an error that names the config key."""
+    kind = cfg.get('type', '(none)') if isinstance(cfg, Mapping) else cfg
+    known = sorted(n for n, c in MODELS.module_dict.items() if issubclass(c, PretextTask))
+    if not isinstance(kind, type) and (MODELS.get(str(kind)) if known else None) is None:
+        raise MultiSSLError(f"model.tasks.{name}.type: '{kind}' is no pretext task; known are "
+                            f'{", ".join(known)}')
+    return MODELS.build(cfg)
+
+
+def needed(tasks: Iterable[PretextTask], which: str) -> Set[str]:
+    """Union of the tasks' ``views`` or ``key_views``."""
+    return {view for task in tasks for view in getattr(task, which)}
+
+
+def prefixed(name: str, losses: Mapping[str, Tensor], weight: float = 1.) -> Dict[str, Tensor]:
+    """Losses of one task under names that say whose they are."""
+    return {f'{name}.{key}': weight * value for key, value in losses.items()}
+
+
+def _refuse_missing_keys(module: nn.Module, incompatible) -> None:
+    # MMEngine loads with strict=False, where a misspelt prefix is a silently random backbone.
+    missing = [k for k in incompatible.missing_keys if 'num_batches_tracked' not in k]
+    if missing:
+        raise MultiSSLError(
+            f'the checkpoint lacks {len(missing)} keys of {type(module).__name__}: '
+            f'{", ".join(missing[:4])}{", ..." if missing[4:] else ""}; was it written by another '
+            'config? A stage-1 checkpoint of another code base goes through '
+            'tools/model_converters/to_stage1.py')

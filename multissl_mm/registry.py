@@ -1,0 +1,24 @@
+"""Registries of scope ``multissl_mm``, children of MMEngine's root registries.
+
+``location`` lets MMEngine import the modules of this package the first time a
+registry is searched, so that importing :mod:`multissl_mm` stays cheap.
+"""
+from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
+from mmengine.registry import DATASETS as MMENGINE_DATASETS
+from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import METRICS as MMENGINE_METRICS
+from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import Registry
+
+__all__ = ['MODELS', 'HOOKS', 'DATASETS', 'DATA_SAMPLERS', 'METRICS']
+
+
+def _child(name: str, parent: Registry, location: str) -> Registry:
+    return Registry(name, parent=parent, scope='multissl_mm', locations=[f'multissl_mm.{location}'])
+
+
+MODELS = _child('model', MMENGINE_MODELS, 'models')
+HOOKS = _child('hook', MMENGINE_HOOKS, 'engine')
+DATASETS = _child('dataset', MMENGINE_DATASETS, 'datasets')
+DATA_SAMPLERS = _child('data sampler', MMENGINE_DATA_SAMPLERS, 'datasets')
+METRICS = _child('metric', MMENGINE_METRICS, 'evaluation')

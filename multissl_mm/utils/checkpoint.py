@@ -1,0 +1,117 @@
+"""Reading checkpoints and comparing their keys, for hooks, converters and benchmarks."""
+import os
+import os.path as osp
+import pickle
+import re
+from typing import Dict, Iterable, List, Mapping, NamedTuple
+from urllib.error import URLError
+
+import torch
+from mmengine.runner import CheckpointLoader
+from torch import Tensor
+
+from ..errors import MultiSSLError
+
+
+def load_state_dict_file(path: str) -> Dict[str, Tensor]:
+    """The tensors of a checkpoint, on the CPU, without the prefix of a distributed wrapper.
+
+    Args:
+        path (str): A file, or anything else that MMEngine loads (``https://``,
+            ``torchvision://resnet50``, ...).
+
+    Raises:
+        MultiSSLError: If it is not there, cannot be read or has no tensors.
+    """
+    if '://' not in path and not osp.isfile(path):
+        raise MultiSSLError(f'{path}: no such checkpoint')
+    try:
+        checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    except (OSError, URLError, EOFError, RuntimeError, pickle.UnpicklingError) as e:
+        raise MultiSSLError(f'{path}: cannot be read as a checkpoint ({_first_line(e)})') from e
+    return unwrapped(checkpoint, path)
+
+
+def unwrapped(checkpoint: Mapping, path: str = 'the checkpoint') -> Dict[str, Tensor]:
+    """The tensors of a loaded checkpoint, see :func:`load_state_dict_file`."""
+    state_dict = checkpoint
+    if isinstance(checkpoint, Mapping):
+        state_dict = checkpoint.get('state_dict', checkpoint.get('model', checkpoint))
+    if isinstance(state_dict, Mapping):
+        tensors = {re.sub(r'^module\.', '', k): v
+                   for k, v in state_dict.items() if isinstance(v, Tensor)}
+        if tensors:
+            return tensors
+    raise MultiSSLError(f'{path}: holds no state_dict')
+
+
+def backbone_state_dict(state_dict: Mapping[str, Tensor],
+                        prefix: str = 'backbone.',
+                        path: str = 'the checkpoint') -> Dict[str, Tensor]:
+    """The entries under a prefix, without it.
+
+    Args:
+        state_dict (mapping[str, Tensor]): From :func:`load_state_dict_file`.
+        prefix (str): With or without the dot at its end.
+        path (str): What to call the checkpoint in an error.
+
+    Raises:
+        MultiSSLError: If there are none; says which prefixes there are.
+    """
+    prefix = prefix.rstrip('.') + '.'
+    found = {k[len(prefix):]: v for k, v in state_dict.items() if k.startswith(prefix)}
+    if not found:
+        there = sorted({k.partition('.')[0] + '.' * ('.' in k) for k in state_dict})
+        raise MultiSSLError(f"{path}: no key starts with '{prefix}'; its keys start with "
+                            f'{some(there)}')
+    return found
+
+
+class Difference(NamedTuple):
+    """How the keys of a checkpoint differ from those of a module."""
+    missing: List[str]
+    unexpected: List[str]
+    shapes: List[str]
+
+    @property
+    def lacks(self) -> List[str]:
+        """Everything of the module that the checkpoint cannot fill."""
+        return self.missing + self.shapes
+
+
+def compare(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> Difference:
+    """Compares keys and shapes.
+
+    ``num_batches_tracked`` is never missing: it only counts, and old checkpoints have none.
+
+    Args:
+        expected (mapping[str, Tensor]): ``state_dict`` of a module.
+        found (mapping[str, Tensor]): What is to be loaded into it.
+    """
+    missing = [k for k in expected if k not in found and not k.endswith('num_batches_tracked')]
+    unexpected = [k for k in found if k not in expected]
+    shapes = [f'{k} {tuple(found[k].shape)} instead of {tuple(expected[k].shape)}'
+              for k in expected if k in found and found[k].shape != expected[k].shape]
+    return Difference(missing, unexpected, shapes)
+
+
+def some(items: Iterable[str], limit: int = 5) -> str:
+    """The first few of a list, for messages."""
+    items = list(items)
+    more = f', ... ({len(items)} in all)' if len(items) > limit else ''
+    return ', '.join(items[:limit]) + more
+
+
+def save_atomically(checkpoint: dict, path: str) -> None:
+    """``torch.save`` under another name, then a rename: the file is whole or not there."""
+    os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
+    part = f'{path}.partial'
+    with open(part, 'wb') as f:
+        torch.save(checkpoint, f)
+        f.flush()
+        os.fsync(f.fileno())
+    os.replace(part, path)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,32 @@
+"""What every command-line tool of the project does about errors."""
+import os
+import sys
+from typing import Callable
+
+from ..errors import MultiSSLError
+
+
+def run_tool(main: Callable[[], None]) -> None:
+    """Runs a tool; an error that its user caused is one or two lines and exit status 1.
+
+    With ``--traceback`` on the command line or ``MULTISSL_TRACEBACK=1`` in the environment, and
+    for any other error, Python's traceback is printed as usual.
+    """
+    trace = '--traceback' in sys.argv or os.environ.get('MULTISSL_TRACEBACK', '0') not in ('', '0')
+    try:
+        main()
+    except (MultiSSLError, FileNotFoundError, KeyError) as e:
+        # An unknown `type` is MMEngine's KeyError; any other KeyError is a bug of ours.
+        if trace or (isinstance(e, KeyError) and 'registry' not in str(e)):
+            raise
+        rank = f'[rank {os.environ["RANK"]}] ' if 'RANK' in os.environ else ''
+        print(f'{rank}error: {_message(e)}', file=sys.stderr)
+        sys.exit(1)
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError) and error.filename:
+        return f'{error.filename}: no such file or directory'
+    text = str(error.args[0]) if isinstance(error, KeyError) else str(error)
+    # Raised in a worker of a data loader, the text is that worker's traceback.
+    return text.rpartition(f'{type(error).__name__}: ')[2].strip()

@@ -1,0 +1,27 @@
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.registry import DefaultScope, init_default_scope
+
+sys.path.insert(0, str(Path(__file__).parent))
+import tiny  # noqa: E402
+
+import multissl_mm  # noqa: E402, F401
+
+torch.set_num_threads(1)  # the models are too small for more
+
+
+@pytest.fixture(scope='session')
+def images(tmp_path_factory):
+    """Folder of 24 pictures in ImageNet's layout."""
+    return tiny.write_images(tmp_path_factory.mktemp('images'))
+
+
+@pytest.fixture
+def scope():
+    """Builds from config dicts as a run with our default scope does."""
+    init_default_scope('mmpretrain')
+    yield
+    DefaultScope._instance_dict.clear()

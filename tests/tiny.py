@@ -1,0 +1,76 @@
+"""Tiny data and configs: the real configs, cut down to run in seconds on a CPU."""
+from pathlib import Path
+from typing import Any, Dict, Union
+
+import numpy as np
+from mmengine.config import Config
+from PIL import Image
+
+CONFIGS = Path(__file__).parent.parent / 'configs'
+N_IMAGES = 24
+CHANNELS = 64  # of the tiny backbone's last stage
+
+
+def write_images(root: Path, count: int = N_IMAGES) -> Path:
+    """Smooth random pictures of 40 px in root/train, as an unlabelled ImageNet-like folder."""
+    rng = np.random.default_rng(0)
+    folder = root / 'train' / 'n00000000'
+    folder.mkdir(parents=True)
+    for i in range(count):
+        coarse = rng.integers(0, 255, (5, 5, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((40, 40)).save(folder / f'{i:04d}.JPEG')
+    return root
+
+
+def backbone() -> Dict[str, Any]:
+    return dict(type='mmpretrain.ResNet', depth=18, base_channels=8, norm_cfg=dict(type='BN'))
+
+
+def moco_task(queue_len: int = 64) -> Dict[str, Any]:
+    return dict(
+        type='multissl_mm.MoCoV2Task', feat_dim=16, queue_len=queue_len,
+        neck=dict(type='mmpretrain.MoCoV2Neck', in_channels=CHANNELS, hid_channels=32,
+                  out_channels=16))
+
+
+def densecl_task(queue_len: int = 64) -> Dict[str, Any]:
+    return dict(
+        type='multissl_mm.DenseCLTask', feat_dim=16, queue_len=queue_len,
+        neck=dict(type='mmpretrain.DenseCLNeck', in_channels=CHANNELS, hid_channels=32,
+                  out_channels=16))
+
+
+def tiny_config(name: str, data_root: Union[str, Path], work_dir: Union[str, Path],
+                **options: Any) -> Config:
+    """A config of ``configs/`` with a tiny backbone, 4 epochs at most and 24 images.
+
+    Args:
+        name (str): Of the config, without ``.py``.
+        options: Further overrides with dots as double underscores.
+    """
+    cfg = Config.fromfile(CONFIGS / f'{name}.py')
+    dataset = cfg.train_dataloader.dataset.dataset
+    size = dict(type='RandomResizedCrop', scale=32, crop_ratio_range=(0.2, 1.), backend='pillow')
+    dataset.pipeline[1].transforms[0][0] = size
+    dataset.update(type='CustomDataset', data_root=str(data_root), data_prefix='train',
+                   with_label=False)
+    dataset.pop('split', None)
+    cfg.model.backbone = backbone()
+    tasks = dict(mocov2=moco_task(), densecl=densecl_task())
+    cfg.model.tasks = {task: tasks[task] for task in cfg.model.tasks}
+    cfg.merge_from_dict(
+        dict(work_dir=str(work_dir), launcher='none', log_level='WARNING',
+             env_cfg=dict(dist_cfg=dict(backend='gloo'), cudnn_benchmark=False),
+             train_dataloader=dict(batch_size=8, num_workers=0, persistent_workers=False),
+             default_hooks=dict(checkpoint=dict(interval=1, max_keep_ckpts=-1),
+                                logger=dict(interval=1))))
+    if 'stage' in cfg.default_hooks:
+        cfg.merge_from_dict({'default_hooks.stage.epochs': [2, 2], 'train_cfg.max_epochs': 4,
+                             'model.responses': dict(source='stored', replicas=2, dtype='float32',
+                                                     shard_size=10)})
+        cfg.param_scheduler[0].update(periods=[2, 2])
+    else:
+        cfg.train_cfg.max_epochs = 2
+        cfg.param_scheduler[0].T_max = 2
+    cfg.merge_from_dict({k.replace('__', '.'): v for k, v in options.items()})
+    return cfg
