@@ -18,8 +18,8 @@ _base_ = ['_base_/imagenet_two_views.py', '_base_/resnet50_m_d.py', '_base_/sgd_
 epochs = [200, 200]  # of the stages
 model = dict(
     type='multissl_mm.IncrementalLearning',
-    backbone={{_base_.backbone}},
-    tasks=dict(mocov2={{_base_.mocov2}}, densecl={{_base_.densecl}}),
+    backbone=_base_.backbone,
+    tasks=[_base_.mocov2, _base_.densecl],  # in the order of the stages
     responses=dict(source='stored', replicas=20, dtype='float16'),
     distill_weights=1.)
 

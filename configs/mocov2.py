@@ -9,5 +9,5 @@ _base_ = ['_base_/imagenet_two_views.py', '_base_/resnet50_m_d.py', '_base_/sgd_
 
 model = dict(
     type='multissl_mm.MultiTask',
-    backbone={{_base_.backbone}},
-    tasks=dict(mocov2={{_base_.mocov2}}))
+    backbone=_base_.backbone,
+    tasks=[_base_.mocov2])

@@ -46,7 +46,7 @@ def tiny_config(name: str, data_root: Union[str, Path], work_dir: Union[str, Pat
 
     Args:
         name (str): Of the config, without ``.py``.
-        options: Further overrides with dots as double underscores.
+        options: Further values to set, the dots of their keys as double underscores.
     """
     cfg = Config.fromfile(CONFIGS / f'{name}.py')
     dataset = cfg.train_dataloader.dataset.dataset
@@ -57,7 +57,7 @@ def tiny_config(name: str, data_root: Union[str, Path], work_dir: Union[str, Pat
     dataset.pop('split', None)
     cfg.model.backbone = backbone()
     tasks = dict(mocov2=moco_task(), densecl=densecl_task())
-    cfg.model.tasks = {task: tasks[task] for task in cfg.model.tasks}
+    cfg.model.tasks = [dict(tasks[task.name], name=task.name) for task in cfg.model.tasks]
     cfg.merge_from_dict(
         dict(work_dir=str(work_dir), launcher='none', log_level='WARNING',
              env_cfg=dict(dist_cfg=dict(backend='gloo'), cudnn_benchmark=False),
@@ -72,5 +72,10 @@ def tiny_config(name: str, data_root: Union[str, Path], work_dir: Union[str, Pat
     else:
         cfg.train_cfg.max_epochs = 2
         cfg.param_scheduler[0].T_max = 2
-    cfg.merge_from_dict({k.replace('__', '.'): v for k, v in options.items()})
+    for key, value in options.items():
+        *parents, last = key.split('__')
+        node = cfg
+        for parent in parents:
+            node = node[parent]
+        node[last] = value
     return cfg

@@ -1,6 +1,12 @@
 """ImageNet-1k, two MoCo v2 views per image, each view a function of (seed, epoch, image)."""
 _base_ = 'mmpretrain::_base_/datasets/imagenet_bs32_mocov2.py'
 
+train_pipeline = [
+    # Pillow refuses a truncated picture; OpenCV would fill it up with grey and say nothing.
+    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
+    dict(type='MultiView', num_views=2, transforms=[_base_.view_pipeline]),
+    dict(type='PackInputs'),
+]
 train_dataloader = dict(
     batch_size=32,  # per GPU; the paper follows MoCo v2: 256 on 8 GPUs
     # MMEngine hands the `_scope_` of an inherited entry to the function itself, which fails.
@@ -9,4 +15,5 @@ train_dataloader = dict(
     dataset=dict(
         _delete_=True,
         type='multissl_mm.KeyedDataset',
-        dataset={{_base_.train_dataloader.dataset}}))
+        dataset=dict(type='mmpretrain.ImageNet', data_root='data/imagenet/', split='train',
+                     pipeline=train_pipeline)))

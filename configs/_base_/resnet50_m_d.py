@@ -6,12 +6,14 @@ and temperature 0.2 as in MoCo v2 and DenseCL; dense and global loss count the s
 backbone = dict(type='mmpretrain.ResNet', depth=50, norm_cfg=dict(type='BN'),
                 zero_init_residual=False)
 mocov2 = dict(
+    name='mocov2',
     type='multissl_mm.MoCoV2Task',
     feat_dim=512,
     queue_len=65536,
     neck=dict(type='mmpretrain.MoCoV2Neck', in_channels=2048, hid_channels=2048, out_channels=512),
     head=dict(type='multissl_mm.QueueContrastHead', temperature=0.2))
 densecl = dict(
+    name='densecl',
     type='multissl_mm.DenseCLTask',
     feat_dim=512,
     queue_len=65536,

@@ -39,8 +39,7 @@ class ResponseBank:
 
     def __init__(self, root: Union[str, Path], identity: Dict[str, Any], replicas: int = 1,
                  dtype: str = 'float16', shard_size: int = 16384) -> None:
-        if dtype not in ('float16', 'float32'):
-            raise MultiSSLError(f'model.responses.dtype is {dtype!r}; it must be float16 or float32')
+        check_options(dtype=dtype, shard_size=shard_size)
         self.root = Path(root)
         self.manifest = dict(identity, replicas=replicas, dtype=dtype, shard_size=shard_size)
         self.samples, self.replicas = int(identity['samples']), replicas
@@ -164,6 +163,18 @@ class ResponseBank:
                     f'{path} cannot be read ({error}); restore it, or resume from the checkpoint '
                     "of the end of that task's stage, which records it again") from error
         return maps[name]
+
+
+def check_options(root: Optional[str] = None, dtype: str = 'float16', shard_size: int = 16384,
+                  **unknown: Any) -> None:
+    """Refuses wrong options of ``model.responses`` before a run, not when a stage ends."""
+    if dtype not in ('float16', 'float32'):
+        raise MultiSSLError(f'model.responses.dtype is {dtype!r}; it must be float16 or float32')
+    if shard_size < 1:
+        raise MultiSSLError(f'model.responses.shard_size is {shard_size}; it must be at least 1')
+    if unknown:
+        raise MultiSSLError(f'model.responses has no option {", ".join(sorted(unknown))}; there are '
+                            'source, replicas, root, dtype and shard_size')
 
 
 def _partial(path: Path) -> Path:

@@ -26,7 +26,7 @@ def test_parity_with_mmpretrain(scope, name, neck, task):
     theirs = reference(name, neck).train()
     theirs.init_weights()
     ours = MODELS.build(dict(type='multissl_mm.MultiTask', backbone=tiny.backbone(),
-                             momentum=0.99, tasks=dict(task=task))).train()
+                             momentum=0.99, tasks=[dict(task, name='task')])).train()
     mine = ours.tasks['task']
     ours.backbone.load_state_dict(theirs.backbone.state_dict())
     mine.neck.load_state_dict(theirs.neck.state_dict())

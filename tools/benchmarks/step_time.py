@@ -50,16 +50,16 @@ def configs(args: argparse.Namespace) -> Dict[str, dict]:
     sizes = dict(feat_dim=args.feat_dim, queue_len=args.queue_len)
     head = dict(type='mmpretrain.ContrastiveHead', temperature=0.2,
                 loss=dict(type='mmpretrain.CrossEntropyLoss'))
-    moco = dict(type='multissl_mm.MoCoV2Task', neck=necks['MoCoV2Neck'], **sizes)
-    densecl = dict(type='multissl_mm.DenseCLTask', neck=necks['DenseCLNeck'], **sizes)
-    both = dict(mocov2=moco, densecl=densecl)
+    moco = dict(name='mocov2', type='multissl_mm.MoCoV2Task', neck=necks['MoCoV2Neck'], **sizes)
+    densecl = dict(name='densecl', type='multissl_mm.DenseCLTask', neck=necks['DenseCLNeck'], **sizes)
+    both = [moco, densecl]
     ours = dict(backbone=backbone)
     theirs = dict(backbone=backbone, head=head, momentum=0.001, **sizes)
     return {
         'mmpretrain.MoCo': dict(type='mmpretrain.MoCo', neck=necks['MoCoV2Neck'], **theirs),
-        'MoCo v2': dict(type='multissl_mm.MultiTask', tasks=dict(mocov2=moco), **ours),
+        'MoCo v2': dict(type='multissl_mm.MultiTask', tasks=[moco], **ours),
         'mmpretrain.DenseCL': dict(type='mmpretrain.DenseCL', neck=necks['DenseCLNeck'], **theirs),
-        'DenseCL': dict(type='multissl_mm.MultiTask', tasks=dict(densecl=densecl), **ours),
+        'DenseCL': dict(type='multissl_mm.MultiTask', tasks=[densecl], **ours),
         'multi-task M+D': dict(type='multissl_mm.MultiTask', tasks=both, **ours),
         'IL stage 2, teacher': dict(type='multissl_mm.IncrementalLearning', tasks=both,
                                     responses=dict(source='teacher'), **ours),

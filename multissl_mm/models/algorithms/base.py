@@ -20,7 +20,8 @@ class MultiSSL(BaseModel):
 
     Args:
         backbone (dict): The one encoder; a module that returns a tuple of feature maps.
-        tasks (dict[str, dict]): Pretext tasks by name, in their order.
+        tasks (sequence[dict]): Pretext tasks in their order, each with a ``name`` of its own. (A
+            list, since MMEngine sorts the keys of dicts when it writes a config.)
         view_names (sequence[str]): Names of the views in the order in which the data pipeline
             puts them out; not needed where it puts out a dict. Defaults to query and key.
         momentum (float): Of the momentum encoder and of the tasks' momentum layers, as the papers
@@ -31,14 +32,17 @@ class MultiSSL(BaseModel):
 
     def __init__(self,
                  backbone: dict,
-                 tasks: Dict[str, dict],
+                 tasks: Sequence[dict],
                  view_names: Sequence[str] = ('query', 'key'),
                  momentum: float = 0.999,
                  data_preprocessor: Optional[dict] = None,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         self.backbone = MODELS.build(backbone)
-        self.tasks = ModuleDict({name: build_task(name, cfg) for name, cfg in tasks.items()})
+        self.tasks = ModuleDict(dict(build_task(i, cfg) for i, cfg in enumerate(tasks)))
+        if len(self.tasks) != len(tasks) or not tasks:
+            raise MultiSSLError('model.tasks needs at least one task and a different name for each, '
+                                f'but has {[task.get("name") for task in tasks]}')
         self.view_names = tuple(view_names)
         self.momentum = momentum
         if any(task.key_views for task in self.tasks.values()):
@@ -139,14 +143,26 @@ class MultiSSL(BaseModel):
         raise NotImplementedError
 
 
-def build_task(name: str, cfg: dict) -> PretextTask:
-    """Builds a pretext task; an unknown type is an error that names the config key."""
-    kind = cfg.get('type', '(none)') if isinstance(cfg, Mapping) else cfg
-    known = sorted(n for n, c in MODELS.module_dict.items() if issubclass(c, PretextTask))
-    if not isinstance(kind, type) and (MODELS.get(str(kind)) if known else None) is None:
-        raise MultiSSLError(f"model.tasks.{name}.type: '{kind}' is no pretext task; known are "
-                            f'{", ".join(known)}')
-    return MODELS.build(cfg)
+def build_task(index: int, cfg: dict) -> Tuple[str, PretextTask]:
+    """Name and module of one entry of ``tasks``.
+
+    Raises:
+        MultiSSLError: If it has no name or its type is no pretext task; names the config key.
+    """
+    cfg = dict(cfg)
+    name, kind = cfg.pop('name', None), cfg.get('type')
+    if not name or '.' in name:
+        raise MultiSSLError(f'model.tasks.{index} ({kind}) needs a name without dots, e.g. '
+                            "name='mocov2'")
+    try:
+        found = kind if isinstance(kind, type) else MODELS.get(str(kind))
+    except RuntimeError:  # MMEngine's word for a scope that cannot be imported
+        found = None
+    if found is None or not issubclass(found, PretextTask):
+        known = sorted(n for n, c in MODELS.module_dict.items() if issubclass(c, PretextTask))
+        raise MultiSSLError(f"model.tasks.{index}.type: '{kind}' is no pretext task; known in "
+                            f'multissl_mm are {", ".join(known)}')
+    return name, MODELS.build(cfg)
 
 
 def needed(tasks: Iterable[PretextTask], which: str) -> Set[str]:

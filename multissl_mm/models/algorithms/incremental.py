@@ -5,7 +5,7 @@ import torch
 from mmengine.model import ModuleDict
 from torch import Tensor, nn
 
-from ...engine.response_bank import ResponseBank
+from ...engine.response_bank import ResponseBank, check_options
 from ...errors import MultiSSLError
 from ...registry import MODELS
 from ..momentum import MomentumEncoder
@@ -55,6 +55,7 @@ class IncrementalLearning(MultiSSL):
         if self.source == 'stored' and not (self.replicas and self.replicas > 0):
             raise MultiSSLError('stored responses belong to given views: set '
                                 'model.responses.replicas to how many per image, at least 1')
+        check_options(**self.bank_cfg)
         if not isinstance(distill_weights, dict):
             distill_weights = {name: distill_weights for name in self.task_names}
         unknown = set(distill_weights) - set(self.tasks)

@@ -1,0 +1,130 @@
+import os
+import random
+import shutil
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from mmengine.dataset import default_collate
+from mmengine.registry import DATA_SAMPLERS, DATASETS
+from torch.utils.data import DataLoader
+
+from multissl_mm.datasets import ViewKey
+from multissl_mm.errors import MultiSSLError
+
+
+def dataset(images, **kwargs):
+    cfg = tiny.tiny_config('mocov2', images, 'unused').train_dataloader.dataset
+    cfg.dataset._scope_ = 'mmpretrain'
+    return DATASETS.build(dict(cfg, type='multissl_mm.KeyedDataset', **kwargs))
+
+
+def batches(data, workers=0, epoch=0, batch_size=8, replicas=None, rank=None, seed=3):
+    sampler = DATA_SAMPLERS.build(dict(type='multissl_mm.KeyedSampler', dataset=data, seed=seed))
+    sampler.set_epoch(epoch)
+    sampler.replicas = replicas
+    if rank is not None:
+        sampler.rank, sampler.world_size = rank, 2
+        sampler.num_samples = len(data) // 2
+    loader = DataLoader(data, batch_size, sampler=sampler, num_workers=workers,
+                        collate_fn=default_collate)
+    return [(b['inputs'], [s.sample_idx for s in b['data_samples']]) for b in loader]
+
+
+def same(a, b):
+    return all(i == j and all(torch.equal(x, y) for x, y in zip(u, v))
+               for (u, i), (v, j) in zip(a, b)) and len(a) == len(b)
+
+
+def test_the_same_views_for_any_number_of_workers(scope, images):
+    data = dataset(images)
+    alone = batches(data)
+    torch.rand(7), np.random.rand(3), random.random()  # other draws in between do not matter
+    assert same(alone, batches(data, workers=1)) and same(alone, batches(data, workers=4))
+    assert not same(alone, batches(data, epoch=1)) and not same(alone, batches(data, seed=4))
+
+
+def test_two_ranks_give_the_views_of_one(scope, images):
+    data = dataset(images)
+    one = {i: v for inputs, ids in batches(data, batch_size=8)
+           for i, v in zip(ids, zip(*inputs))}
+    two = [batches(data, batch_size=4, rank=r) for r in (0, 1)]
+    seen = {}
+    for inputs, ids in two[0] + two[1]:
+        seen.update(zip(ids, zip(*inputs)))
+    assert seen.keys() == one.keys()
+    assert all(torch.equal(a, b) for i in one for a, b in zip(one[i], seen[i]))
+    # and each global batch holds the same samples
+    for step, (_, ids) in enumerate(batches(data, batch_size=8)):
+        assert set(ids) == set(two[0][step][1]) | set(two[1][step][1])
+
+
+def test_replicas_repeat(scope, images):
+    data = dataset(images)
+    views = {e: {i: v for inputs, ids in batches(data, epoch=e, replicas=2)
+                 for i, v in zip(ids, zip(*inputs))} for e in (4, 5, 6)}
+    equal = [all(torch.equal(a, b) for i in views[4] for a, b in zip(views[4][i], views[e][i]))
+             for e in (5, 6)]
+    assert equal == [False, True]
+
+
+def test_the_training_process_keeps_its_random_numbers(scope, images):
+    data = dataset(images)
+    random.seed(0), np.random.seed(0), torch.manual_seed(0)
+    expected = random.random(), np.random.rand(), torch.rand(1).item()
+    random.seed(0), np.random.seed(0), torch.manual_seed(0)
+    data[ViewKey(0, 0, 5)]
+    assert (random.random(), np.random.rand(), torch.rand(1).item()) == expected
+
+
+def test_views_are_named_for_the_response_bank(scope, images):
+    sample = dataset(images)[ViewKey(1, 2, 3)]['data_samples']
+    assert (sample.seed, sample.replica, sample.sample_idx) == (1, 2, 3)
+
+
+@pytest.fixture
+def damaged(images, tmp_path):
+    """Three kinds of bad pictures: truncated, empty, and a text that says it is a JPEG."""
+    shutil.copytree(images, tmp_path / 'data')
+    files = sorted((tmp_path / 'data').rglob('*.JPEG'))
+    os.truncate(files[2], files[2].stat().st_size * 2 // 3)
+    files[5].write_bytes(b'')
+    files[7].write_text('<html>not found</html>')
+    return tmp_path / 'data', [files[2], files[5], files[7]]
+
+
+def test_each_kind_of_bad_picture_is_named(scope, damaged):
+    root, files = damaged
+    data = dataset(root)
+    for index, file, words in [(2, files[0], 'truncated'), (5, files[1], 'it is empty'), (7, files[2], 'cannot identify')]:
+        with pytest.raises(MultiSSLError) as error:
+            data[ViewKey(0, 0, index)]
+        text = str(error.value)
+        assert file.name in text and f'sample {index}' in text and words in text
+        assert 'max_skip' in text and '\n' not in text
+
+
+def test_bad_pictures_are_skipped_and_counted_up_to_a_cap(scope, damaged):
+    data = dataset(damaged[0], max_skip=2)
+    assert data[ViewKey(0, 0, 2)]['data_samples'].sample_idx == 3  # the next one
+    assert data[ViewKey(0, 0, 5)]['data_samples'].sample_idx == 6
+    assert len(data.skipped) == 2
+    data[ViewKey(0, 1, 2)]  # met again: not counted again
+    with pytest.raises(MultiSSLError, match='more than max_skip=2'):
+        data[ViewKey(0, 0, 7)]
+
+
+def test_a_plain_index_is_refused(scope, images):
+    with pytest.raises(MultiSSLError, match='KeyedSampler'):
+        dataset(images)[0]
+
+
+def test_fingerprint_tells_data_and_views_apart(scope, images, tmp_path):
+    a = dataset(images).fingerprint()
+    cfg = tiny.tiny_config('mocov2', images, 'unused').train_dataloader.dataset
+    cfg.dataset._scope_ = 'mmpretrain'
+    cfg.dataset.pipeline[1].transforms[0][0]['scale'] = 48
+    b = DATASETS.build(dict(cfg)).fingerprint()
+    c = dataset(tiny.write_images(tmp_path, 10)).fingerprint()
+    assert a['data'] == b['data'] != c['data'] and a['views'] == c['views'] != b['views']

@@ -1,0 +1,183 @@
+import logging
+
+import pytest
+import tiny
+import torch
+from mmengine.runner import Runner
+
+from multissl_mm.errors import MultiSSLError
+
+
+class Record:
+    """Runs a config in this process and keeps what every step gave."""
+
+    def __init__(self, cfg):
+        cfg.experiment_name = f'run_{id(self)}'
+        self.runner = Runner.from_cfg(cfg)
+        self.model = self.runner.model
+        self.losses, self.views, self.lr = [], [], []
+        forward = self.model.loss
+
+        def loss(views, data_samples):
+            out = forward(views, data_samples)
+            self.losses.append({k: v.item() for k, v in out.items()})
+            self.views.append({k: v.clone() for k, v in views.items()})
+            self.lr.append(self.runner.optim_wrapper.get_lr()['lr'][0])
+            return out
+
+        self.model.loss = loss
+
+    def train(self):
+        self.runner.train()
+        return self
+
+
+def run(images, path, **options):
+    return Record(tiny.tiny_config('il_mocov2_densecl', images, path, **options)).train()
+
+
+@pytest.mark.parametrize('dtype, tolerance', [('float32', 1e-5), ('float16', 1e-2)])
+def test_stored_and_teacher_give_the_same_losses(images, tmp_path, dtype, tolerance):
+    stored = run(images, tmp_path / 'stored', model__responses__dtype=dtype)
+    cfg = tiny.tiny_config('il_mocov2_densecl', images, tmp_path / 'teacher')
+    cfg.model.responses = dict(source='teacher', replicas=2)
+    taught = Record(cfg).train()
+    assert len(stored.losses) == len(taught.losses) == 12
+    for step, (a, b) in enumerate(zip(stored.losses, taught.losses)):
+        assert a.keys() == b.keys()
+        assert ('mocov2.loss_distill' in a) == (step >= 6)
+        for key in a:
+            assert abs(a[key] - b[key]) < tolerance, (step, key)
+    assert stored.losses[-1]['mocov2.loss_distill'] > 1e-4  # there was something to keep
+
+
+def test_what_a_transition_does(images, tmp_path):
+    cfg = tiny.tiny_config('il_mocov2_densecl', images, tmp_path)
+    record = Record(cfg)
+    model, seen = record.model, {}
+    start_task = model.start_task
+
+    def spy(name):
+        start_task(name)
+        if int(model.tasks['mocov2'].queues['global'].ptr):  # not at initialisation
+            task = model.tasks[name]
+            pairs = [(model.backbone, model.momentum_backbone.module),
+                     (task.neck, task.momentum_neck.module)]
+            seen['synced'] = all(torch.equal(p, q) for a, b in pairs
+                                 for p, q in zip(a.parameters(), b.parameters()))
+            seen['ptr'] = [int(queue.ptr) for queue in task.queues.values()]
+            seen['neck'] = {k: v.clone() for k, v in task.neck.state_dict().items()}
+
+    model.start_task = spy
+    steps = []
+    record.runner.register_hook(_Spy(steps), priority='LOWEST')
+    record.train()
+    assert seen['synced'] and seen['ptr'] == [0, 0]
+    # Learning rate restarts; optimizer state is empty when stage 2 starts; its length tells.
+    assert record.lr[0] == record.lr[6] == 0.03 and record.lr[5] == record.lr[11] == 0.015
+    assert steps[2] == 0 and steps[1] > 0 and steps[3] > 0
+    assert (tmp_path / 'stage1_mocov2.pth').is_file()
+    stage1 = torch.load(tmp_path / 'stage1_mocov2.pth', weights_only=False)['state_dict']
+    # Layers of a later task are not touched (weight decay included) before their stage.
+    for key, value in seen['neck'].items():
+        assert torch.equal(value, stage1[f'tasks.densecl.neck.{key}'])
+    final = model.state_dict()
+    assert not torch.equal(final['tasks.mocov2.neck.mlp.0.weight'],
+                           stage1['tasks.mocov2.neck.mlp.0.weight'])  # old layers are retrained
+    assert torch.equal(final['tasks.mocov2.queues.global.keys'],
+                       stage1['tasks.mocov2.queues.global.keys'])  # its candidates are not
+
+
+class _Spy:
+    """Length of the optimizer's state at the start of every epoch."""
+
+    def __new__(cls, steps):
+        from mmengine.hooks import Hook
+
+        class Spy(Hook):
+
+            def before_train_epoch(self, runner):
+                steps.append(len(runner.optim_wrapper.optimizer.state))
+
+        return Spy()
+
+
+def test_distillation_restrains_forgetting(images, tmp_path):
+    """Responses of the first task drift less with the distillation loss than without it."""
+    drift = {}
+    for weight in (0., 5.):
+        cfg = tiny.tiny_config('il_mocov2_densecl', images, tmp_path / str(weight),
+                               model__distill_weights=weight, train_cfg__max_epochs=22,
+                               default_hooks__stage__epochs=[2, 20])
+        cfg.param_scheduler[0].periods = [2, 20]
+        record = Record(cfg).train()
+        model = record.model.eval()
+        new = model.current_responses('mocov2', record.views[-1])['q']
+        stage1 = torch.load(tmp_path / str(weight) / 'stage1_mocov2.pth', weights_only=False)
+        model.load_state_dict(stage1['state_dict'])
+        old = model.current_responses('mocov2', record.views[-1])['q']
+        drift[weight] = (1 - (new * old).sum(1)).mean().item()
+    assert drift[5.] < 0.8 * drift[0.], drift
+
+
+@pytest.mark.parametrize('change, words', [
+    (dict(default_hooks__stage__epochs=[4]), 'ILStageHook.epochs has 1 stages'),
+    (dict(default_hooks__stage__epochs=[2, 3]), 'max_epochs, which is 4'),
+    (dict(default_hooks__stage__epochs=[0, 4]), 'load_from must name'),
+    (dict(default_hooks__checkpoint__interval=3), 'default_hooks.checkpoint.interval'),
+    (dict(model__responses__source='disk'), 'model.responses.source'),
+    (dict(model__responses__replicas=None), 'model.responses.replicas'),
+    (dict(model__responses__dtype='int8'), 'model.responses.dtype'),
+    (dict(model__tasks=[dict(name='m', type='MoCoV9')]), r"model.tasks.0.type: 'MoCoV9'"),
+    (dict(model__tasks=[tiny.moco_task()]), r'model.tasks.0 .* needs a name'),
+    (dict(model__tasks=[dict(tiny.moco_task(), name='m')] * 2), 'a different name for each'),
+    (dict(model__distill_weights=dict(moco=1.)), 'model.distill_weights'),
+    (dict(model__view_names=['query']), 'model.view_names'),
+])
+def test_wrong_configs_are_named(images, tmp_path, change, words):
+    cfg = tiny.tiny_config('il_mocov2_densecl', images, tmp_path, **change)
+    cfg.experiment_name = f'wrong_{words}'
+    with pytest.raises(MultiSSLError, match=words):
+        Runner.from_cfg(cfg).train()
+
+
+def test_a_bank_of_other_weights_data_or_views_is_refused(images, tmp_path):
+    run(images, tmp_path / 'a')
+    bank = tmp_path / 'a' / 'responses'
+    before = {p: p.stat().st_mtime_ns for p in bank.rglob('*') if p.is_file()}
+    for change, words in [
+        (dict(randomness__seed=1), 'other'),
+        (dict(optim_wrapper__optimizer__lr=0.01), 'other weights'),
+    ]:
+        cfg = tiny.tiny_config('il_mocov2_densecl', images, tmp_path / 'b',
+                               model__responses__root=str(bank), **change)
+        cfg.experiment_name = f'refused_{words}{change}'
+        with pytest.raises(MultiSSLError, match=words):
+            Runner.from_cfg(cfg).train()
+    assert before == {p: p.stat().st_mtime_ns for p in bank.rglob('*') if p.is_file()}
+
+
+def test_nan_in_one_task_is_named_and_not_saved(images, tmp_path):
+    cfg = tiny.tiny_config('mtl_mocov2_densecl', images, tmp_path)
+    record = Record(cfg)
+    responses = record.model.tasks['densecl'].responses
+    record.model.tasks['densecl'].responses = lambda feats, layers=None: {
+        k: v * float('nan') if len(record.losses) == 4 and k == 'dense' else v
+        for k, v in responses(feats, layers).items()
+    }
+    with pytest.raises(MultiSSLError, match=r'step 5 .*densecl.loss_dense is not finite'):
+        record.train()
+    saved = sorted(p.name for p in tmp_path.glob('*.pth'))
+    assert saved == ['epoch_1.pth']
+
+
+def test_missing_keys_are_refused(images, tmp_path):
+    cfg = tiny.tiny_config('mtl_mocov2_densecl', images, tmp_path)
+    cfg.experiment_name = 'missing_keys'
+    runner = Runner.from_cfg(cfg)
+    state = {k.replace('backbone.layer4', 'encoder.layer4'): v
+             for k, v in runner.model.state_dict().items()}
+    torch.save(dict(state_dict=state), tmp_path / 'x.pth')
+    logging.getLogger().setLevel(logging.ERROR)
+    with pytest.raises(MultiSSLError, match='lacks .* keys .*backbone.layer4'):
+        runner.load_checkpoint(str(tmp_path / 'x.pth'))
