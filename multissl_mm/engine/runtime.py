@@ -4,6 +4,7 @@ import json
 import os
 import os.path as osp
 import platform
+import shlex
 import subprocess
 import sys
 import time
@@ -246,7 +247,7 @@ def write_run_info(runner: Runner, config: str) -> None:
     """Writes what one needs to repeat a run: beside its log, and as the newest of the work dir."""
     env = {name: os.environ[name] for name in ('NNODES', 'NODE_RANK') if name in os.environ}
     info = dict(
-        command=' '.join([sys.executable, *sys.argv]),
+        command=shlex.join([sys.executable, *sys.argv]),
         config=config,
         date=time.strftime('%Y-%m-%d %H:%M:%S %z'),
         seed=runner.seed,

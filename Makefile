@@ -1,0 +1,44 @@
+# `make demo` runs the main job, `make test` the tests. Both first create .venv, once.
+#   PYTHON=python3.12   the interpreter that .venv is made from (default: 3.11 where there is one)
+#   VENV=path           another environment than .venv
+#   ARGS="..."          passed on to the command, e.g. make test ARGS="-k queue"
+PYTHON ?=
+VENV   ?= .venv
+ARGS   ?=
+UPSTREAM_VENV ?= .venv-upstream
+
+DEMO_CONFIG ?= configs/demo/il_mocov2_densecl.py
+
+# Absolute, so that a command may change directory.
+PY = $(abspath $(VENV))/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test test-slow test-upstream lint clean
+
+help:  ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+venv:  ## create or update .venv (nothing to do the second time)
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" bash tools/setup_env.sh
+
+demo: venv  ## the main job in small: MoCo v2, then DenseCL without forgetting it
+	@$(PY) tools/train.py $(DEMO_CONFIG) $(ARGS)
+
+test: lint  ## ruff and the tests
+	@echo "[test] pytest, all but the slow tests"
+	@$(PY) -m pytest tests -m "not slow" $(ARGS)
+
+test-slow: venv  ## the tests that take minutes each
+	@$(PY) -m pytest tests -m slow $(ARGS)
+
+test-upstream:  ## the tests on the original OpenMMLab distributions, in an environment of its own
+	@PYTHON="$(PYTHON)" VENV="$(UPSTREAM_VENV)" bash tools/setup_env.sh upstream
+	@$(abspath $(UPSTREAM_VENV))/bin/python -m pytest tests -m "not slow" $(ARGS)
+
+lint: venv  ## ruff alone
+	@echo "[lint] ruff"
+	@$(PY) -m ruff check .
+
+clean:  ## remove what runs and tests leave behind; environments and data stay
+	rm -rf work_dirs build dist *.egg-info multissl_mm/.mim .pytest_cache .ruff_cache
+	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +

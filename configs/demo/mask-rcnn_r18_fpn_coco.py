@@ -1,0 +1,65 @@
+"""Mask R-CNN on the simulator's COCO-format scenes, for two CPU cores: about 2 minutes.
+
+    python tools/train.py configs/demo/mask-rcnn_r18_fpn_coco.py \
+        --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
+    python tools/test.py configs/demo/mask-rcnn_r18_fpn_coco.py work_dirs/.../epoch_4.pth
+
+The architecture of ../benchmarks/coco/mask-rcnn_r50_fpn_ms-1x_coco.py, narrower: the backbone of
+the demo's pretraining, 64 channels in the pyramid, fewer proposals, pictures of 160 px.
+"""
+_base_ = '../benchmarks/coco/mask-rcnn_r50_fpn_ms-1x_coco.py'
+
+classes = ('bus', 'car', 'tram', 'motorcycle', 'truck')
+norm_cfg = dict(type='BN')
+width = 64
+model = dict(
+    backbone=dict(depth=18, stem_channels=64, base_channels=32, norm_cfg=norm_cfg),
+    neck=dict(in_channels=[32, 64, 128, 256], out_channels=width, norm_cfg=norm_cfg),
+    rpn_head=dict(in_channels=width, feat_channels=width),
+    roi_head=dict(
+        bbox_roi_extractor=dict(out_channels=width),
+        bbox_head=dict(
+            _delete_=True, type='Shared2FCBBoxHead', in_channels=width, fc_out_channels=256,
+            roi_feat_size=7, num_classes=5,
+            bbox_coder=_base_.model.roi_head.bbox_head.bbox_coder,
+            loss_cls=_base_.model.roi_head.bbox_head.loss_cls,
+            loss_bbox=_base_.model.roi_head.bbox_head.loss_bbox),
+        mask_roi_extractor=dict(out_channels=width),
+        mask_head=dict(num_convs=2, in_channels=width, conv_out_channels=width, num_classes=5,
+                       norm_cfg=norm_cfg)),
+    train_cfg=dict(rpn_proposal=dict(nms_pre=300, max_per_img=100),
+                   rcnn=dict(sampler=dict(num=64))),
+    test_cfg=dict(rpn=dict(nms_pre=200, max_per_img=50), rcnn=dict(max_per_img=20)))
+model['backbone']['init_cfg'] = dict(checkpoint='work_dirs/demo/il_mocov2_densecl/epoch_16.pth')
+
+size = dict(type='Resize', scale=(160, 160), keep_ratio=True)
+train_pipeline = [
+    *_base_.train_pipeline[:2], size, dict(type='RandomFlip', prob=0.5), dict(type='PackDetInputs')
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'), size, dict(type='LoadAnnotations', with_bbox=True,
+                                               with_mask=True),
+    dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape',
+                                          'scale_factor'))
+]
+data = dict(data_root='data/demo/coco/', metainfo=dict(classes=classes))
+train_dataloader = dict(
+    batch_size=8, num_workers=1,
+    dataset=dict(**data, ann_file='annotations/instances_train2017.json', pipeline=train_pipeline))
+val_dataloader = dict(
+    batch_size=8, num_workers=1,
+    dataset=dict(**data, ann_file='annotations/instances_val2017.json', pipeline=test_pipeline))
+test_dataloader = val_dataloader
+val_evaluator = dict(ann_file='data/demo/coco/annotations/instances_val2017.json')
+test_evaluator = val_evaluator
+
+optim_wrapper = dict(
+    optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, weight_decay=1e-2),
+    clip_grad=dict(max_norm=10.))
+train_cfg = dict(max_epochs=4, val_interval=4)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=30),
+    dict(type='CosineAnnealingLR', by_epoch=True, T_max=4, convert_to_iter_based=True),
+]
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=4))
+env_cfg = dict(dist_cfg=dict(backend='gloo'))

@@ -1,0 +1,94 @@
+"""StrictLoadHook: what would leave a backbone at random weights is an error."""
+from types import SimpleNamespace
+
+import pytest
+import tiny
+import torch
+from mmengine.registry import HOOKS
+from torch import nn
+
+from multissl_mm.engine.strict_load_hook import check_pretrained
+from multissl_mm.errors import MultiSSLError
+from multissl_mm.registry import MODELS
+
+
+@pytest.fixture
+def file(tmp_path, scope):
+    """Checkpoint of a pretraining run: backbone and a layer more."""
+    weights = MODELS.build(tiny.backbone()).state_dict()
+    path = tmp_path / 'pretrained.pth'
+    torch.save(dict(state_dict={**{f'backbone.{k}': v for k, v in weights.items()},
+                                'neck.weight': torch.zeros(1)}), path)
+    return path
+
+
+def model_from(checkpoint, prefix, **changes):
+    model = nn.Module()
+    model.backbone = MODELS.build(dict(
+        tiny.backbone(), **changes,
+        init_cfg=dict(type='Pretrained', checkpoint=str(checkpoint), prefix=prefix)))
+    return model
+
+
+def hook(**kwargs):
+    return HOOKS.build(dict(type='multissl_mm.StrictLoadHook', **kwargs))
+
+
+@pytest.mark.parametrize('prefix', ['backbone.', 'backbone'])
+def test_right_prefix_passes_and_loads(file, prefix):
+    model = model_from(file, prefix)
+    hook().before_run(SimpleNamespace(model=model))
+    model.backbone.init_weights()
+    saved = torch.load(file)['state_dict']
+    assert torch.equal(model.backbone.conv1.weight, saved['backbone.conv1.weight'])
+
+
+@pytest.mark.parametrize('prefix, said', [
+    ('bakcbone.', 'backbone., neck.'),  # says what there is
+    (None, 'set prefix'),
+    ('neck.', 'conv1.weight'),
+])
+def test_wrong_prefix_is_an_error(file, prefix, said):
+    with pytest.raises(MultiSSLError, match='model.backbone.init_cfg') as error:
+        check_pretrained(model_from(file, prefix))
+    assert said in str(error.value)
+
+
+def test_other_architecture_is_an_error(file):
+    with pytest.raises(MultiSSLError, match='layer1.0.conv1.weight .* instead of'):
+        check_pretrained(model_from(file, 'backbone.', base_channels=16))
+    with pytest.raises(MultiSSLError, match='layer1.2'):
+        check_pretrained(model_from(file, 'backbone.', depth=34))
+
+
+def test_missing_or_broken_file_is_an_error(tmp_path, scope):
+    with pytest.raises(MultiSSLError, match='init_cfg.*no such checkpoint'):
+        check_pretrained(model_from(tmp_path / 'none.pth', 'backbone.'))
+    (tmp_path / 'broken.pth').write_bytes(b'nothing')
+    with pytest.raises(MultiSSLError, match='cannot be read'):
+        check_pretrained(model_from(tmp_path / 'broken.pth', 'backbone.'))
+
+
+def test_a_test_does_not_ask_for_the_pretrained_file(tmp_path, scope):
+    hook(check_init=False).before_run(SimpleNamespace(model=model_from(tmp_path / 'none', None)))
+
+
+def test_list_of_init_cfgs(file):
+    model = model_from(file, 'backbone.')
+    model.backbone.init_cfg = [dict(type='Kaiming', layer='Conv2d'), model.backbone.init_cfg]
+    check_pretrained(model)
+    model.backbone.init_cfg[1]['prefix'] = 'x'
+    with pytest.raises(MultiSSLError):
+        check_pretrained(model)
+
+
+def test_load_from_must_fill_the_backbone(file):
+    model = model_from(file, 'backbone.')
+    checkpoint = torch.load(file)
+    hook().after_load_checkpoint(SimpleNamespace(model=model), checkpoint)
+    # as saved by a distributed wrapper
+    wrapped = {f'module.{k}': v for k, v in checkpoint['state_dict'].items()}
+    hook().after_load_checkpoint(SimpleNamespace(model=model), dict(state_dict=wrapped))
+    bare = {k.removeprefix('backbone.'): v for k, v in checkpoint['state_dict'].items()}
+    with pytest.raises(MultiSSLError, match='backbone.conv1.weight'):
+        hook().after_load_checkpoint(SimpleNamespace(model=model), dict(state_dict=bare))

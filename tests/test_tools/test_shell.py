@@ -1,0 +1,56 @@
+"""The shell tools start what they say, with the arguments that they were given."""
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+import tiny
+
+ROOT = Path(tiny.__file__).parent.parent
+
+
+def start(tmp_path: Path, *command: str, **env: str) -> str:
+    """Runs a script with a python and an srun that only print their arguments."""
+    for name in ('python', 'srun'):
+        fake = tmp_path / name
+        fake.write_text(f'#!/bin/sh\nprintf "{name}"; printf " [%s]" "$@"\n')
+        fake.chmod(0o755)
+    drop = ('PYTHON', 'PORT', 'MASTER_PORT', 'MASTER_ADDR', 'NNODES', 'NODE_RANK')
+    env = {**{k: v for k, v in os.environ.items() if k not in drop},
+           'PATH': f'{tmp_path}:{os.environ["PATH"]}', **env}
+    done = subprocess.run(['bash', *command], cwd=ROOT, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_one_node(tmp_path):
+    said = start(tmp_path, 'tools/dist_train.sh', 'c.py', '4', '--cfg-options', 'a=[1, 2]')
+    assert said.startswith('python [-m] [torch.distributed.run] [--standalone]')
+    assert '[--nproc_per_node] [4]' in said
+    assert said.endswith('train.py] [c.py] [--cfg-options] [a=[1, 2]] [--launcher] [pytorch]')
+
+
+def test_several_nodes(tmp_path):
+    said = start(tmp_path, 'tools/dist_test.sh', 'c.py', 'x.pth', '8', NNODES='2', NODE_RANK='1',
+                 MASTER_ADDR='node0', PORT='1234')
+    for pair in ('[--nnodes] [2]', '[--node_rank] [1]', '[--master_addr] [node0]',
+                 '[--master_port] [1234]', 'test.py] [c.py] [x.pth] [--launcher] [pytorch]'):
+        assert pair in said
+
+
+def test_slurm(tmp_path):
+    said = start(tmp_path, 'tools/slurm_train.sh', 'part', 'job', 'c.py', 'work', GPUS='4',
+                 SRUN_ARGS='--quotatype auto')
+    for piece in ('srun [-p] [part] [--job-name] [job] [--ntasks] [4]', '[--gres] [gpu:4]',
+                  '[--quotatype] [auto] [python]',
+                  'train.py] [c.py] [--work-dir] [work] [--launcher] [slurm]'):
+        assert piece in said
+    said = start(tmp_path, 'tools/slurm_test.sh', 'part', 'job', 'c.py', 'x.pth',
+                 GPUS_PER_NODE='0')
+    assert '--gres' not in said and 'test.py] [c.py] [x.pth] [--launcher] [slurm]' in said
+
+
+@pytest.mark.parametrize('script', ['dist_train', 'dist_test', 'slurm_train', 'slurm_test'])
+def test_usage(script):
+    done = subprocess.run(['bash', f'tools/{script}.sh'], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2 and f'tools/{script}.sh' in done.stderr

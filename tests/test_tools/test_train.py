@@ -1,0 +1,84 @@
+"""The tools as their users start them."""
+import json
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+
+from multissl_mm.engine import runtime
+from multissl_mm.errors import MultiSSLError
+from multissl_mm.utils.cli import run_tool
+
+ROOT = Path(tiny.__file__).parent.parent
+
+
+def run(*command: object) -> subprocess.CompletedProcess:
+    env = {**os.environ, 'PYTHON': sys.executable, 'CUDA_VISIBLE_DEVICES': ''}
+    return subprocess.run(list(map(str, command)), cwd=ROOT, env=env, capture_output=True,
+                          text=True, timeout=240)
+
+
+def write_config(name: str, images: Path, tmp_path: Path, **options) -> Path:
+    cfg = tiny.tiny_config(name, images, tmp_path / 'work', **options)
+    cfg.dump(tmp_path / 'config.py')
+    return tmp_path / 'config.py'
+
+
+def test_two_processes_on_the_cpu_then_resume(tmp_path, images):
+    config = write_config('mocov2', images, tmp_path)
+    done = run('bash', 'tools/dist_train.sh', config, 2, '--cfg-options', 'train_cfg.max_epochs=1')
+    assert done.returncode == 0, done.stderr[-3000:]
+    work = tmp_path / 'work'
+    info = json.loads((work / 'run_info.json').read_text())
+    assert info['world_size'] == 2 and info['seed'] == 0 and 'torch' in info['versions']
+    assert '--launcher pytorch' in info['command'] and info['config'] == str(config)
+
+    # on one process, from the newest checkpoint
+    done = run(sys.executable, 'tools/train.py', config, '--resume')
+    assert done.returncode == 0, done.stderr[-3000:]
+    weights = torch.load(work / 'epoch_2.pth', weights_only=False)
+    assert weights['meta']['epoch'] == 2
+    assert len(list(work.glob('*/run_info.json'))) == 2
+
+
+@pytest.mark.parametrize('arguments, said', [
+    (['train.py', 'none.py'], 'none.py: no such config'),
+    (['train.py', 'CONFIG', '--amp'], 'needs a GPU'),
+    (['train.py', 'CONFIG', '--resume', 'none.pth'], 'none.pth: no such checkpoint'),
+    (['train.py', 'CONFIG', '--cfg-options', 'model.type=multissl_mm.None'], 'None is not in'),
+    (['train.py', 'CONFIG', '--launcher', 'pytorch'], 'tools/dist_train.sh'),
+    (['test.py', 'CONFIG', 'none.pth'], 'has no test_dataloader'),
+    (['test.py', 'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py', 'CONFIG'],
+     'test_dataloader.dataset.data_root: data/coco/ does not exist'),
+])
+def test_errors_for_people(arguments, said, tmp_path, images, monkeypatch, capsys):
+    config = str(write_config('mocov2', images, tmp_path))
+    tool, *rest = [config if a == 'CONFIG' else a for a in arguments]
+    monkeypatch.setattr(sys, 'argv', [tool, *rest])
+    monkeypatch.setattr(runtime, 'get_device', lambda: 'cpu')
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(str(ROOT / 'tools' / tool), run_name='__main__')
+    assert stop.value.code == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert said in next(line for line in lines if line.startswith('error: '))
+
+
+def test_other_errors_keep_their_traceback(monkeypatch):
+    def bug() -> None:
+        raise KeyError('x')
+
+    def ours() -> None:
+        raise MultiSSLError('x')
+
+    with pytest.raises(KeyError):
+        run_tool(bug)
+    with pytest.raises(SystemExit):
+        run_tool(ours)
+    monkeypatch.setenv('MULTISSL_TRACEBACK', '1')
+    with pytest.raises(MultiSSLError):
+        run_tool(ours)
