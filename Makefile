@@ -7,8 +7,6 @@ VENV   ?= .venv
 ARGS   ?=
 UPSTREAM_VENV ?= .venv-upstream
 
-DEMO_CONFIG ?= configs/demo/il_mocov2_densecl.py
-
 # Absolute, so that a command may change directory.
 PY = $(abspath $(VENV))/bin/python
 
@@ -22,7 +20,7 @@ venv:  ## create or update .venv (nothing to do the second time)
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" bash tools/setup_env.sh
 
 demo: venv  ## the main job in small: MoCo v2, then DenseCL without forgetting it
-	@$(PY) tools/train.py $(DEMO_CONFIG) $(ARGS)
+	@$(PY) tools/demo.py $(ARGS)
 
 test: lint  ## ruff and the tests
 	@echo "[test] pytest, all but the slow tests"
@@ -39,6 +37,6 @@ lint: venv  ## ruff alone
 	@echo "[lint] ruff"
 	@$(PY) -m ruff check .
 
-clean:  ## remove what runs and tests leave behind; environments and data stay
-	rm -rf work_dirs build dist *.egg-info multissl_mm/.mim .pytest_cache .ruff_cache
+clean:  ## remove caches and builds; environments, data and runs (work_dirs) stay
+	rm -rf build dist .pytest_cache .ruff_cache
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +

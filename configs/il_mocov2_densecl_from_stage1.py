@@ -2,7 +2,8 @@
 
     python tools/model_converters/to_stage1.py configs/il_mocov2_densecl_from_stage1.py \
         MOCOV2.pth stage1.pth
-    tools/dist_train.sh configs/il_mocov2_densecl_from_stage1.py 8 --cfg-options load_from=stage1.pth
+    tools/dist_train.sh configs/il_mocov2_densecl_from_stage1.py 8 \
+        --cfg-options load_from=stage1.pth
 
 The projection is 128-d, as in all published MoCo v2 checkpoints; otherwise as il_mocov2_densecl.py.
 """

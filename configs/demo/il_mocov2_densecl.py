@@ -6,13 +6,14 @@ runs it and its evaluations; alone it is
 
     python tools/train.py configs/demo/il_mocov2_densecl.py
 
-A narrow ResNet-18 on pictures of 64 px, everything else as in the full-size config that it is based
+A narrow ResNet-18 on pictures of 96 px, everything else as in the full-size config that it is based
 on. Takes about 6 minutes.
 """
 _base_ = '../il_mocov2_densecl.py'
 
 width, dim = 256, 128  # of the backbone's last stage, and of the projections
-backbone = dict(type='mmpretrain.ResNet', depth=18, base_channels=32, norm_cfg=dict(type='BN'))
+backbone = dict(
+    type='mmpretrain.ResNet', depth=18, stem_channels=32, base_channels=32, norm_cfg=dict(type='BN'))
 mocov2 = dict(
     _base_.mocov2, feat_dim=dim, queue_len=2048,
     neck=dict(_base_.mocov2.neck, in_channels=width, hid_channels=width, out_channels=dim))
@@ -24,7 +25,7 @@ epochs = [8, 8]
 model = dict(backbone=dict(_delete_=True, **backbone), momentum=0.99, tasks=[mocov2, densecl],
              responses=dict(replicas=4, shard_size=1024))
 
-view = [dict(_base_.view_pipeline[0], scale=64), *_base_.view_pipeline[1:]]
+view = [dict(_base_.view_pipeline[0], scale=96), *_base_.view_pipeline[1:]]
 pipeline = [_base_.train_pipeline[0],
             dict(type='MultiView', num_views=2, transforms=[view]),
             _base_.train_pipeline[2]]

@@ -13,7 +13,7 @@ classes = ('bus', 'car', 'tram', 'motorcycle', 'truck')
 norm_cfg = dict(type='BN')
 width = 64
 model = dict(
-    backbone=dict(depth=18, stem_channels=64, base_channels=32, norm_cfg=norm_cfg),
+    backbone=dict(depth=18, stem_channels=32, base_channels=32, norm_cfg=norm_cfg),
     neck=dict(in_channels=[32, 64, 128, 256], out_channels=width, norm_cfg=norm_cfg),
     rpn_head=dict(in_channels=width, feat_channels=width),
     roi_head=dict(

@@ -173,8 +173,8 @@ def check_options(root: Optional[str] = None, dtype: str = 'float16', shard_size
     if shard_size < 1:
         raise MultiSSLError(f'model.responses.shard_size is {shard_size}; it must be at least 1')
     if unknown:
-        raise MultiSSLError(f'model.responses has no option {", ".join(sorted(unknown))}; there are '
-                            'source, replicas, root, dtype and shard_size')
+        raise MultiSSLError(f'model.responses has no option {", ".join(sorted(unknown))}; there '
+                            'are source, replicas, root, dtype and shard_size')
 
 
 def _partial(path: Path) -> Path:

@@ -15,16 +15,17 @@ is learned, and is left out when it is tested. Precisions (AP, mAP) in results a
 Use :func:`run_voc07_svm` for all of it, :func:`extract_features` and :func:`evaluate_voc07` for
 the two halves.
 """
+import contextlib
 import glob
 import hashlib
 import itertools
 import json
+import logging
 import os
 import os.path as osp
 import time
 import warnings
-from typing import (Any, Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional,
-                    Sequence, Tuple, Union)
+from typing import Any, Callable, Iterable, Iterator, Mapping, NamedTuple, Optional, Sequence, Union
 
 import cv2
 import joblib
@@ -56,6 +57,8 @@ COSTS = (1., 10., 100., *(0.5**n for n in range(4, 20)))
 #: Positive examples per class of the low-shot protocol.
 LOW_SHOTS = (1, 2, 4, 8, 16, 32, 64, 96)
 FOLDS = 3
+#: Features to fit, summed over fits, that take about 5 seconds on one core.
+SMALL = 1e8
 
 
 class Pooling(NamedTuple):
@@ -88,11 +91,11 @@ class Normalisation(NamedTuple):
 
 class VOCSplit(NamedTuple):
     """A split of VOC2007: N picture paths, and labels (N, classes) in {-1, 0: difficult, 1}."""
-    paths: List[str]
+    paths: list[str]
     labels: np.ndarray
 
 
-def load_voc2007(data_root: str) -> Tuple[List[str], VOCSplit, VOCSplit]:
+def load_voc2007(data_root: str) -> tuple[list[str], VOCSplit, VOCSplit]:
     """Reads ``ImageSets/Main/{class}_{trainval,test}.txt`` of a VOC2007 folder.
 
     Returns:
@@ -119,7 +122,7 @@ def load_voc2007(data_root: str) -> Tuple[List[str], VOCSplit, VOCSplit]:
 
 
 def _load_split(data_root: str, main: str, names: Sequence[str], split: str) -> VOCSplit:
-    columns: List[Dict[str, int]] = []
+    columns: list[dict[str, int]] = []
     for name in names:
         path = osp.join(main, f'{name}_{split}.txt')
         columns.append(_load_labels(path))
@@ -136,8 +139,8 @@ def _load_split(data_root: str, main: str, names: Sequence[str], split: str) -> 
     return VOCSplit(paths, np.array([[column[i] for column in columns] for i in ids]))
 
 
-def _load_labels(path: str) -> Dict[str, int]:
-    labels: Dict[str, int] = {}
+def _load_labels(path: str) -> dict[str, int]:
+    labels: dict[str, int] = {}
     with open(path) as f:
         for number, line in enumerate(f, 1):
             words = line.split()
@@ -219,14 +222,26 @@ def build_backbone(cfg: Config,
     backbone_cfg = {k: v for k, v in backbone_cfg.items()
                     if k != 'pretrained' and not (k == 'init_cfg' and 'Pretrained' in str(v))}
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine')), \
-            torch.random.fork_rng(devices=[]):
+            torch.random.fork_rng(devices=[]), _quiet():
         torch.manual_seed(seed)
         backbone = MODELS.build(backbone_cfg)
         if checkpoint.lower() in ('none', 'random'):
             backbone.init_weights()
         else:
             _fill(backbone, checkpoint, prefix)
-    return backbone.eval().requires_grad_(False)
+    backbone.eval()  # returns nothing in mmpretrain's ResNet
+    return backbone.requires_grad_(False)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without MMEngine's lines on every parameter and file."""
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.INFO))
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _fill(backbone: nn.Module, checkpoint: str, prefix: str) -> None:
@@ -282,7 +297,7 @@ class PooledFeatures(nn.Module):
         if layer == 'feat1':
             backbone.maxpool.register_forward_pre_hook(self._keep_stem)
 
-    def _keep_stem(self, module: nn.Module, inputs: Tuple[Tensor, ...]) -> None:
+    def _keep_stem(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         self._stem = inputs[0]
 
     def forward(self, images: Tensor) -> Tensor:
@@ -318,9 +333,12 @@ def extract_features(model: PooledFeatures,
     """Features of pictures, by all processes of the default group together if there is one.
 
     Batches, not pictures, are dealt out to the processes: a picture is always computed in the same
-    company, so the result does not depend on how many processes there are.
+    company, so the result does not depend on how many processes there are. (On a CPU the number of
+    threads changes the last digits, and torchrun gives each process one unless OMP_NUM_THREADS is
+    set.)
 
     Args:
+        model (PooledFeatures): In eval mode, with its layer.
         paths (sequence[str]): N pictures.
         image_size (int): Side of the squares that the backbone sees, px.
         workers (int): Of the data loader, per process.
@@ -338,7 +356,7 @@ def extract_features(model: PooledFeatures,
     own = batches[rank::world_size]
     loader = DataLoader(_Pictures(paths, image_size), batch_sampler=own, num_workers=workers,
                         pin_memory=device.startswith('cuda'), worker_init_fn=_one_thread)
-    model = model.to(device).eval()
+    model = model.to(device)
     mean = torch.tensor(normalisation.mean, device=device).view(-1, 1, 1)
     std = torch.tensor(normalisation.std, device=device).view(-1, 1, 1)
     mine = []
@@ -347,7 +365,7 @@ def extract_features(model: PooledFeatures,
             images = images.to(device, non_blocking=True)
             images = images if normalisation.to_rgb else images.flip(1)
             mine.append(model((images.float() - mean) / std).float().cpu().numpy())
-    ordered: List[np.ndarray] = [np.empty(0)] * len(batches)
+    ordered: list[np.ndarray] = [np.empty(0)] * len(batches)
     for i, part in enumerate(all_gather_object(mine)):
         ordered[i::world_size] = part
     return np.concatenate(ordered)
@@ -402,8 +420,8 @@ def _stuck(svm: LinearSVC) -> bool:
     return svm.n_iter_ >= svm.max_iter
 
 
-def _cross_validate(key: Tuple[int, int], x: np.ndarray, y: np.ndarray, cost: float,
-                    seed: int) -> Tuple[Tuple[int, int], float, int]:
+def _cross_validate(key: tuple[int, int], x: np.ndarray, y: np.ndarray, cost: float,
+                    seed: int) -> tuple[tuple[int, int], float, int]:
     """One class, one cost: its key again, mean AP over the folds, fits that did not converge."""
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', ConvergenceWarning)
@@ -414,7 +432,7 @@ def _cross_validate(key: Tuple[int, int], x: np.ndarray, y: np.ndarray, cost: fl
 
 def _fit_and_test(key: Any, x: np.ndarray, y: np.ndarray, rows: Optional[np.ndarray],
                   costs: Sequence[float], seed: int,
-                  tests: Sequence[Tuple[np.ndarray, np.ndarray]]) -> Tuple[Any, np.ndarray, int]:
+                  tests: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[Any, np.ndarray, int]:
     """Fits one class on some rows; its key again, AP (tests, costs), fits that did not converge.
 
     Each test is features (N, D) and labels (N,) in {-1, 0: left out, 1}.
@@ -435,9 +453,11 @@ def _fit_and_test(key: Any, x: np.ndarray, y: np.ndarray, rows: Optional[np.ndar
     return key, precisions, sum(map(_stuck, svms))
 
 
-def _parallel(function: Callable, tasks: List[tuple], jobs: int, what: str,
+def _parallel(function: Callable, tasks: list[tuple], jobs: int, what: str,
               progress: bool) -> Iterator:
-    """Results in the order in which they are ready."""
+    """Results in the order in which they are ready; the second argument of a task is features."""
+    if sum(task[1].size for task in tasks) < SMALL:
+        jobs = 1  # done before other processes have started
     pool = joblib.Parallel(n_jobs=jobs, return_as='generator_unordered')
     results = pool(joblib.delayed(function)(*task) for task in tasks)
     return _track(results, len(tasks), what, progress)
@@ -451,7 +471,7 @@ def evaluate_voc07(features_train: np.ndarray,
                    costs: Sequence[float] = COSTS,
                    jobs: int = -1,
                    seed: int = 0,
-                   progress: bool = True) -> Dict[str, Any]:
+                   progress: bool = True) -> dict[str, Any]:
     """The full protocol on given features.
 
     With feat5 of a ResNet-50 every job takes about 1.5 GB. Only the best cost of a class is
@@ -462,7 +482,7 @@ def evaluate_voc07(features_train: np.ndarray,
         labels_train (ndarray): (N, classes) in {-1, 0: difficult, 1}.
         features_test, labels_test: Likewise.
         class_names (sequence[str]): Of the columns.
-        jobs (int): Processes that fit; -1 for one per core.
+        jobs (int): Processes that fit, if there is enough to do; -1 for one per core.
         seed (int): Of the order in which the solver visits images.
 
     Returns:
@@ -490,10 +510,10 @@ def evaluate_voc07(features_train: np.ndarray,
     tasks = [(c, x_train, y_train[:, c], None, [costs[best[c]]], seed,
               [(x_test, labels_test[:, c])])  # ... and is left out here
              for c in used]
-    classes: Dict[int, Dict[str, Any]] = {}
+    classes: dict[int, dict[str, Any]] = {}
     for c, precisions, stuck in _parallel(_fit_and_test, tasks, jobs, 'test', progress):
-        classes[c] = dict(AP=100 * precisions[0, 0], cost=costs[best[c]],
-                          cv_AP=100 * cv_precisions[c, best[c]],
+        classes[c] = dict(AP=100 * float(precisions[0, 0]), cost=costs[best[c]],
+                          cv_AP=100 * float(cv_precisions[c, best[c]]),
                           positives_train=int((labels_train[:, c] == 1).sum()),
                           positives_test=int((labels_test[:, c] == 1).sum()))
         not_converged += stuck
@@ -515,7 +535,7 @@ def evaluate_low_shot(features_train: np.ndarray,
                       costs: Sequence[float] = COSTS,
                       jobs: int = -1,
                       seed: int = 0,
-                      progress: bool = True) -> Dict[str, Any]:
+                      progress: bool = True) -> dict[str, Any]:
     """SVMs that learn from k positives per class.
 
     As in the paper's code a sample draws, for each class on its own, k positives and
@@ -582,7 +602,7 @@ def evaluate_low_shot(features_train: np.ndarray,
 
 
 def _usable(names: Sequence[str], train: np.ndarray,
-            test: np.ndarray) -> Tuple[List[int], Dict[str, str]]:
+            test: np.ndarray) -> tuple[list[int], dict[str, str]]:
     """Columns of the classes that can be learned and tested; why others cannot."""
     excluded = {}
     for c, name in enumerate(names):
@@ -623,7 +643,7 @@ def run_voc07_svm(config: Union[str, Config],
                   jobs: int = -1,
                   seed: int = 0,
                   out: Optional[str] = None,
-                  verbose: bool = True) -> Optional[Dict[str, Any]]:
+                  verbose: bool = True) -> Optional[dict[str, Any]]:
     """Evaluates the backbone of a checkpoint, prints a table and writes JSON.
 
     Args:
@@ -670,6 +690,7 @@ def run_voc07_svm(config: Union[str, Config],
         sha256=_sha256(checkpoint),
         layer=layer,
         dimensions=features.shape[1],
+        features_sha256=hashlib.sha256(features.tobytes()).hexdigest(),
         pooling=model.pooling,
         image_size=image_size,
         normalisation=normalisation._asdict(),
@@ -678,6 +699,7 @@ def run_voc07_svm(config: Union[str, Config],
         seed=seed,
         **result,
         processes=world_size,
+        threads=torch.get_num_threads(),
         seconds=dict(features=extracted - start, svm=time.time() - extracted),
         versions=dict(versions(), sklearn=sklearn.__version__, joblib=joblib.__version__),
         git=git_state())
@@ -715,7 +737,7 @@ def print_result(result: Mapping[str, Any]) -> None:
                           ', '.join(f'{cost:.4g}' for cost in row['cost']))
         console.print(table)
         said += [f'low-shot, k = {k} left out: {why}' for k, why in low_shot['left_out'].items()]
-    console.print('\n'.join(said), highlight=False, markup=False)
+    console.print('\n'.join(said), highlight=False, markup=False, soft_wrap=True)
 
 
 def _sha256(path: str) -> Optional[str]:

@@ -97,7 +97,8 @@ def damaged(images, tmp_path):
 def test_each_kind_of_bad_picture_is_named(scope, damaged):
     root, files = damaged
     data = dataset(root)
-    for index, file, words in [(2, files[0], 'truncated'), (5, files[1], 'it is empty'), (7, files[2], 'cannot identify')]:
+    reasons = 'truncated', 'it is empty', 'cannot identify'
+    for index, file, words in zip((2, 5, 7), files, reasons):
         with pytest.raises(MultiSSLError) as error:
             data[ViewKey(0, 0, index)]
         text = str(error.value)

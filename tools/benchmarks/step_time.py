@@ -51,7 +51,8 @@ def configs(args: argparse.Namespace) -> Dict[str, dict]:
     head = dict(type='mmpretrain.ContrastiveHead', temperature=0.2,
                 loss=dict(type='mmpretrain.CrossEntropyLoss'))
     moco = dict(name='mocov2', type='multissl_mm.MoCoV2Task', neck=necks['MoCoV2Neck'], **sizes)
-    densecl = dict(name='densecl', type='multissl_mm.DenseCLTask', neck=necks['DenseCLNeck'], **sizes)
+    densecl = dict(name='densecl', type='multissl_mm.DenseCLTask', neck=necks['DenseCLNeck'],
+                   **sizes)
     both = [moco, densecl]
     ours = dict(backbone=backbone)
     theirs = dict(backbone=backbone, head=head, momentum=0.001, **sizes)

@@ -41,8 +41,8 @@ class MultiSSL(BaseModel):
         self.backbone = MODELS.build(backbone)
         self.tasks = ModuleDict(dict(build_task(i, cfg) for i, cfg in enumerate(tasks)))
         if len(self.tasks) != len(tasks) or not tasks:
-            raise MultiSSLError('model.tasks needs at least one task and a different name for each, '
-                                f'but has {[task.get("name") for task in tasks]}')
+            raise MultiSSLError('model.tasks needs at least one task and a different name for '
+                                f'each, but has {[task.get("name") for task in tasks]}')
         self.view_names = tuple(view_names)
         self.momentum = momentum
         if any(task.key_views for task in self.tasks.values()):

@@ -1,0 +1,1 @@
+"""Evaluations of frozen features; those on mmdet are configs (configs/benchmarks)."""

@@ -1,0 +1,90 @@
+"""What happens in a street: vehicles that move past a listener. No drawing, no sound here.
+
+Metres and seconds; the listener and camera stand at the origin, x points ahead, y to the left, z up.
+Azimuth is 0 ahead and positive to the left, in degrees, as is usual for binaural sound.
+"""
+from dataclasses import dataclass
+from math import atan2, cos, degrees, hypot, pi, sin
+from typing import Dict, List, NamedTuple, Tuple
+
+import numpy as np
+
+CLASSES = ('bus', 'car', 'tram', 'motorcycle', 'truck')
+#: (length, width, height) in metres, before a random factor of 0.85 to 1.15
+SIZES: Dict[str, Tuple[float, float, float]] = {
+    'bus': (11., 2.5, 3.1), 'car': (4.3, 1.8, 1.45), 'tram': (20., 2.4, 3.3),
+    'motorcycle': (2.1, 0.7, 1.3), 'truck': (8.5, 2.5, 3.4),
+}
+CAMERA_HEIGHT = 1.7
+
+
+class State(NamedTuple):
+    """Of one vehicle at one time, as the listener finds it."""
+    x: float
+    y: float
+    azimuth: float  # degrees
+    distance: float  # metres
+    heading: float  # radians, direction of travel
+    angular_width: float  # degrees
+
+
+@dataclass(frozen=True)
+class Vehicle:
+    """A vehicle on a straight track; ``look`` seeds everything about its appearance."""
+    kind: str
+    size: Tuple[float, float, float]
+    start: Tuple[float, float]
+    velocity: Tuple[float, float]  # m/s; (0, 0) is parked, along ``heading``
+    heading: float
+    look: int
+
+    def state(self, t: float) -> State:
+        """Where it is at ``t`` seconds."""
+        x, y = self.start[0] + self.velocity[0] * t, self.start[1] + self.velocity[1] * t
+        distance = max(hypot(x, y), 1e-6)
+        across = abs(self.size[0] * sin(self.heading - atan2(y, x))) + self.size[1]
+        return State(x, y, degrees(atan2(y, x)), distance, self.heading,
+                     degrees(2 * atan2(across / 2, distance)))
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A street: its vehicles, and the seed of its surroundings and light."""
+    seed: int
+    vehicles: Tuple[Vehicle, ...]
+
+    def state(self, t: float) -> List[State]:
+        """States of all vehicles at ``t`` seconds."""
+        return [vehicle.state(t) for vehicle in self.vehicles]
+
+
+def random_vehicle(rng: np.random.Generator, kind: str, azimuth: float, distance: float) -> Vehicle:
+    """A vehicle that is at ``azimuth`` (degrees) and ``distance`` (metres) at t = 0."""
+    size = tuple(float(s) for s in np.array(SIZES[kind]) * rng.uniform(0.85, 1.15, 3))
+    direction = azimuth * pi / 180
+    # Mostly across the view, at times towards or away.
+    heading = direction + rng.choice([-1, 1]) * (pi / 2 + rng.normal(0, 0.5))
+    speed = rng.uniform(4, 15) if rng.random() < 0.9 else 0.
+    return Vehicle(kind, size, (distance * cos(direction), distance * sin(direction)),
+                   (speed * cos(heading), speed * sin(heading)), float(heading),
+                   int(rng.integers(2**31)))
+
+
+def random_scene(rng: np.random.Generator, vehicles: int, view: float = 60.,
+                 fill: float = 0.5) -> Scene:
+    """A scene with vehicles of random classes ahead of the listener.
+
+    Args:
+        rng (Generator): Source of all choices.
+        vehicles (int): How many.
+        view (float): Degrees ahead in which they are at t = 0.
+        fill (float): Median share of the view that a vehicle fills from end to end.
+    """
+    found = []
+    for _ in range(vehicles):
+        kind = str(rng.choice(CLASSES))
+        share = np.clip(fill * np.exp(rng.normal(0, 0.35)), 0.12, 1.0)
+        width = share * view * pi / 180
+        distance = max(SIZES[kind][0] * 0.85 / width, 3.5)
+        found.append(random_vehicle(rng, kind, rng.uniform(-0.36, 0.36) * view, distance))
+    return Scene(int(rng.integers(2**31)), tuple(found))

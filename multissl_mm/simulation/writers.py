@@ -1,0 +1,193 @@
+"""Writes pictures of scenes in the layouts of ImageNet, VOC2007 and COCO.
+
+Picture i of a part depends on (seed, part, i) alone, so any number of processes writes the same
+bytes. A part is done when its ``manifest.json`` is there.
+"""
+import json
+import os
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, Dict, List, NamedTuple, Tuple
+from xml.etree import ElementTree as ET
+
+import cv2
+import numpy as np
+from rich.progress import track
+
+from ..errors import MultiSSLError
+from ..utils.keyed_random import key_to_seed
+from .render import render
+from .scene import CLASSES, random_scene
+
+#: Raise it when the same seed gives other pictures than before.
+VERSION = 1
+#: An object smaller than this (pixels, visible) is not annotated at all.
+MIN_AREA = 40
+SHARD = 500  # pictures per folder of the ImageNet-like part
+
+
+class Item(NamedTuple):
+    """One annotated object: box (x, y, width, height) and polygons in pixels."""
+    kind: str
+    box: Tuple[int, int, int, int]
+    area: int
+    polygons: List[List[float]]
+    truncated: bool
+    difficult: bool
+
+
+def draw(seed: int, part: str, index: int, size: int) -> Tuple[np.ndarray, List[Item]]:
+    """Picture ``index`` of a part, (size, size, 3) BGR, and its objects."""
+    rng = np.random.default_rng(key_to_seed('picture', seed, part, index))
+    many = rng.random() < .5
+    scene = random_scene(rng, int(rng.integers(2, 5) if many else 1), view=60.,
+                         fill=rng.uniform(.35, .6) if many else rng.uniform(.5, .8))
+    picture = render(scene, t=0., size=(size, size))
+    items = []
+    for vehicle, mask, whole in zip(scene.vehicles, picture.masks, picture.areas):
+        area = int(mask.sum())
+        contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL,
+                                       cv2.CHAIN_APPROX_NONE)
+        polygons = [c.reshape(-1).astype(float).tolist() for c in contours if len(c) > 2]
+        if area < MIN_AREA or not polygons:
+            continue
+        share = area / max(whole, 1)
+        box = cv2.boundingRect(mask.astype(np.uint8))
+        items.append(Item(vehicle.kind, box, area, polygons, truncated=share < .95,
+                          difficult=share < .3 or area < size * size / 160))
+    return picture.image, items
+
+
+# ---------------------------------------------------------------------- one picture each
+
+def _write_bytes(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f'.{path.name}.partial')
+    part.write_bytes(data)
+    os.replace(part, path)
+
+
+def _write_jpeg(path: Path, image: np.ndarray) -> None:
+    _write_bytes(path, cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes())
+
+
+def _imagenet(root: Path, seed: int, size: int, index: int) -> None:
+    image, _ = draw(seed, 'imagenet', index, size)
+    _write_jpeg(root / 'train' / f'n{index // SHARD:08d}' / f'n{index // SHARD:08d}_{index}.JPEG',
+                image)
+
+
+def _voc(root: Path, seed: int, size: int, index: int) -> List[Tuple[str, bool]]:
+    image, items = draw(seed, 'voc', index, size)
+    name = f'{index + 1:06d}'
+    _write_jpeg(root / 'JPEGImages' / f'{name}.jpg', image)
+    xml = ET.Element('annotation')
+    for key, value in (('folder', 'VOC2007'), ('filename', f'{name}.jpg'), ('segmented', '0')):
+        ET.SubElement(xml, key).text = value
+    element = ET.SubElement(xml, 'size')
+    for key, value in (('width', size), ('height', size), ('depth', 3)):
+        ET.SubElement(element, key).text = str(value)
+    for item in items:
+        x, y, w, h = item.box
+        element = ET.SubElement(xml, 'object')
+        for key, value in (('name', item.kind), ('pose', 'Unspecified'),
+                           ('truncated', int(item.truncated)), ('difficult', int(item.difficult))):
+            ET.SubElement(element, key).text = str(value)
+        box = ET.SubElement(element, 'bndbox')  # pixels are counted from 1, both ends belong
+        for key, value in (('xmin', x + 1), ('ymin', y + 1), ('xmax', x + w), ('ymax', y + h)):
+            ET.SubElement(box, key).text = str(value)
+    ET.indent(xml)
+    _write_bytes(root / 'Annotations' / f'{name}.xml', ET.tostring(xml))
+    return [(item.kind, item.difficult) for item in items]
+
+
+def _coco(root: Path, seed: int, size: int, split: str, index: int) -> List[Item]:
+    image, items = draw(seed, f'coco_{split}', index, size)
+    _write_jpeg(root / split / f'{index + 1:012d}.jpg', image)
+    return items
+
+
+# ---------------------------------------------------------------------- parts
+
+def _parallel(function: Any, count: int, workers: int, what: str) -> List[Any]:
+    if workers <= 1:
+        return list(track(map(function, range(count)), what, total=count))
+    with ProcessPoolExecutor(workers, initializer=cv2.setNumThreads, initargs=(0, )) as pool:
+        results = pool.map(function, range(count), chunksize=16)
+        return list(track(results, what, total=count))
+
+
+def write_imagenet(root: Path, seed: int, count: int, size: int, workers: int) -> None:
+    """``train/n00000000/*.JPEG``: unlabelled, the folders mean nothing."""
+    _parallel(partial(_imagenet, root, seed, size), count, workers, 'ImageNet layout')
+
+
+def write_voc(root: Path, seed: int, count: int, size: int, workers: int) -> None:
+    """VOC2007: the first half is trainval (half train, half val), the rest test."""
+    found = _parallel(partial(_voc, root, seed, size), count, workers, 'VOC2007 layout')
+    names = [f'{i + 1:06d}' for i in range(count)]
+    half, quarter = count // 2, count // 4
+    splits = dict(train=range(quarter), val=range(quarter, half), trainval=range(half),
+                  test=range(half, count))
+    main = root / 'ImageSets' / 'Main'
+    for split, indices in splits.items():
+        _write_bytes(main / f'{split}.txt', ''.join(f'{names[i]}\n' for i in indices).encode())
+        for kind in CLASSES:
+            lines = []
+            for i in indices:
+                flags = [difficult for k, difficult in found[i] if k == kind]
+                label = -1 if not flags else 0 if all(flags) else 1
+                lines.append(f'{names[i]} {label:2d}\n')
+            _write_bytes(main / f'{kind}_{split}.txt', ''.join(lines).encode())
+
+
+def write_coco(root: Path, seed: int, count: int, size: int, workers: int, split: str) -> None:
+    """``<split>/*.jpg`` and ``annotations/instances_<split>.json``."""
+    found = _parallel(partial(_coco, root, seed, size, split), count, workers, f'COCO {split}')
+    images = [dict(id=i + 1, file_name=f'{i + 1:012d}.jpg', width=size, height=size, license=1)
+              for i in range(count)]
+    annotations: List[Dict[str, Any]] = []
+    for i, items in enumerate(found):
+        for item in items:
+            annotations.append(dict(
+                id=len(annotations) + 1, image_id=i + 1, category_id=CLASSES.index(item.kind) + 1,
+                segmentation=item.polygons, area=item.area, bbox=list(item.box), iscrowd=0))
+    content = dict(
+        info=dict(description='Simulated street scenes', version=str(VERSION), year=2026),
+        licenses=[dict(id=1, name='Apache-2.0', url='')], images=images, annotations=annotations,
+        categories=[dict(id=k + 1, name=n, supercategory='vehicle')
+                    for k, n in enumerate(CLASSES)])
+    _write_bytes(root / 'annotations' / f'instances_{split}.json', json.dumps(content).encode())
+
+
+PARTS = {
+    'imagenet': ('imagenet', write_imagenet),
+    'voc': ('VOCdevkit/VOC2007', write_voc),
+    'coco_train': ('coco', partial(write_coco, split='train2017')),
+    'coco_val': ('coco', partial(write_coco, split='val2017')),
+}
+
+
+def write_part(out: Path, part: str, seed: int, count: int, size: int, workers: int) -> bool:
+    """Writes a part unless it is there.
+
+    Returns:
+        bool: Whether anything had to be done.
+
+    Raises:
+        MultiSSLError: If the folder holds the part as other arguments make it.
+    """
+    folder, write = PARTS[part]
+    path = out / folder / f'manifest_{part}.json'
+    manifest = dict(part=part, seed=seed, count=count, size=size, version=VERSION)
+    if path.is_file():
+        found = json.loads(path.read_text())
+        for key, value in manifest.items():
+            if found.get(key) != value:
+                raise MultiSSLError(f'{path}: these data were written with {key}={found.get(key)}, '
+                                    f'not {value}; choose another folder, or remove {path.parent}')
+        return False
+    write(out / folder, seed, count, size, workers)
+    _write_bytes(path, json.dumps(manifest, indent=2).encode())
+    return True
