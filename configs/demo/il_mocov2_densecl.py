@@ -13,7 +13,8 @@ _base_ = '../il_mocov2_densecl.py'
 
 width, dim = 256, 128  # of the backbone's last stage, and of the projections
 backbone = dict(
-    type='mmpretrain.ResNet', depth=18, stem_channels=32, base_channels=32, norm_cfg=dict(type='BN'))
+    type='mmpretrain.ResNet', depth=18, stem_channels=32, base_channels=32,
+    norm_cfg=dict(type='BN'))
 mocov2 = dict(
     _base_.mocov2, feat_dim=dim, queue_len=2048,
     neck=dict(_base_.mocov2.neck, in_channels=width, hid_channels=width, out_channels=dim))

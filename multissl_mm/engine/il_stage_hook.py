@@ -46,8 +46,8 @@ class ILStageHook(Hook):
         model = _unwrap(runner.model)
         names = getattr(model, 'task_names', None)
         if names is None:
-            raise MultiSSLError('ILStageHook leads a multissl_mm.IncrementalLearning, but model is a '
-                                f'{type(model).__name__}; remove the hook or change model.type')
+            raise MultiSSLError('ILStageHook leads a multissl_mm.IncrementalLearning, but model is '
+                                f'a {type(model).__name__}; remove the hook or change model.type')
         if len(names) != len(self.epochs):
             raise MultiSSLError(f'ILStageHook.epochs has {len(self.epochs)} stages, but '
                                 f'model.tasks has {len(names)}: {", ".join(names)}')
@@ -98,8 +98,8 @@ class ILStageHook(Hook):
     def _transition(self, runner: Runner, model: nn.Module, finished: int) -> None:
         name, new = model.task_names[finished], model.task_names[finished + 1]
         runner.logger.info(f'stage {finished + 1} ({name}) is finished; stage {finished + 2} '
-                           f'learns {new} and keeps {", ".join(model.task_names[:finished + 1])} by '
-                           f'{"stored responses" if model.source == "stored" else "a teacher"}')
+                           f'learns {new} and keeps {", ".join(model.task_names[:finished + 1])} '
+                           f'by {"stored responses" if model.source == "stored" else "a teacher"}')
         # Batch norm statistics are each rank's own; checkpoints hold rank 0's. Old responses must
         # come from one model.
         for tensor in model.state_dict().values():

@@ -1,7 +1,7 @@
 """Draws a scene as a camera in the street sees it, with instance masks.
 
-Vehicles are boxes in space with painted faces, drawn from far to near. Everything that turns a point
-in space into a pixel is :func:`pinhole`; another camera is another such function.
+Vehicles are boxes in space with painted faces, drawn from far to near. Everything that turns a
+point in space into a pixel is :func:`pinhole`; another camera is another such function.
 """
 from typing import Callable, Dict, List, NamedTuple, Sequence, Tuple
 

@@ -1,7 +1,7 @@
 """What happens in a street: vehicles that move past a listener. No drawing, no sound here.
 
-Metres and seconds; the listener and camera stand at the origin, x points ahead, y to the left, z up.
-Azimuth is 0 ahead and positive to the left, in degrees, as is usual for binaural sound.
+Metres and seconds; the listener and camera stand at the origin, x points ahead, y to the left,
+z up. Azimuth is 0 ahead and positive to the left, in degrees, as is usual for binaural sound.
 """
 from dataclasses import dataclass
 from math import atan2, cos, degrees, hypot, pi, sin
