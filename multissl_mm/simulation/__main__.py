@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..errors import MultiSSLError
 from ..utils.cli import run_tool
-from .writers import PARTS, write_part
+from .writers import PARTS, check_part, write_part
 
 
 def main() -> None:
@@ -27,9 +27,10 @@ def main() -> None:
     if min(counts.values()) < 0 or args.size < 32 or not any(counts.values()):
         raise MultiSSLError('nothing to write: give --imagenet, --voc, --coco-train or --coco-val '
                             'a positive number, and --size at least 32')
+    counts = {part: count for part, count in counts.items() if count}
+    for part, count in counts.items():  # before anything is written
+        check_part(args.out, part, args.seed, count, args.size)
     for part, count in counts.items():
-        if not count:
-            continue
         start = time.time()
         done = write_part(args.out, part, args.seed, count, args.size, args.workers)
         print(f'{part}: {count} pictures ' + (f'in {time.time() - start:.1f} s' if done else

@@ -1,7 +1,7 @@
 """Writes pictures of scenes in the layouts of ImageNet, VOC2007 and COCO.
 
 Picture i of a part depends on (seed, part, i) alone, so any number of processes writes the same
-bytes. A part is done when its ``manifest.json`` is there.
+bytes. A part's manifest is written before its first picture and says when it is done.
 """
 import json
 import os
@@ -46,17 +46,26 @@ def draw(seed: int, part: str, index: int, size: int) -> Tuple[np.ndarray, List[
     picture = render(scene, t=0., size=(size, size))
     items = []
     for vehicle, mask, whole in zip(scene.vehicles, picture.masks, picture.areas):
-        area = int(mask.sum())
         contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL,
                                        cv2.CHAIN_APPROX_NONE)
-        polygons = [c.reshape(-1).astype(float).tolist() for c in contours if len(c) > 2]
+        # Slivers a pixel wide, as behind a post, are no polygons; they do not count as seen.
+        contours = [c for c in contours if cv2.contourArea(c) >= 4]
+        polygons = [c.reshape(-1).astype(float).tolist() for c in contours]
+        mask = cv2.drawContours(np.zeros(mask.shape, np.uint8), contours, -1, 1, -1) & mask
+        area = int(mask.sum())
         if area < MIN_AREA or not polygons:
             continue
         share = area / max(whole, 1)
-        box = cv2.boundingRect(mask.astype(np.uint8))
-        items.append(Item(vehicle.kind, box, area, polygons, truncated=share < .95,
+        box = cv2.boundingRect(mask)
+        items.append(Item(vehicle.kind, box, area, polygons, truncated=_cut_off(box, size),
                           difficult=share < .3 or area < size * size / 160))
     return picture.image, items
+
+
+def _cut_off(box: Tuple[int, int, int, int], size: int) -> bool:
+    """VOC's "truncated": the object goes on beyond the picture."""
+    x, y, w, h = box
+    return x == 0 or y == 0 or x + w == size or y + h == size
 
 
 # ---------------------------------------------------------------------- one picture each
@@ -176,18 +185,33 @@ def write_part(out: Path, part: str, seed: int, count: int, size: int, workers: 
         bool: Whether anything had to be done.
 
     Raises:
-        MultiSSLError: If the folder holds the part as other arguments make it.
+        MultiSSLError: If the folder holds the part as other arguments make it, see
+            :func:`check_part`.
     """
-    folder, write = PARTS[part]
-    path = out / folder / f'manifest_{part}.json'
-    manifest = dict(part=part, seed=seed, count=count, size=size, version=VERSION)
-    if path.is_file():
-        found = json.loads(path.read_text())
-        for key, value in manifest.items():
-            if found.get(key) != value:
-                raise MultiSSLError(f'{path}: these data were written with {key}={found.get(key)}, '
-                                    f'not {value}; choose another folder, or remove {path.parent}')
+    if check_part(out, part, seed, count, size):
         return False
+    folder, write = PARTS[part]
+    path, manifest = _manifest(out, part, seed, count, size)
+    # First, so that what an interrupted call leaves is not mixed with other pictures.
+    _write_bytes(path, json.dumps(dict(manifest, done=False), indent=2).encode())
     write(out / folder, seed, count, size, workers)
-    _write_bytes(path, json.dumps(manifest, indent=2).encode())
+    _write_bytes(path, json.dumps(dict(manifest, done=True), indent=2).encode())
     return True
+
+
+def check_part(out: Path, part: str, seed: int, count: int, size: int) -> bool:
+    """Whether a part is there and whole; an error where it is there but another."""
+    path, manifest = _manifest(out, part, seed, count, size)
+    if not path.is_file():
+        return False
+    found = json.loads(path.read_text())
+    for key, value in manifest.items():
+        if found.get(key) != value:
+            raise MultiSSLError(f'{path}: these data were written with {key}={found.get(key)}, not '
+                                f'{value}; choose another folder, or remove {out}')
+    return found['done']
+
+
+def _manifest(out: Path, part: str, seed: int, count: int, size: int) -> Tuple[Path, dict]:
+    return out / PARTS[part][0] / f'manifest_{part}.json', dict(
+        part=part, seed=seed, count=count, size=size, version=VERSION)
