@@ -13,6 +13,7 @@ from xml.etree import ElementTree as ET
 
 import cv2
 import numpy as np
+from pycocotools import mask as coco_mask
 from rich.progress import track
 
 from ..errors import MultiSSLError
@@ -48,12 +49,14 @@ def draw(seed: int, part: str, index: int, size: int) -> Tuple[np.ndarray, List[
     for vehicle, mask, whole in zip(scene.vehicles, picture.masks, picture.areas):
         contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL,
                                        cv2.CHAIN_APPROX_NONE)
-        # Slivers a pixel wide, as behind a post, are no polygons; they do not count as seen.
-        contours = [c for c in contours if cv2.contourArea(c) >= 4]
-        polygons = [c.reshape(-1).astype(float).tolist() for c in contours]
-        mask = cv2.drawContours(np.zeros(mask.shape, np.uint8), contours, -1, 1, -1) & mask
+        # Box and area are those of the polygons as COCO reads them, without slivers a pixel wide.
+        polygons = [c.reshape(-1).astype(float).tolist() for c in contours
+                    if cv2.contourArea(c) >= 4]
+        if not polygons:
+            continue
+        mask = coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(polygons, size, size)))
         area = int(mask.sum())
-        if area < MIN_AREA or not polygons:
+        if area < MIN_AREA:
             continue
         share = area / max(whole, 1)
         box = cv2.boundingRect(mask)

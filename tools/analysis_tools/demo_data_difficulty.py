@@ -27,7 +27,11 @@ from torch import Tensor, nn
 
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.evaluation.voc07_svm import (
-    VOCSplit, average_precision, evaluate_voc07, load_voc2007)
+    VOCSplit,
+    average_precision,
+    evaluate_voc07,
+    load_voc2007,
+)
 from multissl_mm.simulation.writers import PARTS, write_part
 from multissl_mm.utils.cli import run_tool
 
