@@ -5,27 +5,28 @@ import torch
 from mmengine.registry import MODELS
 
 STEPS, QUEUE, DIM = 5, 64, 16
+# Wider than the other tests' backbone: a very narrow one blows rounding errors up.
+BACKBONE = dict(tiny.backbone(), base_channels=32)
+TASKS = {n: dict(t, neck=dict(t['neck'], in_channels=256))
+         for n, t in dict(MoCo=tiny.moco_task(QUEUE), DenseCL=tiny.densecl_task(QUEUE)).items()}
 
 
 def reference(name, neck):
     return MODELS.build(dict(
-        type=f'mmpretrain.{name}', backbone=tiny.backbone(), queue_len=QUEUE, feat_dim=DIM,
+        type=f'mmpretrain.{name}', backbone=BACKBONE, queue_len=QUEUE, feat_dim=DIM,
         momentum=0.01,  # MMPretrain counts momentum the other way round
-        neck=dict(type=f'mmpretrain.{neck}', in_channels=tiny.CHANNELS, hid_channels=32,
-                  out_channels=DIM),
+        neck=neck,
         head=dict(type='mmpretrain.ContrastiveHead', temperature=.2,
                   loss=dict(type='mmpretrain.CrossEntropyLoss'))))
 
 
-@pytest.mark.parametrize('name, neck, task', [
-    ('MoCo', 'MoCoV2Neck', tiny.moco_task(QUEUE)),
-    ('DenseCL', 'DenseCLNeck', tiny.densecl_task(QUEUE)),
-])
-def test_parity_with_mmpretrain(scope, name, neck, task):
+@pytest.mark.parametrize('name', ['MoCo', 'DenseCL'])
+def test_parity_with_mmpretrain(scope, name):
+    neck, task = TASKS[name]['neck'], TASKS[name]
     torch.manual_seed(0)
     theirs = reference(name, neck).train()
     theirs.init_weights()
-    ours = MODELS.build(dict(type='multissl_mm.MultiTask', backbone=tiny.backbone(),
+    ours = MODELS.build(dict(type='multissl_mm.MultiTask', backbone=BACKBONE,
                              momentum=0.99, tasks=[dict(task, name='task')])).train()
     mine = ours.tasks['task']
     ours.backbone.load_state_dict(theirs.backbone.state_dict())

@@ -144,7 +144,7 @@ def main() -> None:
     parser.add_argument('out', type=Path, nargs='?', default=Path('data/demo_difficulty'),
                         help='folder for the pictures; reused if they are there')
     parser.add_argument('--count', type=int, default=4000, help='pictures; half are for testing')
-    parser.add_argument('--epochs', type=int, default=7)
+    parser.add_argument('--epochs', type=int, default=5)
     parser.add_argument('--batch-size', type=int, default=32)
     parser.add_argument('--lr', type=float, default=2e-3)
     parser.add_argument('--gap', type=float, default=15., help='mAP points')
