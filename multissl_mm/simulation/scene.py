@@ -42,7 +42,8 @@ class Vehicle:
         """Where it is at ``t`` seconds."""
         x, y = self.start[0] + self.velocity[0] * t, self.start[1] + self.velocity[1] * t
         distance = max(hypot(x, y), 1e-6)
-        across = abs(self.size[0] * sin(self.heading - atan2(y, x))) + self.size[1]
+        turn = self.heading - atan2(y, x)
+        across = abs(self.size[0] * sin(turn)) + abs(self.size[1] * cos(turn))
         return State(x, y, degrees(atan2(y, x)), distance, self.heading,
                      degrees(2 * atan2(across / 2, distance)))
 

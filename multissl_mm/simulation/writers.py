@@ -212,7 +212,7 @@ def check_part(out: Path, part: str, seed: int, count: int, size: int) -> bool:
         if found.get(key) != value:
             raise MultiSSLError(f'{path}: these data were written with {key}={found.get(key)}, not '
                                 f'{value}; choose another folder, or remove {out}')
-    return found['done']
+    return found.get('done', False)
 
 
 def _manifest(out: Path, part: str, seed: int, count: int, size: int) -> Tuple[Path, dict]:

@@ -11,7 +11,9 @@ from pycocotools.coco import COCO
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.evaluation.voc07_svm import load_voc2007
 from multissl_mm.simulation import CLASSES, Scene, Vehicle, random_scene, render
+from multissl_mm.simulation.__main__ import main
 from multissl_mm.simulation.writers import draw, write_part
+from multissl_mm.utils.cli import run_tool
 
 SIZE = 96
 
@@ -20,9 +22,22 @@ def bus(start, velocity=(0., 0.), heading=np.pi / 2):
     return Vehicle('bus', (11., 2.5, 3.1), start, velocity, heading, look=3)
 
 
-def run_cli(*arguments):
-    return subprocess.run([sys.executable, '-m', 'multissl_mm.simulation', *map(str, arguments)],
-                          capture_output=True, text=True)
+@pytest.fixture
+def cli(monkeypatch, capsys):
+    """Runs the command line in this process: exit status, standard output, lines of errors."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, 'argv', ['simulation', *map(str, arguments)])
+        capsys.readouterr()
+        status = 0
+        try:
+            run_tool(main)
+        except SystemExit as e:
+            status = e.code
+        out, err = capsys.readouterr()
+        return status, out, err.splitlines()
+
+    return run
 
 
 @pytest.fixture(scope='module')
@@ -36,9 +51,10 @@ def voc(tmp_path_factory):
 # ---------------------------------------------------------------------- labels and boxes
 
 def test_every_class_file_follows_from_the_xml(voc):
-    seen = []
+    seen, ids = [], {}
     for split in ('train', 'val', 'trainval', 'test'):
         names = (voc / 'ImageSets' / 'Main' / f'{split}.txt').read_text().split()
+        ids[split] = names
         for kind in CLASSES:
             flags = {n: [o.findtext('difficult') == '1'
                          for o in ET.parse(voc / 'Annotations' / f'{n}.xml').iter('object')
@@ -47,6 +63,8 @@ def test_every_class_file_follows_from_the_xml(voc):
             lines = (voc / 'ImageSets' / 'Main' / f'{kind}_{split}.txt').read_text().splitlines()
             assert {line.split()[0]: int(line.split()[1]) for line in lines} == expected
             seen += expected.values()
+    assert ids['train'] + ids['val'] == ids['trainval'] and len(ids['train']) == 15
+    assert ids['trainval'] + ids['test'] == [f'{i + 1:06d}' for i in range(60)]
     assert set(seen) == {-1, 0, 1}  # else a rule was not tried
 
 
@@ -82,13 +100,17 @@ def test_coco_masks_are_the_drawn_ones(tmp_path, monkeypatch):
     write_part(tmp_path, 'coco_val', 0, 12, SIZE, 1)
     coco = COCO(tmp_path / 'coco' / 'annotations' / 'instances_val2017.json')
     assert len(drawn) == 12 and len(coco.anns) >= 12
+    large = 0
     for ann in coco.anns.values():
         mask = coco.annToMask(ann).astype(bool)
         kind, true = max(drawn[ann['image_id'] - 1], key=lambda pair: (pair[1] & mask).sum())
         assert coco.cats[ann['category_id']]['name'] == kind
-        # COCO's polygons run through the middle of the outermost pixels, and posts may cut slivers.
-        assert (mask & true).sum() / (mask | true).sum() > .7
-        assert ann['area'] == pytest.approx(true.sum(), rel=.3)
+        # Polygons run through the middle of the outermost pixels, which costs a small object much.
+        if true.sum() >= 1000:
+            large += 1
+            assert (mask & true).sum() / (mask | true).sum() > .8
+            assert ann['area'] == pytest.approx(true.sum(), rel=.2)
+    assert large >= 5
 
 
 # ---------------------------------------------------------------------- physics
@@ -153,34 +175,30 @@ def test_masks_of_a_picture_never_overlap():
 
 # ---------------------------------------------------------------------- command line
 
-def test_cli_writes_once_and_refuses_other_arguments(tmp_path):
-    call = (tmp_path, '--size', 64, '--workers', 1, '--imagenet', 3)
-    first, again = run_cli(*call), run_cli(*call)
-    assert (first.returncode, again.returncode) == (0, 0), first.stderr + again.stderr
-    assert 'there already' in again.stdout and 'there already' not in first.stdout
-    # One refused part, and the others are not begun.
-    other = run_cli(*call[:-1], 4, '--voc', 4)
-    assert other.returncode == 1 and len(other.stderr.splitlines()) == 1
-    assert 'manifest_imagenet.json' in other.stderr and 'count=3, not 4' in other.stderr
-    assert not (tmp_path / 'VOCdevkit').exists()
+def test_cli_writes_once_and_refuses_other_arguments(cli, tmp_path):
+    call = (tmp_path, '--size', 64, '--workers', 1, '--voc', 4)
+    first, again = cli(*call), cli(*call)
+    assert (first[0], again[0]) == (0, 0), first[2] + again[2]
+    assert 'there already' in again[1] and 'there already' not in first[1]
+    # The last of two parts is refused; the first is not begun.
+    status, _, errors = cli(*call[:-1], 8, '--imagenet', 3)
+    assert status == 1 and len(errors) == 1
+    assert 'manifest_voc.json' in errors[0] and 'count=4, not 8' in errors[0]
+    assert not (tmp_path / 'imagenet').exists()
 
 
 @pytest.mark.parametrize('arguments', [(), ('--voc', 0), ('--voc', -1), ('--voc', 2, '--size', 8)])
-def test_cli_with_nothing_to_write_is_one_line_and_status_1(tmp_path, monkeypatch, capsys,
-                                                            arguments):
-    from multissl_mm.simulation.__main__ import main
-    from multissl_mm.utils.cli import run_tool
-    monkeypatch.setattr(sys, 'argv', ['simulation', str(tmp_path / 'out'), *map(str, arguments)])
-    with pytest.raises(SystemExit) as status:
-        run_tool(main)
-    lines = capsys.readouterr().err.splitlines()
-    assert status.value.code == 1 and len(lines) == 1 and 'nothing to write' in lines[0]
+def test_cli_with_nothing_to_write_is_one_line_and_status_1(cli, tmp_path, arguments):
+    status, _, errors = cli(tmp_path / 'out', *arguments)
+    assert status == 1 and len(errors) == 1 and 'nothing to write' in errors[0]
     assert not (tmp_path / 'out').exists()
 
 
-def test_nothing_to_write_as_a_module(tmp_path):
-    done = run_cli(tmp_path)
-    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+def test_the_module_runs_as_a_command(tmp_path):
+    done = subprocess.run([sys.executable, '-m', 'multissl_mm.simulation', tmp_path],
+                          capture_output=True, text=True)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1 and 'nothing to write' in done.stderr
 
 
 @pytest.mark.parametrize('key, value', [('seed', 9), ('count', 5), ('size', 64)])
