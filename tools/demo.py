@@ -71,7 +71,8 @@ class Steps:
                 sign = sign_of_life(line)
                 if sign and (time.time() - shown > 10 or sign.startswith('stage')):
                     shown = time.time()
-                    console.print(f'      {shown - begin:4.0f} s  {sign}', highlight=False)
+                    console.print(f'      {shown - begin:4.0f} s  {sign}', highlight=False,
+                                  soft_wrap=True)
         if process.wait():
             tail = path.read_text().splitlines()[-8:]
             raise MultiSSLError(f'step {self.number} failed; all it printed is in {path}\n' +
@@ -86,7 +87,9 @@ def sign_of_life(line: str) -> Optional[str]:
     found = re.search(r'Epoch\((\w+)\)\s+(?:\[(\d+)\])?\[\s*(\d+)/(\d+)\](?:.*?eta: (\S+))?', line)
     if found:
         what, epoch, step, steps, eta = found.groups()
-        losses = re.findall(r'  ([\w.]*loss[\w.]*): ([\d.]+)', line)[:4]
+        losses = re.findall(r'  ([\w.]*loss[\w.]*): ([\d.]+)', line)
+        # Of the tasks where there are any: the sum says less.
+        losses = [loss for loss in losses if '.' in loss[0]] or losses[:1]
         return (f'{what}{" epoch " + epoch if epoch else ""} step {step}/{steps}, eta {eta}  ' +
                 '  '.join(f'{name} {value}' for name, value in losses))
     found = re.search(r'INFO - (stage .*|recording .*)', line)
