@@ -27,7 +27,7 @@ from multissl_mm.utils.cli import run_tool  # noqa: E402
 
 PRETRAIN = 'configs/demo/il_mocov2_densecl.py'
 DETECT = 'configs/demo/mask-rcnn_r18_fpn_coco.py'
-DATA = ['--imagenet', '3000', '--voc', '1200', '--coco-train', '500', '--coco-val', '150']
+DATA = ['--imagenet', '2500', '--voc', '1000', '--coco-train', '400', '--coco-val', '100']
 COLUMNS = {
     'SVM mAP': 'svm', 'box AP': 'bbox_mAP', 'AP50': 'bbox_mAP_50', 'AP75': 'bbox_mAP_75',
     'mask AP': 'segm_mAP', 'mask AP50': 'segm_mAP_50', 'mask AP75': 'segm_mAP_75',

@@ -27,8 +27,8 @@ model = dict(
         mask_roi_extractor=dict(out_channels=width),
         mask_head=dict(num_convs=2, in_channels=width, conv_out_channels=width, num_classes=5,
                        norm_cfg=norm_cfg)),
-    train_cfg=dict(rpn_proposal=dict(nms_pre=300, max_per_img=100),
-                   rcnn=dict(sampler=dict(num=64))),
+    train_cfg=dict(rpn_proposal=dict(nms_pre=250, max_per_img=64),
+                   rcnn=dict(sampler=dict(num=48))),
     test_cfg=dict(rpn=dict(nms_pre=200, max_per_img=50), rcnn=dict(max_per_img=20)))
 model['backbone']['init_cfg'] = dict(checkpoint='work_dirs/demo/il_mocov2_densecl/epoch_12.pth')
 
