@@ -1,4 +1,5 @@
 """What every way of combining pretext tasks has in common."""
+from abc import abstractmethod
 from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 import torch
@@ -138,9 +139,9 @@ class MultiSSL(BaseModel):
         raise ValueError(f"mode '{mode}' is not one of 'loss', 'tensor': a pretraining model "
                          'predicts nothing')
 
+    @abstractmethod
     def loss(self, views: Views, data_samples: Optional[Sequence]) -> Dict[str, Tensor]:
         """Losses by name, ``<task>.<loss>``; their sum is what is minimised."""
-        raise NotImplementedError
 
 
 def build_task(index: int, cfg: dict) -> Tuple[str, PretextTask]:
