@@ -95,7 +95,7 @@ def sign_of_life(line: str) -> Optional[str]:
     found = re.search(r'INFO - (stage .*|recording .*)', line)
     if found:
         return found.group(1)
-    found = re.search(r'\d+\s*%|\d+/\d+', line)
+    found = re.search(r'\d+\s*%', line)  # a bar of rich
     return ' '.join(re.sub('[━╸╺]', '', line.split('\r')[-1]).split()) if found else None
 
 

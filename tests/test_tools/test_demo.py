@@ -18,7 +18,8 @@ def test_lines_of_a_log_become_signs_of_life():
     assert sign(line) == ('train epoch 9 step 40/46, eta 0:04:14  densecl.loss_dense 2.56  '
                           'mocov2.loss_distill 0.0135')
     assert sign('... - mmengine - INFO - stage 1 (mocov2) is finished').startswith('stage 1')
-    assert sign('nothing of note') is None
+    assert sign('features, cpu ━━━━━━ 100% 0:00:02\n') == 'features, cpu 100% 0:00:02'
+    assert sign('11/23 02:55:41 - mmengine - INFO - Exp name: x_20261123') is None
 
 
 def test_a_step_that_fails_shows_the_end_of_its_log(tmp_path):
