@@ -8,7 +8,6 @@ from typing import Dict, Iterator, List, Sequence
 import torch
 from mmengine.dist import barrier, broadcast, get_dist_info, is_main_process, master_only
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
@@ -18,6 +17,7 @@ from ..datasets.keyed import KeyedDataset, KeyedSampler, ViewKey
 from ..errors import MultiSSLError
 from ..registry import HOOKS
 from ..utils.keyed_random import keyed_randomness
+from ..utils.model import unwrap
 from .response_bank import ResponseBank
 
 
@@ -43,7 +43,7 @@ class ILStageHook(Hook):
     # ------------------------------------------------------------------ checks before the start
 
     def before_train(self, runner: Runner) -> None:
-        model = _unwrap(runner.model)
+        model = unwrap(runner.model)
         names = getattr(model, 'task_names', None)
         if names is None:
             raise MultiSSLError('ILStageHook leads a multissl_mm.IncrementalLearning, but model is '
@@ -78,7 +78,7 @@ class ILStageHook(Hook):
     # ------------------------------------------------------------------ every epoch
 
     def before_train_epoch(self, runner: Runner) -> None:
-        model = _unwrap(runner.model)
+        model = unwrap(runner.model)
         stage, loaded = self.stage_at(runner.epoch), int(model.stage)
         if loaded > stage:
             raise MultiSSLError(f'the loaded weights are of stage {loaded + 1}, but epoch '
@@ -201,7 +201,3 @@ def _digest(module: nn.Module) -> bytes:
         sha.update(key.encode())
         sha.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
     return sha.digest()
-
-
-def _unwrap(model: nn.Module) -> nn.Module:
-    return model.module if is_model_wrapper(model) else model

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import MultiSSLError
+from ..utils.files import write_atomically
 
 #: For each value of the identity, what a bank with another one was recorded from.
 _OTHER = dict(weights='other weights', data='other data', samples='another number of samples',
@@ -45,6 +46,7 @@ class ResponseBank:
         self.samples, self.replicas = int(identity['samples']), replicas
         self.dtype, self.shard_size = np.dtype(dtype), shard_size
         self._maps: Dict[Tuple[int, int], Dict[str, np.ndarray]] = {}
+        self._known: Optional[List[str]] = None
         self._check_manifest()
 
     # ------------------------------------------------------------------ what is there
@@ -83,7 +85,9 @@ class ResponseBank:
 
     def _names(self) -> Optional[List[str]]:
         path = self.root / 'responses.json'  # names and shapes, known once a batch was answered
-        return sorted(json.loads(path.read_text())) if path.is_file() else None
+        if self._known is None and path.is_file():  # once: every training step asks
+            self._known = sorted(json.loads(path.read_text()))
+        return self._known
 
     def rows(self, shard: int) -> range:
         """Sample indices that a shard holds."""
@@ -97,7 +101,7 @@ class ResponseBank:
 
     def create(self) -> None:
         """Writes the manifest; called by one process before any :meth:`write`."""
-        _write_atomically(self._manifest_path, json.dumps(self.manifest, indent=2))
+        write_atomically(self._manifest_path, json.dumps(self.manifest, indent=2))
 
     def write(self, replica: int, shard: int, batches: Iterator[Dict[str, Tensor]]) -> None:
         """Records one shard from the responses to its samples, batch by batch in their order."""
@@ -107,7 +111,7 @@ class ResponseBank:
         for responses in batches:
             if not arrays:
                 shapes = {n: list(r.shape[1:]) for n, r in responses.items()}
-                _write_atomically(self.root / 'responses.json', json.dumps(shapes))
+                write_atomically(self.root / 'responses.json', json.dumps(shapes))
                 arrays = {n: self._open(replica, shard, n, (total, *s)) for n, s in shapes.items()}
             for name, response in responses.items():
                 arrays[name][done:done + len(response)] = response.detach().float().cpu().numpy()
@@ -179,10 +183,3 @@ def check_options(root: Optional[str] = None, dtype: str = 'float16', shard_size
 
 def _partial(path: Path) -> Path:
     return path.with_name(f'.{path.name}.partial')
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{path.name}.{os.getpid()}')
-    part.write_text(text)
-    os.replace(part, path)

@@ -3,13 +3,13 @@ from typing import List, Mapping, Set, Tuple
 
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
 from ..errors import MultiSSLError
 from ..registry import HOOKS
 from ..utils.checkpoint import backbone_state_dict, compare, load_state_dict_file, some, unwrapped
+from ..utils.model import unwrap
 
 
 @HOOKS.register_module()
@@ -37,10 +37,10 @@ class StrictLoadHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         if self.check_init:
-            check_pretrained(_unwrap(runner.model))
+            check_pretrained(unwrap(runner.model))
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: Mapping) -> None:
-        model = _unwrap(runner.model)
+        model = unwrap(runner.model)
         expected = {k: v for k, v in model.state_dict().items() if k.startswith('backbone.')}
         lacks = compare(expected, unwrapped(checkpoint, 'load_from')).lacks
         if lacks:
@@ -91,7 +91,3 @@ def _pretrained(module: nn.Module) -> List[dict]:
     cfgs = getattr(module, 'init_cfg', None) or []
     cfgs = [cfgs] if isinstance(cfgs, Mapping) else cfgs
     return [c for c in cfgs if isinstance(c, Mapping) and c.get('type') == 'Pretrained']
-
-
-def _unwrap(model: nn.Module) -> nn.Module:
-    return model.module if is_model_wrapper(model) else model

@@ -51,6 +51,7 @@ from ..engine.runtime import git_state, load_config, versions
 from ..errors import MultiSSLError
 from ..registry import MODELS
 from ..utils.checkpoint import backbone_state_dict, compare, load_state_dict_file, some
+from ..utils.files import write_atomically
 
 #: Costs, in the order in which they are tried: the first of equally good ones is taken.
 COSTS = (1., 10., 100., *(0.5**n for n in range(4, 20)))
@@ -707,7 +708,7 @@ def run_voc07_svm(config: Union[str, Config],
         stems = [osp.splitext(osp.basename(p.replace('::', '/')))[0] for p in (name, checkpoint)]
         out = osp.join('work_dirs', 'voc07_svm', stems[0],
                        f'{"random" if random else stems[1]}_{layer}.json')
-    _write_json(result, out)
+    write_atomically(out, json.dumps(result, indent=2, allow_nan=False) + '\n')
     if verbose:
         print_result(result)
         print(f'wrote {out}')
@@ -748,12 +749,3 @@ def _sha256(path: str) -> Optional[str]:
         for block in iter(lambda: f.read(1 << 20), b''):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _write_json(result: Mapping[str, Any], path: str) -> None:
-    os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
-    part = f'{path}.partial'
-    with open(part, 'w') as f:
-        json.dump(result, f, indent=2, allow_nan=False)
-        f.write('\n')
-    os.replace(part, path)

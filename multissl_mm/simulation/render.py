@@ -286,12 +286,11 @@ def render(scene: Scene, t: float = 0., size: Tuple[int, int] = (160, 160), azim
         found[i] = canvas.mask > 0
     front = Canvas(image, project, light)
     _occluders(front, rng, height, width)
-    wide = pinhole(azimuth, view, width, height, horizon)
     for i, vehicle in enumerate(scene.vehicles):
         masks.append(found[i] & (front.mask == 0))
         # The same camera in the middle of a picture three times as large: nothing is cut off.
         whole = Canvas(np.zeros((3 * height, 3 * width, 3)),
-                       lambda p: wide(p) + [width, height, 0], light)
+                       lambda p: project(p) + [width, height, 0], light)
         draw_vehicle(whole, vehicle, states[i])
         areas.append(int(whole.mask.sum()))
     return Picture(_develop(image, rng), masks, areas)

@@ -4,7 +4,6 @@ Picture i of a part depends on (seed, part, i) alone, so any number of processes
 bytes. A part's manifest is written before its first picture and says when it is done.
 """
 import json
-import os
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from pycocotools import mask as coco_mask
 from rich.progress import track
 
 from ..errors import MultiSSLError
+from ..utils.files import write_atomically
 from ..utils.keyed_random import key_to_seed
 from .render import render
 from .scene import CLASSES, random_scene
@@ -73,15 +73,8 @@ def _cut_off(box: Tuple[int, int, int, int], size: int) -> bool:
 
 # ---------------------------------------------------------------------- one picture each
 
-def _write_bytes(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{path.name}.partial')
-    part.write_bytes(data)
-    os.replace(part, path)
-
-
 def _write_jpeg(path: Path, image: np.ndarray) -> None:
-    _write_bytes(path, cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes())
+    write_atomically(path, cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes())
 
 
 def _imagenet(root: Path, seed: int, size: int, index: int) -> None:
@@ -110,7 +103,7 @@ def _voc(root: Path, seed: int, size: int, index: int) -> List[Tuple[str, bool]]
         for key, value in (('xmin', x + 1), ('ymin', y + 1), ('xmax', x + w), ('ymax', y + h)):
             ET.SubElement(box, key).text = str(value)
     ET.indent(xml)
-    _write_bytes(root / 'Annotations' / f'{name}.xml', ET.tostring(xml))
+    write_atomically(root / 'Annotations' / f'{name}.xml', ET.tostring(xml))
     return [(item.kind, item.difficult) for item in items]
 
 
@@ -144,14 +137,14 @@ def write_voc(root: Path, seed: int, count: int, size: int, workers: int) -> Non
                   test=range(half, count))
     main = root / 'ImageSets' / 'Main'
     for split, indices in splits.items():
-        _write_bytes(main / f'{split}.txt', ''.join(f'{names[i]}\n' for i in indices).encode())
+        write_atomically(main / f'{split}.txt', ''.join(f'{names[i]}\n' for i in indices))
         for kind in CLASSES:
             lines = []
             for i in indices:
                 flags = [difficult for k, difficult in found[i] if k == kind]
                 label = -1 if not flags else 0 if all(flags) else 1
                 lines.append(f'{names[i]} {label:2d}\n')
-            _write_bytes(main / f'{kind}_{split}.txt', ''.join(lines).encode())
+            write_atomically(main / f'{kind}_{split}.txt', ''.join(lines))
 
 
 def write_coco(root: Path, seed: int, count: int, size: int, workers: int, split: str) -> None:
@@ -170,7 +163,7 @@ def write_coco(root: Path, seed: int, count: int, size: int, workers: int, split
         licenses=[dict(id=1, name='Apache-2.0', url='')], images=images, annotations=annotations,
         categories=[dict(id=k + 1, name=n, supercategory='vehicle')
                     for k, n in enumerate(CLASSES)])
-    _write_bytes(root / 'annotations' / f'instances_{split}.json', json.dumps(content).encode())
+    write_atomically(root / 'annotations' / f'instances_{split}.json', json.dumps(content))
 
 
 PARTS = {
@@ -196,9 +189,9 @@ def write_part(out: Path, part: str, seed: int, count: int, size: int, workers: 
     folder, write = PARTS[part]
     path, manifest = _manifest(out, part, seed, count, size)
     # First, so that what an interrupted call leaves is not mixed with other pictures.
-    _write_bytes(path, json.dumps(dict(manifest, done=False), indent=2).encode())
+    write_atomically(path, json.dumps(dict(manifest, done=False), indent=2))
     write(out / folder, seed, count, size, workers)
-    _write_bytes(path, json.dumps(dict(manifest, done=True), indent=2).encode())
+    write_atomically(path, json.dumps(dict(manifest, done=True), indent=2))
     return True
 
 
