@@ -19,6 +19,7 @@ epochs = [200, 200]  # of the stages
 model = dict(
     type='multissl_mm.IncrementalLearning',
     backbone=_base_.backbone,
+    momentum=_base_.momentum,
     tasks=[_base_.mocov2, _base_.densecl],  # in the order of the stages
     responses=dict(source='stored', replicas=20, dtype='float16'),
     distill_weights=1.)

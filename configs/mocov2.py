@@ -10,4 +10,5 @@ _base_ = ['_base_/imagenet_two_views.py', '_base_/resnet50_m_d.py', '_base_/sgd_
 model = dict(
     type='multissl_mm.MultiTask',
     backbone=_base_.backbone,
+    momentum=_base_.momentum,
     tasks=[_base_.mocov2])

@@ -8,9 +8,10 @@ from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
 from mmengine.registry import Registry
 
-__all__ = ['MODELS', 'HOOKS', 'DATASETS', 'DATA_SAMPLERS', 'METRICS']
+__all__ = ['MODELS', 'HOOKS', 'DATASETS', 'DATA_SAMPLERS', 'METRICS', 'OPTIM_WRAPPERS']
 
 
 def _child(name: str, parent: Registry, location: str) -> Registry:
@@ -22,3 +23,4 @@ HOOKS = _child('hook', MMENGINE_HOOKS, 'engine')
 DATASETS = _child('dataset', MMENGINE_DATASETS, 'datasets')
 DATA_SAMPLERS = _child('data sampler', MMENGINE_DATA_SAMPLERS, 'datasets')
 METRICS = _child('metric', MMENGINE_METRICS, 'evaluation')
+OPTIM_WRAPPERS = _child('optimizer wrapper', MMENGINE_OPTIM_WRAPPERS, 'engine')

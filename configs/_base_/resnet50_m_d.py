@@ -3,6 +3,7 @@
 This project's choices, since the paper leaves them open: hidden layers of 2048, queues of 65,536
 and temperature 0.2 as in MoCo v2 and DenseCL; dense and global loss count the same, as in DenseCL.
 """
+momentum = 0.999  # of the momentum encoder
 backbone = dict(type='mmpretrain.ResNet', depth=50, norm_cfg=dict(type='BN'),
                 zero_init_residual=False)
 mocov2 = dict(

@@ -1,24 +1,19 @@
-"""Leads an incremental model from stage to stage (section 4.3)."""
-import hashlib
+"""Leads a model from stage to stage (section 4.3)."""
 import os
 import shutil
 from pathlib import Path
-from typing import Dict, Iterator, List, Sequence
+from typing import Optional, Sequence
 
-import torch
-from mmengine.dist import barrier, broadcast, get_dist_info, is_main_process, master_only
+from mmengine.dist import broadcast, get_world_size, master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch import nn
 
-from ..datasets.keyed import KeyedDataset, KeyedSampler, ViewKey
 from ..errors import MultiSSLError
 from ..registry import HOOKS
 from ..utils.keyed_random import keyed_randomness
 from ..utils.model import unwrap
-from .response_bank import ResponseBank
+from .recording import keyed_sampler, open_bank, record
 
 
 @HOOKS.register_module()
@@ -30,15 +25,25 @@ class ILStageHook(Hook):
     optimizer's state. The learning rate restarts by the config's ``CosineRestartLR``. The finished
     stage's checkpoint is kept as ``stage<k>_<task>.pth``.
 
+    Learning rates of the stages are the schedule's (``restart_weights`` of ``CosineRestartLR``).
+
     Args:
         epochs (sequence[int]): Of every stage, in the order of the model's tasks. 0 for the first
             means that ``load_from`` brings a finished first task.
+        warmup_epochs (int): How many epochs at the beginning of every stage but the first train
+            the new task's layers alone, with backbone and old layers frozen (Li and Hoiem 2016,
+            section 3). Defaults to 0.
+        batch_sizes (sequence[int], optional): Of every stage, per GPU. Defaults to the data
+            loader's for all. Schedules then have to count epochs, not iterations.
     """
 
     priority = 'NORMAL'
 
-    def __init__(self, epochs: Sequence[int]) -> None:
+    def __init__(self, epochs: Sequence[int], warmup_epochs: int = 0,
+                 batch_sizes: Optional[Sequence[int]] = None) -> None:
         self.epochs = [int(e) for e in epochs]
+        self.warmup_epochs = warmup_epochs
+        self.batch_sizes = batch_sizes
 
     # ------------------------------------------------------------------ checks before the start
 
@@ -46,14 +51,18 @@ class ILStageHook(Hook):
         model = unwrap(runner.model)
         names = getattr(model, 'task_names', None)
         if names is None:
-            raise MultiSSLError('ILStageHook leads a multissl_mm.IncrementalLearning, but model is '
-                                f'a {type(model).__name__}; remove the hook or change model.type')
+            raise MultiSSLError('ILStageHook leads a multissl_mm.IncrementalLearning or '
+                                f'ProgressiveNet, but model is a {type(model).__name__}; remove '
+                                'the hook or change model.type')
         if len(names) != len(self.epochs):
             raise MultiSSLError(f'ILStageHook.epochs has {len(self.epochs)} stages, but '
                                 f'model.tasks has {len(names)}: {", ".join(names)}')
         if sum(self.epochs) != runner.max_epochs or min(self.epochs[1:], default=1) < 1:
             raise MultiSSLError(f'ILStageHook.epochs {self.epochs} must be positive and add up to '
                                 f'train_cfg.max_epochs, which is {runner.max_epochs}')
+        if self.warmup_epochs and self.warmup_epochs >= min(self.epochs[1:], default=1):
+            raise MultiSSLError(f'ILStageHook.warmup_epochs is {self.warmup_epochs}, but a stage '
+                                f'has only {min(self.epochs[1:], default=0)} epochs')
         if self.epochs[0] == 0 and not runner._load_from and not runner._resume:
             raise MultiSSLError(f"stage 1 ({names[0]}) has 0 epochs, so load_from must name a "
                                 'checkpoint of it; see tools/model_converters/to_stage1.py')
@@ -63,8 +72,23 @@ class ILStageHook(Hook):
             raise MultiSSLError(f'stages end after epochs {ends}, which must be multiples of '
                                 f'default_hooks.checkpoint.interval ({interval}), so that a run '
                                 'interrupted later still has the checkpoint of the stage\'s end')
-        if model.replicas is not None:
-            self._keyed(runner)
+        if _replicas(model) is not None:
+            keyed_sampler(runner)
+        if self.batch_sizes is not None:
+            self._check_batch_sizes(runner)
+
+    def _check_batch_sizes(self, runner: Runner) -> None:
+        if len(self.batch_sizes) != len(self.epochs) or min(self.batch_sizes) < 1:
+            raise MultiSSLError(f'ILStageHook.batch_sizes {list(self.batch_sizes)} must be one '
+                                f'positive number for each of the {len(self.epochs)} stages')
+        loader, rows = runner.train_dataloader, len(runner.train_dataloader.sampler)
+        per_epoch = [rows // b if loader.drop_last else -(-rows // b) for b in self.batch_sizes]
+        # What the logger and schedules take for the length of the run.
+        runner.train_loop._max_iters = sum(e * n for e, n in zip(self.epochs, per_epoch))
+        runner.message_hub.update_info('max_iters', runner.train_loop._max_iters)
+        sizes = ", ".join(map(str, self.batch_sizes))
+        runner.logger.info(f'batches of the stages: {sizes} per process, {get_world_size()} '
+                           'processes')
 
     def stage_at(self, epoch: int) -> int:
         """Stage (from 0) that an epoch (from 0) belongs to."""
@@ -86,30 +110,32 @@ class ILStageHook(Hook):
                                 'of load_from, or change ILStageHook.epochs')
         for finished in range(loaded, stage):
             self._transition(runner, model, finished)
-        model.set_stage(stage)
-        if model.source == 'stored':
-            for k, name in enumerate(model.task_names[:stage]):
-                if name not in model.banks:
-                    model.banks[name] = self._open_bank(runner, model, name,
-                                                        bytes(model.recorded[k].tolist()).hex())
-        if model.replicas is not None:
-            self._keyed(runner).replicas = model.replicas if stage else None
+        begin = sum(self.epochs[:stage])
+        model.set_stage(stage, stage > 0 and runner.epoch - begin < self.warmup_epochs)
+        if _replicas(model) is not None:
+            keyed_sampler(runner).replicas = model.responses.replicas if stage else None
+        if _stored(model):
+            for name in model.task_names[:stage]:
+                if name not in model.responses.banks:
+                    open_bank(runner, model, name)
+        if self.batch_sizes is not None:
+            # Read anew by every epoch's iterator; the loader's workers stay.
+            runner.train_dataloader.batch_sampler.batch_size = self.batch_sizes[stage]
 
     def _transition(self, runner: Runner, model: nn.Module, finished: int) -> None:
         name, new = model.task_names[finished], model.task_names[finished + 1]
+        how = '' if not hasattr(model, 'responses') else (
+            f' and keeps {", ".join(model.task_names[:finished + 1])} by '
+            f'{"stored responses" if _stored(model) else "a teacher"}')
         runner.logger.info(f'stage {finished + 1} ({name}) is finished; stage {finished + 2} '
-                           f'learns {new} and keeps {", ".join(model.task_names[:finished + 1])} '
-                           f'by {"stored responses" if model.source == "stored" else "a teacher"}')
+                           f'learns {new}{how}')
         # Batch norm statistics are each rank's own; checkpoints hold rank 0's. Old responses must
         # come from one model.
         for tensor in model.state_dict().values():
             broadcast(tensor, src=0)
         self._keep_checkpoint(runner, f'stage{finished + 1}_{name}.pth')
-        if model.source == 'stored':
-            digest = _digest(model._responders(name))
-            model.recorded[finished] = torch.tensor(list(digest), dtype=torch.uint8)
-            model.banks[name] = bank = self._open_bank(runner, model, name, digest.hex())
-            self._record(runner, model, name, bank)
+        if _stored(model):
+            record(runner, model, name)
         model.finish_task(name)
         with keyed_randomness(runner.seed, 'stage', finished + 1):
             model.start_task(new)
@@ -132,72 +158,10 @@ class ILStageHook(Hook):
             shutil.copyfile(last, target)
         runner.logger.info(f'kept {target}')
 
-    # ------------------------------------------------------------------ stored responses
 
-    @staticmethod
-    def _keyed(runner: Runner) -> KeyedSampler:
-        """The training sampler, after a check that views are reproducible at all."""
-        loader = runner.train_dataloader
-        if not isinstance(loader.dataset, KeyedDataset):
-            raise MultiSSLError('model.responses.replicas needs reproducible views: make '
-                                'train_dataloader.dataset a multissl_mm.KeyedDataset around yours')
-        if not isinstance(loader.sampler, KeyedSampler):
-            raise MultiSSLError('model.responses.replicas needs reproducible views: set '
-                                "train_dataloader.sampler.type to 'multissl_mm.KeyedSampler'")
-        return loader.sampler
-
-    def _open_bank(self, runner: Runner, model: nn.Module, name: str, weights: str) -> ResponseBank:
-        cfg = dict(model.bank_cfg)
-        root = Path(cfg.pop('root', None) or Path(runner.work_dir) / 'responses') / name
-        dataset = runner.train_dataloader.dataset
-        identity = dict(task=name, weights=weights[:16], samples=len(dataset),
-                        seed=self._keyed(runner).seed, **dataset.fingerprint())
-        return ResponseBank(root, identity, replicas=model.replicas, **cfg)
-
-    @torch.no_grad()
-    def _record(self, runner: Runner, model: nn.Module, name: str, bank: ResponseBank) -> None:
-        rank, world = get_dist_info()
-        if is_main_process():
-            bank.create()
-        barrier()
-        missing = bank.missing()
-        runner.logger.info(f'recording the responses of {name} in {bank.root}: {bank.replicas} x '
-                           f'{bank.samples} samples, {len(missing)} of {len(bank.shards())} shards '
-                           'to do')
-        was_training = model.training
-        model.eval()  # with running statistics a response does not depend on its batch
-        with _progress(is_main_process()) as progress:
-            mine = missing[rank::world]
-            bar = progress.add_task(f'responses of {name}',
-                                    total=sum(len(bank.rows(s)) for _, s in mine))
-            for replica, shard in mine:
-                keys = [ViewKey(self._keyed(runner).seed, replica, i) for i in bank.rows(shard)]
-                bank.write(replica, shard, self._responses(runner, model, name, keys))
-                progress.advance(bar, len(keys))
-        model.train(was_training)
-        barrier()
-
-    @staticmethod
-    def _responses(runner: Runner, model: nn.Module, name: str,
-                   keys: List[ViewKey]) -> Iterator[Dict[str, Tensor]]:
-        train = runner.train_dataloader
-        loader = DataLoader(train.dataset, batch_size=train.batch_size, sampler=keys,
-                            num_workers=train.num_workers, collate_fn=train.collate_fn,
-                            generator=torch.Generator())
-        for batch in loader:
-            data = model.data_preprocessor(batch, False)
-            yield model.current_responses(name, model.name_views(data['inputs']))
+def _replicas(model: nn.Module) -> Optional[int]:
+    return model.responses.replicas if hasattr(model, 'responses') else None
 
 
-def _progress(enabled: bool) -> Progress:
-    return Progress(TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
-                    TimeRemainingColumn(), disable=not enabled)
-
-
-def _digest(module: nn.Module) -> bytes:
-    """SHA-256 of names and values of all parameters and buffers."""
-    sha = hashlib.sha256()
-    for key, value in module.state_dict().items():
-        sha.update(key.encode())
-        sha.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-    return sha.digest()
+def _stored(model: nn.Module) -> bool:
+    return hasattr(model, 'responses') and model.responses.stored

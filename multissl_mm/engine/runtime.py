@@ -25,6 +25,7 @@ from ..errors import MultiSSLError
 from ..version import __version__
 
 STRICT_LOAD = 'multissl_mm.StrictLoadHook'
+AMP = 'multissl_mm.AmpOptimWrapper'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -99,9 +100,10 @@ def prepare_cfg(cfg: Config, args: argparse.Namespace) -> Config:
         cfg.auto_scale_lr.enable = True
     if getattr(args, 'amp', False):
         _use_amp(cfg)
-    if not testing and 'Amp' in str(cfg.get('optim_wrapper', {}).get('type')) and _no_amp():
-        raise MultiSSLError('mixed precision (--amp or optim_wrapper.type=AmpOptimWrapper) needs a '
-                            'GPU: MMEngine has none for the CPU')
+    if not testing and cfg.get('optim_wrapper', {}).get('type') == 'AmpOptimWrapper' and \
+            get_device() in ('cpu', 'mps'):
+        raise MultiSSLError('optim_wrapper.type AmpOptimWrapper needs a GPU; on the CPU use '
+                            f'{AMP}, or --amp, which does')
     if args.launcher != 'none' and get_device() == 'cpu':
         _distribute_on_cpu(cfg)
 
@@ -148,14 +150,9 @@ def _latest_checkpoint(work_dir: str) -> Optional[str]:
 
 def _use_amp(cfg: Config) -> None:
     kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
-    if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
+    if kind not in ('OptimWrapper', 'AmpOptimWrapper', AMP):
         raise MultiSSLError(f'--amp: optim_wrapper.type is {kind}, which has no mixed precision')
-    cfg.optim_wrapper.type = 'AmpOptimWrapper'
-    cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
-
-
-def _no_amp() -> bool:
-    return get_device() in ('cpu', 'mps')
+    cfg.optim_wrapper.type = AMP
 
 
 def _distribute_on_cpu(cfg: Config) -> None:
@@ -172,7 +169,7 @@ def _distribute_on_cpu(cfg: Config) -> None:
     }
     changed = [node for node in _dicts(cfg.model) if node.get('type') in ('SyncBN', 'MMSyncBN')]
     for node in changed:
-        node['type'] = 'BN'
+        node['type'] = 'multissl_mm.BNXd'
     if changed:
         print('[cpu] SyncBN exists on GPUs only: each process uses BN on its own batch')
 

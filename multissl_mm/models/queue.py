@@ -43,9 +43,12 @@ class NegativeQueue(nn.Module):
 
         Args:
             keys (Tensor): (N, C), normalised, the keys of this rank. All ranks bring the same N.
+                A key that is no number (half precision) does not enter: it would poison every
+                later loss.
         """
         keys = torch.cat(all_gather(keys.to(self.keys.dtype).contiguous()))[-len(self):]
         n = keys.size(0)
         index = (self.ptr + torch.arange(n, device=self.keys.device)) % len(self)
+        keys = torch.where(torch.isfinite(keys).all(1, keepdim=True), keys, self.keys[index])
         self.keys.index_copy_(0, index, keys)
         self.ptr.add_(n).remainder_(len(self))

@@ -7,7 +7,7 @@ import json
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from xml.etree import ElementTree as ET
 
 import cv2
@@ -22,7 +22,7 @@ from .render import render
 from .scene import CLASSES, random_scene
 
 #: Raise it when the same seed gives other pictures than before.
-VERSION = 1
+VERSION = 2
 #: An object smaller than this (pixels, visible) is not annotated at all.
 MIN_AREA = 40
 SHARD = 500  # pictures per folder of the ImageNet-like part
@@ -77,10 +77,12 @@ def _write_jpeg(path: Path, image: np.ndarray) -> None:
     write_atomically(path, cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes())
 
 
-def _imagenet(root: Path, seed: int, size: int, index: int) -> None:
-    image, _ = draw(seed, 'imagenet', index, size)
-    _write_jpeg(root / 'train' / f'n{index // SHARD:08d}' / f'n{index // SHARD:08d}_{index}.JPEG',
-                image)
+def _imagenet(root: Path, seed: int, size: int, index: int) -> Tuple[str, Optional[int]]:
+    image, items = draw(seed, 'imagenet', index, size)
+    name = f'n{index // SHARD:08d}/n{index // SHARD:08d}_{index}.JPEG'
+    _write_jpeg(root / 'train' / name, image)
+    largest = max(items, key=lambda item: item.area, default=None)
+    return name, CLASSES.index(largest.kind) if largest else None
 
 
 def _voc(root: Path, seed: int, size: int, index: int) -> List[Tuple[str, bool]]:
@@ -124,8 +126,14 @@ def _parallel(function: Any, count: int, workers: int, what: str) -> List[Any]:
 
 
 def write_imagenet(root: Path, seed: int, count: int, size: int, workers: int) -> None:
-    """``train/n00000000/*.JPEG``: unlabelled, the folders mean nothing."""
-    _parallel(partial(_imagenet, root, seed, size), count, workers, 'ImageNet layout')
+    """``train/n00000000/*.JPEG`` and ``meta/train.txt``, which only supervised training reads.
+
+    The folders mean nothing. A picture's label there is the class of its largest vehicle; pictures
+    without a visible one are left out.
+    """
+    found = _parallel(partial(_imagenet, root, seed, size), count, workers, 'ImageNet layout')
+    write_atomically(root / 'meta' / 'train.txt', ''.join(
+        f'{name} {label}\n' for name, label in found if label is not None))
 
 
 def write_voc(root: Path, seed: int, count: int, size: int, workers: int) -> None:

@@ -31,7 +31,7 @@ def test_several_processes_on_the_cpu():
     assert cfg.env_cfg.dist_cfg.backend == 'gloo' and cfg.env_cfg.cudnn_benchmark
     assert cfg.model_wrapper_cfg == dict(type='MMDistributedDataParallel', device_ids=None,
                                          broadcast_buffers=False, find_unused_parameters=True)
-    assert cfg.model.norm_cfg.type == 'BN'
+    assert cfg.model.norm_cfg.type == 'multissl_mm.BNXd'
 
 
 def test_one_process_and_a_gpu_are_left_alone(monkeypatch):
@@ -42,11 +42,14 @@ def test_one_process_and_a_gpu_are_left_alone(monkeypatch):
 
 
 def test_amp(monkeypatch):
-    for case in (dict(amp=True), dict(cfg=dict(optim_wrapper=dict(type='AmpOptimWrapper')))):
-        with pytest.raises(MultiSSLError, match='needs a GPU'):
-            prepare(**case)
+    assert prepare(amp=True).optim_wrapper.type == 'multissl_mm.AmpOptimWrapper'
+    theirs = dict(cfg=dict(optim_wrapper=dict(type='AmpOptimWrapper')))
+    with pytest.raises(MultiSSLError, match='needs a GPU'):
+        prepare(**theirs)
+    with pytest.raises(MultiSSLError, match='has no mixed precision'):
+        prepare(dict(optim_wrapper=dict(type='X')), amp=True)
     monkeypatch.setattr(runtime, 'get_device', lambda: 'cuda')
-    assert prepare(amp=True).optim_wrapper.type == 'AmpOptimWrapper'
+    assert prepare(**theirs).optim_wrapper.type == 'AmpOptimWrapper'
 
 
 def test_work_dir_options_and_hook():

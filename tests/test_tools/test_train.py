@@ -48,7 +48,8 @@ def test_two_processes_on_the_cpu_then_resume(tmp_path, images):
 
 @pytest.mark.parametrize('arguments, said', [
     (['train.py', 'none.py'], 'none.py: no such config'),
-    (['train.py', 'CONFIG', '--amp'], 'needs a GPU'),
+    (['train.py', 'CONFIG', '--cfg-options', 'optim_wrapper.type=AmpOptimWrapper'],
+     'needs a GPU'),
     (['train.py', 'CONFIG', '--resume', 'none.pth'], 'none.pth: no such checkpoint'),
     (['train.py', 'CONFIG', '--cfg-options', 'model.type=multissl_mm.None'], 'None is not in'),
     (['train.py', 'CONFIG', '--launcher', 'pytorch'], 'tools/dist_train.sh'),

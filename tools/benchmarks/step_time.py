@@ -81,14 +81,14 @@ def build(name: str, args: argparse.Namespace, bank_root: str) -> Callable[[], N
     ]
     if name.startswith('IL'):
         model.set_stage(1)
-        if model.source == 'stored':
+        if model.responses.stored:
             identity = dict(weights='', data='', views='', seed=0, samples=args.batch_size)
             bank = ResponseBank(bank_root, identity)
             model.eval()
             bank.create()
             bank.write(0, 0, iter([model.current_responses('mocov2', model.name_views(inputs))]))
             model.train()
-            model.banks['mocov2'] = bank
+            model.responses.banks['mocov2'] = bank
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1e-3,
                                 momentum=0.9, weight_decay=1e-4)
 

@@ -1,9 +1,11 @@
 """What every way of combining pretext tasks has in common."""
 from abc import abstractmethod
-from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple, Union
+from math import cos, pi
+from typing import Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 import torch
 from mmengine.dist import get_world_size
+from mmengine.logging import MessageHub
 from mmengine.model import BaseModel, ModuleDict
 from torch import Tensor, nn
 
@@ -25,29 +27,51 @@ class MultiSSL(BaseModel):
             list, since MMEngine sorts the keys of dicts when it writes a config.)
         view_names (sequence[str]): Names of the views in the order in which the data pipeline
             puts them out; not needed where it puts out a dict. Defaults to query and key.
-        momentum (float): Of the momentum encoder and of the tasks' momentum layers, as the papers
-            count it. Defaults to 0.999.
+        momentum (float | tuple[float, float]): Of the momentum encoder and of the tasks' momentum
+            layers, as the papers count it; of a pair the second value is reached at the end of
+            the run by a cosine (BYOL). Defaults to 0.999.
+        separate_views (bool): Pass each view through the backbone on its own, so that batch norm
+            sees one view at a time, as BYOL, SimSiam and Barlow Twins do. By default views of the
+            same size share a pass, as in SimCLR.
+        channels_last (bool): Keep the weights in the memory format that GPUs and recent CPUs
+            convolve fastest in. Defaults to False.
+        compile (bool | dict): Compile the backbone, which leaves its keys as they are; a dict
+            holds arguments of :func:`torch.compile`. Defaults to False.
         data_preprocessor (dict, optional): See :class:`mmengine.model.BaseModel`.
         init_cfg (dict, optional): See :class:`mmengine.model.BaseModule`.
     """
+
+    #: Called with a step's losses while their graph is alive; hooks that look at gradients set it.
+    on_losses: Optional[Callable[[Mapping[str, Tensor]], None]] = None
 
     def __init__(self,
                  backbone: dict,
                  tasks: Sequence[dict],
                  view_names: Sequence[str] = ('query', 'key'),
-                 momentum: float = 0.999,
+                 momentum: Union[float, Tuple[float, float]] = 0.999,
+                 separate_views: bool = False,
+                 channels_last: bool = False,
+                 compile: Union[bool, dict] = False,
                  data_preprocessor: Optional[dict] = None,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         self.backbone = MODELS.build(backbone)
         self.tasks = ModuleDict(dict(build_task(i, cfg) for i, cfg in enumerate(tasks)))
-        if len(self.tasks) != len(tasks) or not tasks:
-            raise MultiSSLError('model.tasks needs at least one task and a different name for '
-                                f'each, but has {[task.get("name") for task in tasks]}')
+        if len(self.tasks) != len(tasks):
+            raise MultiSSLError('model.tasks needs a different name for each task, but has '
+                                f'{[task.get("name") for task in tasks]}')
         self.view_names = tuple(view_names)
         self.momentum = momentum
+        self.separate_views = separate_views
         if any(task.key_views for task in self.tasks.values()):
             self.momentum_backbone = MomentumEncoder(self.backbone)
+        self._moved = -1  # what the trained parameters were at when the momentum last moved
+        if channels_last:
+            self.to(memory_format=torch.channels_last)
+        if compile:
+            for encoder in (self.backbone, getattr(self, 'momentum_backbone', None)):
+                if encoder is not None:
+                    encoder.compile(**(compile if isinstance(compile, dict) else {}))
         self.register_load_state_dict_post_hook(_refuse_missing_keys)
 
     def init_weights(self) -> None:
@@ -73,8 +97,7 @@ class MultiSSL(BaseModel):
                 f'{len(self.view_names)}: {self.view_names}; make them agree')
         return dict(zip(self.view_names, inputs))
 
-    @staticmethod
-    def encode(backbone: nn.Module, views: Views, names: Iterable[str]) -> Features:
+    def encode(self, backbone: nn.Module, views: Views, names: Iterable[str]) -> Features:
         """Features of the named views, in one pass of the backbone per size of view.
 
         Args:
@@ -85,14 +108,15 @@ class MultiSSL(BaseModel):
         Returns:
             dict[str, tuple[Tensor]]: The backbone's outputs for each view.
         """
-        by_shape: Dict[torch.Size, List[str]] = {}
+        groups: Dict[Tuple, List[str]] = {}  # what goes through together
         for name in sorted(set(names)):
             if name not in views:
                 raise MultiSSLError(f"a task needs the view '{name}', but the batch has "
                                     f'{list(views)}; check model.view_names and the pipeline')
-            by_shape.setdefault(views[name].shape[1:], []).append(name)
+            group = (name, ) if self.separate_views else tuple(views[name].shape[1:])
+            groups.setdefault(group, []).append(name)
         feats: Features = {}
-        for same in by_shape.values():
+        for same in groups.values():
             outs = backbone(torch.cat([views[n] for n in same]) if same[1:] else views[same[0]])
             sizes = [len(views[n]) for n in same]
             split = [out.split(sizes) for out in outs]  # stage -> view -> (N, ...)
@@ -109,9 +133,7 @@ class MultiSSL(BaseModel):
         names = sorted(needed(tasks, 'key_views'))
         if not names:
             return {}
-        self.momentum_backbone.update(self.backbone, self.momentum)
-        for task in tasks:
-            task.update_momentum(self.momentum)
+        self._update_momentum(tasks)
         feats: Features = {}
         for name in names:
             x = views[name]
@@ -121,6 +143,30 @@ class MultiSSL(BaseModel):
                 x, state = shuffle(x)
                 feats[name] = unshuffle(self.momentum_backbone(x), state)
         return feats
+
+    def _update_momentum(self, tasks: Sequence[PretextTask]) -> None:
+        # Once per step of the optimizer, however many batches its gradient is accumulated over:
+        # a parameter's version counts the changes made to it, on the host.
+        moved = sum(p._version for p in self.parameters() if p.requires_grad)
+        if moved == self._moved:
+            return
+        momentum = self.current_momentum()
+        self.momentum_backbone.update(self.backbone, momentum)
+        for task in tasks:
+            task.update_momentum(momentum)
+        self._moved = sum(p._version for p in self.parameters() if p.requires_grad)
+
+    def current_momentum(self) -> float:
+        """The momentum of this step."""
+        if not isinstance(self.momentum, (tuple, list)):
+            return self.momentum
+        start, end = self.momentum
+        hub = MessageHub.get_current_instance()
+        total = hub.get_info('max_iters', None) if 'max_iters' in hub.runtime_info else None
+        if not total:
+            raise MultiSSLError(f'model.momentum {self.momentum} follows the length of a run, but '
+                                'there is no run; give one number')
+        return end - (end - start) * (cos(pi * hub.get_info('iter', 0) / total) + 1) / 2
 
     # ------------------------------------------------------------------ BaseModel's modes
 
@@ -133,7 +179,10 @@ class MultiSSL(BaseModel):
                 mode: str = 'tensor') -> Union[Dict[str, Tensor], Tuple[Tensor, ...]]:
         """``loss``: named losses of a batch of views; ``tensor``: backbone features."""
         if mode == 'loss':
-            return self.loss(self.name_views(inputs), data_samples)
+            losses = self.loss(self.name_views(inputs), data_samples)
+            if self.on_losses is not None:
+                self.on_losses(losses)
+            return self.combine(losses)
         if mode == 'tensor':
             return self.extract_feat(inputs)
         raise ValueError(f"mode '{mode}' is not one of 'loss', 'tensor': a pretraining model "
@@ -141,7 +190,11 @@ class MultiSSL(BaseModel):
 
     @abstractmethod
     def loss(self, views: Views, data_samples: Optional[Sequence]) -> Dict[str, Tensor]:
-        """Losses by name, ``<task>.<loss>``; their sum is what is minimised."""
+        """Losses by name, ``<task>.<loss>``."""
+
+    def combine(self, losses: Dict[str, Tensor]) -> Dict[str, Tensor]:
+        """What is minimised, from :meth:`loss`: the sum, unless an algorithm says otherwise."""
+        return losses
 
 
 def build_task(index: int, cfg: dict) -> Tuple[str, PretextTask]:
@@ -174,6 +227,11 @@ def needed(tasks: Iterable[PretextTask], which: str) -> Set[str]:
 def prefixed(name: str, losses: Mapping[str, Tensor], weight: float = 1.) -> Dict[str, Tensor]:
     """Losses of one task under names that say whose they are."""
     return {f'{name}.{key}': weight * value for key, value in losses.items()}
+
+
+def of_task(losses: Mapping[str, Tensor], name: str) -> Dict[str, Tensor]:
+    """Those of :func:`prefixed` losses that are of one task and are minimised."""
+    return {k: v for k, v in losses.items() if k.startswith(f'{name}.') and 'loss' in k}
 
 
 def _refuse_missing_keys(module: nn.Module, incompatible) -> None:

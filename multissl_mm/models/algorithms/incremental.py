@@ -1,22 +1,21 @@
 """Incremental learning: one task after the other, without forgetting (section 4.3)."""
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, Optional, Sequence, Union
 
 import torch
 from mmengine.model import ModuleDict
 from torch import Tensor, nn
 
-from ...engine.response_bank import ResponseBank, check_options
 from ...errors import MultiSSLError
 from ...registry import MODELS
 from ..momentum import MomentumEncoder
 from ..pretext import Responses
-from .base import MultiSSL, Views, needed, prefixed
-
-SOURCES = ('stored', 'teacher')
+from ..responses import ResponseSource
+from .base import Views, needed, prefixed
+from .staged import StagedMultiSSL
 
 
 @MODELS.register_module()
-class IncrementalLearning(MultiSSL):
+class IncrementalLearning(StagedMultiSSL):
     """Stage k learns task k from its ground truth and holds tasks < k to their old responses.
 
     The combined loss trains the backbone, the new task's layers and the old tasks' layers. Old
@@ -26,16 +25,12 @@ class IncrementalLearning(MultiSSL):
       (:class:`ResponseBank`);
     - ``teacher``: given on the fly by a frozen copy of the backbone and of the task's layers.
 
-    On the same views the two are equal. All modules exist from the start and the stage is a
-    buffer, so that a checkpoint of any stage loads and resumes. :class:`ILStageHook` moves the
-    model from stage to stage.
+    On the same views the two are equal.
 
     Args:
-        responses (dict): ``source``, one of stored and teacher; ``replicas``, how many different
-            views per image old responses are kept for: epoch e of a later stage shows the views
-            of replica e mod replicas (required for stored; for a teacher, None means new views
-            every epoch). For stored also the arguments of :class:`ResponseBank`: ``root``
-            (default: ``responses`` in the work directory), ``dtype`` and ``shard_size``.
+        responses (dict): See :class:`ResponseSource`. Defaults to teachers.
+        distill (dict): What is kept of an old task: :class:`ResponseDistillation` (the default),
+            :class:`FeatureDistillation` or :class:`PredictiveDistillation`.
         distill_weights (float | dict[str, float]): Weights of the old tasks' distillation losses.
             Defaults to 1.
 
@@ -43,19 +38,10 @@ class IncrementalLearning(MultiSSL):
     """
 
     def __init__(self, *args: Any, responses: Optional[dict] = None,
+                 distill: Optional[dict] = None,
                  distill_weights: Union[float, Dict[str, float]] = 1., **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.task_names: List[str] = list(self.tasks)
-        self.bank_cfg = dict(responses or dict(source='teacher'))
-        self.source = self.bank_cfg.pop('source', None)
-        if self.source not in SOURCES:
-            raise MultiSSLError(f'model.responses.source is {self.source!r}; it must be one of '
-                                f'{", ".join(SOURCES)}')
-        self.replicas: Optional[int] = self.bank_cfg.pop('replicas', None)
-        if self.source == 'stored' and not (self.replicas and self.replicas > 0):
-            raise MultiSSLError('stored responses belong to given views: set '
-                                'model.responses.replicas to how many per image, at least 1')
-        check_options(**self.bank_cfg)
+        old = self.task_names[:-1]
         if not isinstance(distill_weights, dict):
             distill_weights = {name: distill_weights for name in self.task_names}
         unknown = set(distill_weights) - set(self.tasks)
@@ -63,40 +49,42 @@ class IncrementalLearning(MultiSSL):
             raise MultiSSLError(f'model.distill_weights names {sorted(unknown)}, but model.tasks '
                                 f'has {self.task_names}')
         self.distill_weights = distill_weights
-
-        self.register_buffer('stage', torch.zeros((), dtype=torch.long))
-        self._stage = 0  # the same number on the host, where reading it costs no synchronisation
-        old = self.task_names[:-1]
-        if self.source == 'teacher':
+        self.distill = MODELS.build(
+            dict(distill or dict(type='multissl_mm.ResponseDistillation'), names=old))
+        self.responses = ResponseSource(old, **(responses or dict(source='teacher')))
+        if not self.responses.stored:
             self.teachers = ModuleDict({
-                name: MomentumEncoder(self._responders(name), frozen=True)
+                name: MomentumEncoder(self.responders(name), frozen=True)
                 for name in old
             })
-        # What a task's bank was recorded from, so that a resumed run refuses any other.
-        self.register_buffer('recorded', torch.zeros(len(old), 32, dtype=torch.uint8))
-        self.banks: Dict[str, ResponseBank] = {}
 
-    def _responders(self, name: str) -> nn.Module:
+    def responders(self, name: str) -> nn.Module:
         """All that the task's responses come from."""
         return ModuleDict(dict(backbone=self.backbone, layers=self.tasks[name].layers))
 
     # ------------------------------------------------------------------ stages, see ILStageHook
 
-    def set_stage(self, stage: int) -> None:
-        """Learn task ``stage`` (from 0) from now on, and keep the ones before."""
-        self.stage.fill_(stage)
-        self._stage = stage
+    def start_task(self, name: str) -> None:
+        super().start_task(name)
+        self.distill.reset()
 
     def finish_task(self, name: str) -> None:
         """Freezes the teacher of a task whose stage is over, where there are teachers."""
-        if self.source == 'teacher':
-            self.teachers[name].sync(self._responders(name))
+        if not self.responses.stored:
+            self.teachers[name].sync(self.responders(name))
 
     @torch.no_grad()
     def current_responses(self, name: str, views: Views) -> Responses:
-        """Responses of one task as the model is now, in eval mode, to be recorded."""
+        """What the task is to keep, as the model is now; in eval mode, to be recorded."""
         task = self.tasks[name]
-        return task.responses(self.encode(self.backbone, views, task.views))
+        return self.distill.targets(task, self.encode(self.backbone, views, task.views))
+
+    def train(self, mode: bool = True) -> 'IncrementalLearning':
+        super().train(mode)
+        if self.warming_up:  # what is frozen keeps its batch norm statistics, too
+            for module in (self.backbone, *(self.tasks[n] for n in self.task_names[:self._stage])):
+                module.eval()
+        return self
 
     # ------------------------------------------------------------------ training
 
@@ -104,22 +92,23 @@ class IncrementalLearning(MultiSSL):
     def old_responses(self, name: str, views: Views,
                       data_samples: Optional[Sequence]) -> Responses:
         """Responses to this batch that the task gave when it was finished."""
-        if self.source == 'stored':
-            return self.banks[name].read(data_samples, device=self.stage.device)
+        if self.responses.stored:
+            return self.responses.read(name, data_samples)
         teacher, task = self.teachers[name].module, self.tasks[name]
-        return task.responses(self.encode(teacher['backbone'], views, task.views),
-                              teacher['layers'])
+        return self.distill.targets(task, self.encode(teacher['backbone'], views, task.views),
+                                    teacher['layers'])
 
     def loss(self, views: Views, data_samples: Optional[Sequence]) -> Dict[str, Tensor]:
         new = self.task_names[self._stage]
-        old = self.task_names[:self._stage]
-        task = self.tasks[new]
-        feats = self.encode(self.backbone, views,
-                            needed([self.tasks[n] for n in [*old, new]], 'views'))
-        key_feats = self.encode_keys(views, [task])
-        losses = prefixed(new, task.loss(task.responses(feats), feats, key_feats, data_samples))
+        # While the new layers warm up nothing moves that an old response could depend on.
+        old = [] if self.warming_up else self.task_names[:self._stage]
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.warming_up):
+            feats = self.encode(self.backbone, views,
+                                needed([self.tasks[n] for n in [*old, new]], 'views'))
+        key_feats = self.encode_keys(views, [self.tasks[new]])
+        losses = prefixed(new, self.tasks[new].loss(feats, key_feats, data_samples))
         for name in old:
-            kept = self.tasks[name].distill_loss(self.tasks[name].responses(feats),
-                                                 self.old_responses(name, views, data_samples))
+            kept = self.distill.loss(name, self.tasks[name], feats,
+                                     self.old_responses(name, views, data_samples))
             losses.update(prefixed(name, kept, self.distill_weights.get(name, 1.)))
         return losses

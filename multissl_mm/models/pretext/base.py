@@ -41,12 +41,11 @@ class PretextTask(BaseModule, metaclass=ABCMeta):
         """
 
     @abstractmethod
-    def loss(self, responses: Responses, feats: Features, key_feats: Features,
+    def loss(self, feats: Features, key_feats: Features,
              data_samples: Optional[Sequence]) -> Dict[str, Tensor]:
         """The task's own objective on ground truth that the batch carries.
 
         Args:
-            responses (dict): From :meth:`responses`.
             feats (dict): Backbone features of :attr:`views`.
             key_feats (dict): Momentum backbone features of :attr:`key_views`, constants.
             data_samples (sequence, optional): What the data pipeline packed with the views.

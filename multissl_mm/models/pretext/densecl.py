@@ -51,8 +51,9 @@ class DenseCLTask(MomentumContrastTask):
         q, dense, _ = (layers or self.neck)(feats['query'][-1:])
         return dict(q=F.normalize(q, dim=1), dense=F.normalize(dense, dim=1).transpose(1, 2))
 
-    def loss(self, responses: Responses, feats: Features, key_feats: Features,
+    def loss(self, feats: Features, key_feats: Features,
              data_samples: Optional[Sequence] = None) -> Dict[str, Tensor]:
+        responses = self.responses(feats)
         query_map, key_map = feats['query'][-1].detach(), key_feats['key'][-1]  # (N, D, H, W)
         k, dense_k, pooled_k = self.momentum_neck((key_map, ))
         k = F.normalize(k, dim=1)  # (N, C)

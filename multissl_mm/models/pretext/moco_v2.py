@@ -24,11 +24,11 @@ class MoCoV2Task(MomentumContrastTask):
         q = (layers or self.neck)(feats['query'][-1:])[0]
         return dict(q=F.normalize(q, dim=1))
 
-    def loss(self, responses: Responses, feats: Features, key_feats: Features,
+    def loss(self, feats: Features, key_feats: Features,
              data_samples: Optional[Sequence] = None) -> Dict[str, Tensor]:
-        queue = self.queues['global']
+        queue, q = self.queues['global'], self.responses(feats)['q']
         k = F.normalize(self.momentum_neck(key_feats['key'][-1:])[0], dim=1)  # (N, C)
-        loss = self.head.loss(responses['q'], k, queue.keys)
+        loss = self.head.loss(q, k, queue.keys)
         queue.enqueue(k)
         return dict(loss=loss)
 

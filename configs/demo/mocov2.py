@@ -1,0 +1,12 @@
+"""MoCo v2 (M) alone, demo size: about 2 minutes on two CPU cores.
+
+    python tools/train.py configs/demo/mocov2.py
+"""
+_base_ = ['_base_/street_two_views.py', '_base_/resnet18_m_d.py', '_base_/sgd_6e.py',
+          '_base_/runtime.py']
+
+model = dict(
+    type='multissl_mm.MultiTask',
+    backbone=_base_.backbone,
+    momentum=_base_.momentum,
+    tasks=[_base_.mocov2])

@@ -1,0 +1,131 @@
+"""Ways of weighing the tasks."""
+import math
+
+import pytest
+import tiny
+import torch
+from mmengine.model import BaseModule
+from mmengine.registry import MODELS
+
+from multissl_mm.errors import MultiSSLError
+from multissl_mm.models.algorithms.multi_task import project_conflicting
+from multissl_mm.models.pretext import PretextTask
+from multissl_mm.registry import MODELS as OURS
+
+
+@OURS.register_module(force=True)
+class TwoParameters(BaseModule):
+    """A backbone of two parameters that puts them out, whatever comes in."""
+
+    def __init__(self):
+        super().__init__()
+        self.w = torch.nn.Parameter(torch.tensor([1., 2.]))
+
+    def forward(self, x):
+        return (self.w + 0 * x.mean(), )
+
+
+@OURS.register_module(force=True)
+class LinearTask(PretextTask):
+    """Its loss is <gradient, w> + own²; so its gradient on the backbone is known."""
+
+    views = ('query', )
+
+    def __init__(self, gradient):
+        super().__init__()
+        self.gradient = torch.tensor(gradient)
+        self.own = torch.nn.Parameter(torch.tensor(3.))
+
+    layers = property(lambda self: self)
+
+    def responses(self, feats, layers=None):
+        return {}
+
+    def loss(self, feats, key_feats, data_samples):
+        return dict(loss=(self.gradient * feats['query'][0]).sum() + self.own**2)
+
+    def distill_loss(self, responses, old):
+        return {}
+
+
+def model_of(gradients, **kwargs):
+    tasks = [dict(name=f't{i}', type='multissl_mm.LinearTask', gradient=g)
+             for i, g in enumerate(gradients)]
+    return MODELS.build(dict(
+        type='multissl_mm.MultiTask', backbone=dict(type='multissl_mm.TwoParameters'),
+        tasks=tasks, view_names=['query'], **kwargs))
+
+
+def backward(model):
+    losses = model([torch.zeros(2, 1)], None, mode='loss')
+    sum(v for k, v in losses.items() if 'loss' in k).backward()
+    return losses
+
+
+@pytest.mark.parametrize('a, b, expected', [
+    ([1., 0.], [-1., 1.], [.5, .5 + 1.]),  # conflict: a - (a.b/b.b) b = (.5, .5), b - ... = (0, 1)
+    ([1., 0.], [1., 1.], [2., 1.]),  # no conflict: the sum
+])
+def test_pcgrad_of_two_parameters(a, b, expected):
+    model = model_of([a, b], weighting='pcgrad')
+    losses = backward(model)
+    assert torch.allclose(model.backbone.w.grad, torch.tensor(expected))
+    # Own layers get their own gradient; values are those of the plain losses.
+    assert [t.own.grad.item() for t in model.tasks.values()] == [6., 6.]
+    plain = model_of([a, b])
+    assert {k: v.item() for k, v in losses.items()} == {k: v.item()
+                                                       for k, v in backward(plain).items()}
+
+
+def test_pcgrad_follows_the_definition_for_three_tasks():
+    g = torch.randn(3, 50, generator=torch.Generator().manual_seed(1))
+    g[1] -= g[0]  # conflicts
+    seed = 5
+    generator, expected = torch.Generator().manual_seed(seed), []
+    for i in range(3):
+        pc = g[i].clone()
+        for j in torch.randperm(3, generator=generator).tolist():
+            if j != i and pc @ g[j] < 0:
+                pc = pc - (pc @ g[j]) / (g[j] @ g[j]) * g[j]
+        expected.append(pc)
+    torch.testing.assert_close(project_conflicting(g, seed), torch.stack(expected))
+    assert not torch.allclose(project_conflicting(g, seed), g)
+
+
+def test_uncertainty_weights_against_the_closed_form():
+    # d/ds (exp(-s) L + s / 2) = 0 at s = log 2L, where the sum is 1/2 + log(2L) / 2.
+    model = model_of([[1., 0.], [0., 2.]], weighting='uncertainty')
+    raw = {k: v.item() for k, v in model.loss(model.name_views([torch.zeros(2, 1)]), None).items()}
+    with torch.no_grad():
+        model.log_vars.copy_(torch.tensor([2 * v for v in raw.values()]).log())
+    losses = backward(model)
+    assert model.log_vars.grad.abs().max() < 1e-6
+    for k, (name, value) in enumerate(raw.items()):
+        task = f't{k}'
+        total = losses[name] + losses[f'{task}.loss_uncertainty']
+        assert math.isclose(total.item(), .5 + math.log(2 * value) / 2, rel_tol=1e-6)
+        assert math.isclose(losses[f'{task}.weight'].item(), 1 / (2 * value), rel_tol=1e-6)
+    # the backbone's gradient is weighted the same
+    expected = [1 / (2 * raw['t0.loss']), 2 / (2 * raw['t1.loss'])]
+    assert torch.allclose(model.backbone.w.grad, torch.tensor(expected))
+
+
+def test_pcgrad_of_real_tasks_is_the_sum_where_nothing_conflicts(scope):
+    def gradient(weighting):
+        torch.manual_seed(0)
+        model = MODELS.build(dict(
+            type='multissl_mm.MultiTask', backbone=tiny.backbone(), weighting=weighting,
+            tasks=[dict(tiny.moco_task(), name='a'), dict(tiny.moco_task(), name='b')])).train()
+        model.init_weights()
+        model.tasks['b'].load_state_dict(model.tasks['a'].state_dict())
+        torch.manual_seed(1)
+        losses = model([torch.randn(8, 3, 32, 32) for _ in range(2)], None, mode='loss')
+        sum(losses.values()).backward()
+        return {k: p.grad for k, p in model.named_parameters() if p.grad is not None}
+
+    torch.testing.assert_close(gradient('pcgrad'), gradient('fixed'), atol=1e-6, rtol=1e-4)
+
+
+def test_unknown_weighting():
+    with pytest.raises(MultiSSLError, match='fixed, uncertainty, pcgrad'):
+        model_of([[1., 0.]], weighting='magic')
