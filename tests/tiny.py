@@ -40,6 +40,25 @@ def densecl_task(queue_len: int = 64) -> Dict[str, Any]:
                   out_channels=16))
 
 
+def simclr_task() -> Dict[str, Any]:
+    return dict(type='multissl_mm.AlgorithmTask', algorithm=dict(
+        type='mmpretrain.SimCLR',
+        neck=dict(type='mmpretrain.NonLinearNeck', in_channels=CHANNELS, hid_channels=32,
+                  out_channels=16, norm_cfg=dict(type='BN1d')),
+        head=dict(type='mmpretrain.ContrastiveHead', temperature=.1,
+                  loss=dict(type='mmpretrain.CrossEntropyLoss'))))
+
+
+def byol_task() -> Dict[str, Any]:
+    neck = dict(type='mmpretrain.NonLinearNeck', hid_channels=32, out_channels=16,
+                norm_cfg=dict(type='BN1d'))
+    return dict(type='multissl_mm.AlgorithmTask', algorithm=dict(
+        type='mmpretrain.BYOL', base_momentum=.01, neck=dict(neck, in_channels=CHANNELS),
+        head=dict(type='mmpretrain.LatentPredictHead',
+                  loss=dict(type='mmpretrain.CosineSimilarityLoss'),
+                  predictor=dict(neck, in_channels=16, with_avg_pool=False))))
+
+
 def tiny_config(name: str, data_root: Union[str, Path], work_dir: Union[str, Path],
                 **options: Any) -> Config:
     """A config of ``configs/`` with a tiny backbone, 4 epochs at most and 24 images.
@@ -55,9 +74,20 @@ def tiny_config(name: str, data_root: Union[str, Path], work_dir: Union[str, Pat
     dataset.update(type='CustomDataset', data_root=str(data_root), data_prefix='train',
                    with_label=False)
     dataset.pop('split', None)
-    cfg.model.backbone = backbone()
-    tasks = dict(mocov2=moco_task(), densecl=densecl_task())
-    cfg.model.tasks = [dict(tasks[task.name], name=task.name) for task in cfg.model.tasks]
+    if cfg.model.type.endswith('ProgressiveNet'):
+        cfg.model.backbone.columns = [backbone()] * 2
+    else:
+        cfg.model.backbone = backbone()
+    for expert in cfg.model.get('experts', []):  # of random weights, each its own
+        expert.backbone = backbone()
+    tasks = dict(mocov2=moco_task(), densecl=densecl_task(), simclr=simclr_task(),
+                 byol=byol_task())
+    cfg.model.tasks = [dict(tasks[task.name], name=task.name)
+                       for task in cfg.model.get('tasks', [])]
+    if not cfg.model.tasks:
+        cfg.model.pop('tasks')
+    if 'in_channels' in cfg.model.get('distill', {}):
+        cfg.model.distill.update(in_channels=CHANNELS, hid_channels=32)
     cfg.merge_from_dict(
         dict(work_dir=str(work_dir), launcher='none', log_level='WARNING',
              env_cfg=dict(dist_cfg=dict(backend='gloo'), cudnn_benchmark=False),
@@ -65,13 +95,13 @@ def tiny_config(name: str, data_root: Union[str, Path], work_dir: Union[str, Pat
              default_hooks=dict(checkpoint=dict(interval=1, max_keep_ckpts=-1),
                                 logger=dict(interval=1))))
     if 'stage' in cfg.default_hooks:
-        cfg.merge_from_dict({'default_hooks.stage.epochs': [2, 2], 'train_cfg.max_epochs': 4,
-                             'model.responses': dict(source='stored', replicas=2, dtype='float32',
-                                                     shard_size=10)})
+        cfg.merge_from_dict({'default_hooks.stage.epochs': [2, 2], 'train_cfg.max_epochs': 4})
         cfg.param_scheduler[0].update(periods=[2, 2])
     else:
         cfg.train_cfg.max_epochs = 2
         cfg.param_scheduler[0].T_max = 2
+    if cfg.model.get('responses', {}).get('source') == 'stored':
+        cfg.model.responses = dict(source='stored', replicas=2, dtype='float32', shard_size=10)
     for key, value in options.items():
         *parents, last = key.split('__')
         node = cfg

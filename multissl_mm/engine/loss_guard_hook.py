@@ -52,7 +52,9 @@ class LossGuardHook(Hook):
         seen, self.seen = self.seen, []
         rows = [torch.stack([v.float().mean() for v in losses.values()]) for _, losses in seen
                 if losses]
-        if not rows or torch.isfinite(torch.cat(rows)).all():
+        if not rows:
+            return
+        if torch.isfinite(torch.cat(rows)).all():
             self.in_a_row = 0
             return
         amp = isinstance(runner.optim_wrapper, AmpOptimWrapper)
@@ -72,7 +74,7 @@ class LossGuardHook(Hook):
             self._stop(runner, seen[-1][0], broken[0])
 
     def _stop(self, runner: Runner, step: int, named: str) -> None:
-        row = f' for the {self.in_a_row}th time in a row' if self.in_a_row > 1 else ''
+        row = f', {self.in_a_row} times in a row' if self.in_a_row > 1 else ''
         last = runner.message_hub.runtime_info.get('last_ckpt')
         raise MultiSSLError(
             f'step {step + 1} (epoch {runner.epoch + 1}): {named} is not finite{row}; '

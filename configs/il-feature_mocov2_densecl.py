@@ -1,0 +1,9 @@
+"""Incremental M -> D that keeps the backbone's features instead of the old task's responses.
+
+    tools/dist_train.sh configs/il-feature_mocov2_densecl.py 8
+
+Plain feature distillation, for comparison with il_mocov2_densecl.py; not in the paper.
+"""
+_base_ = 'il_mocov2_densecl.py'
+
+model = dict(distill=dict(type='multissl_mm.FeatureDistillation'))

@@ -1,0 +1,100 @@
+"""Every algorithm trains, is killed, resumes with the same bits, exports and loads in mmdet."""
+import multiprocessing
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from mmengine.registry import DefaultScope, init_default_scope
+from mmengine.runner import Runner
+
+from multissl_mm.registry import MODELS
+from multissl_mm.utils.checkpoint import backbone_state_dict, load_state_dict_file
+from multissl_mm.utils.convert import verify_backbone
+
+sys.path.insert(0, str(Path(__file__).parent))
+from test_resume import assert_same, last_checkpoint  # noqa: E402
+
+MTL, PROGRESSIVE, EXPERTS = ['iter:4'], ['iter:5', 'iter:10'], ['record', 'iter:4']
+STAGED, TAUGHT = ['iter:5', 'record', 'iter:11'], ['iter:5', 'iter:11']
+BF16 = dict(optim_wrapper__type='multissl_mm.AmpOptimWrapper')
+#: name of the config: where it is killed, what is changed
+RUNS = [
+    ('mtl-uncertainty_mocov2_densecl', MTL, {}),
+    ('mtl-pcgrad_mocov2_densecl', MTL, {}),
+    ('mtl_byol_mocov2', MTL, {}),
+    ('il-feature_mocov2_densecl', STAGED, {}),
+    ('il-cassle_mocov2_densecl', STAGED, {}),
+    ('il_densecl_mocov2', TAUGHT, {}),
+    ('il_simclr_densecl', TAUGHT, {}),
+    ('il_mocov2_densecl', ['iter:7', 'iter:13'], dict(
+        default_hooks__stage=dict(type='multissl_mm.ILStageHook', epochs=[2, 2], warmup_epochs=1,
+                                  batch_sizes=[6, 8]))),
+    ('progressive_mocov2_densecl', PROGRESSIVE, {}),
+    ('euclidean-dist_mocov2_densecl', EXPERTS, {}),
+    ('contrastive-dist_mocov2_densecl', EXPERTS, {}),
+]
+OPTIONS = [
+    (f'bf16, {name}', name, kills[-1:], BF16) for name, kills, _ in RUNS[1:2] + RUNS[4:5] + RUNS[8:]
+] + [
+    ('accumulation', 'mtl_mocov2_densecl', MTL, dict(optim_wrapper__accumulative_counts=3)),
+    ('channels last', 'progressive_mocov2_densecl', PROGRESSIVE[1:],
+     dict(model__channels_last=True)),
+    ('compiled', 'mtl_mocov2_densecl', MTL, dict(model__compile=dict(backend='aot_eager'))),
+]
+CASES = [(name, name, kills, options) for name, kills, options in RUNS] + OPTIONS
+
+
+def child(cfg, kill_at):
+    import kill_hook  # noqa: F401  (registers the hook)
+    torch.set_num_threads(1)
+    if kill_at:
+        cfg.custom_hooks = [dict(type='multissl_mm.KillHook', at=kill_at, priority='HIGHEST')]
+    last = Path(cfg.work_dir) / 'last_checkpoint'
+    if last.exists():
+        cfg.load_from, cfg.resume = last.read_text(), True
+    Runner.from_cfg(cfg).train()
+
+
+def train(cfg, kill_at=None):
+    cfg.experiment_name = f'{Path(cfg.work_dir).name}_{kill_at}'.replace(':', '')
+    process = multiprocessing.get_context('fork').Process(target=child, args=(cfg, kill_at))
+    process.start()
+    process.join(120)
+    assert process.exitcode == (-signal.SIGKILL if kill_at else 0)
+
+
+@pytest.mark.parametrize('case', CASES, ids=lambda case: case[0])
+def test_killed_and_resumed_then_exported(images, tmp_path, case):
+    _, name, kills, options = case
+
+    def config(folder):
+        return tiny.tiny_config(name, images, tmp_path / folder, **options)
+
+    train(config('whole'))
+    for kill_at in kills:
+        train(config('broken'), kill_at)
+    train(config('broken'))
+    whole, broken = last_checkpoint(tmp_path / 'whole'), last_checkpoint(tmp_path / 'broken')
+    assert whole['meta']['epoch'] == config('x').train_cfg.max_epochs
+    for key in ('state_dict', 'optimizer', 'param_schedulers'):
+        assert_same(whole[key], broken[key], key)
+    assert all(torch.isfinite(v).all() for v in whole['state_dict'].values())
+
+    # What is exported fills mmdet's backbone, none missing and none unexpected.
+    path = (tmp_path / 'whole' / 'last_checkpoint').read_text()
+    state = backbone_state_dict(load_state_dict_file(path))
+    cfg = dict(config('x').model.backbone)
+    resnet = dict(tiny.backbone(), type='mmdet.ResNet', stem_channels=64)
+    cfg = resnet if cfg['type'].endswith('ResNet') else dict(cfg, columns=[resnet] * 2)
+    init_default_scope('mmdet')
+    verify_backbone(state, cfg)
+    backbone = MODELS.build(cfg)
+    backbone.load_state_dict(state)
+    outs = backbone(torch.randn(2, 3, 64, 64))
+    assert [o.shape[1] for o in outs] == [8, 16, 32, 64]
+    DefaultScope._instance_dict.clear()
+
+

@@ -1,0 +1,132 @@
+"""Warm-up, batch sizes and learning rates of stages; mixed precision and its guard."""
+import pytest
+import tiny
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from multissl_mm.errors import MultiSSLError
+from multissl_mm.models.queue import NegativeQueue
+
+
+class Watch(Hook):
+    """What every step saw."""
+
+    def __init__(self):
+        self.sizes, self.warming, self.lr, self.losses = [], [], [], []
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self.sizes.append(len(data_batch['inputs'][0]))
+        self.warming.append(getattr(runner.model, 'warming_up', False))
+        self.lr.append(runner.optim_wrapper.get_lr()['lr'][0])
+        self.losses.append({k: v.item() for k, v in outputs.items() if 'loss' in k})
+
+
+def train(name, images, path, prepare=lambda runner: None, **options):
+    cfg = tiny.tiny_config(name, images, path, **options)
+    cfg.experiment_name = path.name
+    runner, watch = Runner.from_cfg(cfg), Watch()
+    runner.register_hook(watch, priority='VERY_HIGH')
+    prepare(runner)
+    runner.train()
+    return watch, runner
+
+
+def stage_hook(**kwargs):
+    return dict(default_hooks__stage=dict(type='multissl_mm.ILStageHook', epochs=[2, 2], **kwargs))
+
+
+def test_stages_have_their_own_batch_size_learning_rate_and_warm_up(images, tmp_path):
+    watch, runner = train(
+        'il_mocov2_densecl', images, tmp_path / 'run', train_dataloader__num_workers=1,
+        train_dataloader__persistent_workers=True,
+        param_scheduler=[dict(type='CosineRestartLR', periods=[2, 2], restart_weights=[1, .5],
+                              eta_min=0., by_epoch=True)],
+        **stage_hook(warmup_epochs=1, batch_sizes=[8, 6]))
+    assert watch.sizes == [8] * 6 + [6] * 8  # 24 pictures: 3 and 4 steps an epoch
+    assert runner.max_iters == runner.iter == 14
+    assert watch.warming == [False] * 6 + [True] * 4 + [False] * 4
+    assert [watch.lr[0], watch.lr[6]] == [.03, .015]
+    assert ['mocov2.loss_distill' in losses for losses in watch.losses] == [False] * 10 + [True] * 4
+
+
+@pytest.mark.parametrize('options, said', [
+    (dict(warmup_epochs=2), 'warmup_epochs is 2, but a stage has only 2'),
+    (dict(batch_sizes=[8]), 'one positive number for each of the 2 stages'),
+])
+def test_wrong_stages_are_named(images, tmp_path, options, said):
+    with pytest.raises(MultiSSLError, match=said):
+        train('il_mocov2_densecl', images, tmp_path / said[:9], **stage_hook(**options))
+
+
+def test_accumulated_gradients_move_the_momentum_once_per_step(images, tmp_path):
+    moves = []
+
+    def prepare(runner):
+        model = runner.model
+        update = model.momentum_backbone.update
+
+        def spy(*args):
+            moves.append(runner.iter)
+            update(*args)
+
+        model.momentum_backbone.update = spy
+
+    train('mocov2', images, tmp_path / 'accumulation', prepare,
+          optim_wrapper__accumulative_counts=3)
+    assert moves == [0, 3]
+
+
+AMP = dict(optim_wrapper__type='multissl_mm.AmpOptimWrapper')
+
+
+def test_bf16_is_close_to_full_precision(images, tmp_path):
+    full, _ = train('mtl_mocov2_densecl', images, tmp_path / 'full')
+    half, runner = train('mtl_mocov2_densecl', images, tmp_path / 'half', **AMP)
+    assert runner.optim_wrapper.cast_dtype is torch.bfloat16
+    for a, b in zip(full.losses, half.losses):
+        assert a.keys() == b.keys()
+        assert all(abs(a[k] - b[k]) < .05 * abs(a[k]) for k in a)
+    assert full.losses[-1] != half.losses[-1]
+
+
+@pytest.mark.parametrize('bad, ends_at', [([2], None), (range(1, 6), 4)])
+def test_mixed_precision_skips_a_step_and_stops_after_several(images, tmp_path, bad, ends_at):
+    before, after = {}, {}
+
+    def prepare(runner):
+        densecl, model = runner.model.tasks['densecl'], runner.model
+        responses = densecl.responses
+
+        def broken(feats, layers=None):
+            weights = model.backbone.conv1.weight.detach().clone()
+            before[runner.iter] = weights
+            after[runner.iter - 1] = weights
+            factor = float('nan') if runner.iter in bad else 1.
+            return {k: v * factor for k, v in responses(feats, layers).items()}
+
+        densecl.responses = broken
+
+    def run():
+        return train('mtl_mocov2_densecl', images, tmp_path / f'{len(bad)}', prepare,
+                     default_hooks__loss_guard=dict(type='multissl_mm.LossGuardHook', interval=1,
+                                                    patience=3), **AMP)
+
+    if ends_at is None:
+        _, runner = run()
+        assert runner.iter == 6
+        assert torch.equal(before[2], after[2]) and not torch.equal(before[3], after[3])
+        assert all(torch.isfinite(v).all() for v in runner.model.state_dict().values())
+    else:
+        with pytest.raises(MultiSSLError, match=rf'step {ends_at} .*densecl.loss.* is not finite, '
+                           '3 times in a row'):
+            run()
+
+
+def test_a_key_that_is_no_number_does_not_enter_the_queue():
+    queue = NegativeQueue(4, 2)
+    old = queue.keys.clone()
+    keys = torch.tensor([[1., 0.], [float('nan'), 0.], [0., 1.]])
+    queue.enqueue(keys)
+    assert torch.equal(queue.keys, torch.stack([keys[0], old[1], keys[2], old[3]]))
+    assert int(queue.ptr) == 3
