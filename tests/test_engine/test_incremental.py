@@ -181,3 +181,41 @@ def test_missing_keys_are_refused(images, tmp_path):
     logging.getLogger().setLevel(logging.ERROR)
     with pytest.raises(MultiSSLError, match='lacks .* keys .*backbone.layer4'):
         runner.load_checkpoint(str(tmp_path / 'x.pth'))
+
+
+def test_three_tasks_keep_two(images, tmp_path):
+    """Each old task is held to what it put out when it was finished, not to what came later."""
+    records, given = {}, {}
+    for source in ('stored', 'teacher'):
+        cfg = tiny.tiny_config('il_mocov2_densecl', images, tmp_path / source)
+        cfg.model.tasks = [dict(tiny.densecl_task(), name='d'), dict(tiny.simclr_task(), name='s'),
+                           dict(tiny.moco_task(), name='m')]
+        cfg.model.responses = dict(cfg.model.responses) if source == 'stored' else dict(
+            source='teacher', replicas=2)
+        cfg.default_hooks.stage.epochs = [1, 1, 2]
+        cfg.param_scheduler[0].update(periods=[1, 1, 2], restart_weights=[1, 1, 1])
+        records[source] = record = Record(cfg)
+        finish = record.model.finish_task
+
+        def spy(name, finish=finish, record=record):
+            finish(name)
+            record.model.eval()
+            given[name] = record.model.current_responses(name, record.views[0])
+
+        record.model.finish_task = spy
+        record.train()
+    stored, taught = records['stored'].losses, records['teacher'].losses
+    tasks = [sorted({key.split('.')[0] for key in losses}) for losses in stored]
+    assert tasks == [['d']] * 3 + [['d', 's']] * 3 + [['d', 'm', 's']] * 6
+    for a, b in zip(stored, taught):
+        assert a.keys() == b.keys()
+        # Rounding errors of 2e-6 grow to 2e-4 over two stages of these tiny models.
+        assert all(abs(a[key] - b[key]) < 1e-3 for key in a)
+    record = records['teacher']
+    model = record.model.eval()
+    for name in ('d', 's'):
+        old = model.old_responses(name, record.views[0], None)
+        now = model.current_responses(name, record.views[0])
+        for key, value in old.items():
+            torch.testing.assert_close(value, given[name][key])
+            assert not torch.allclose(value, now[key], atol=1e-4)

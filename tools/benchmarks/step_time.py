@@ -1,4 +1,4 @@
-"""Time of a training step, as ratios to MMPretrain's algorithms, and peak memory.
+"""Time of a training step, as ratios to MMPretrain's algorithms and to tasks trained apart.
 
     python tools/benchmarks/step_time.py
 
@@ -28,6 +28,7 @@ from torch import nn
 import multissl_mm  # noqa: F401
 from multissl_mm.engine import ResponseBank
 
+APART = 'MoCo v2 + DenseCL'  # a step of each
 #: row: (model, what it is compared with, the bound this project promises)
 RATIOS = [
     ('MoCo v2', 'mmpretrain.MoCo', 1.02),
@@ -35,6 +36,17 @@ RATIOS = [
     ('multi-task M+D', 'mmpretrain.DenseCL', 1.05),
     ('IL stage 2, teacher', 'mmpretrain.DenseCL', 1.4),
     ('IL stage 2, stored', 'mmpretrain.DenseCL', 1.1),
+    ('multi-task M+D', APART, 0.6),
+    ('multi-task M+D, uncertainty', APART, None),
+    ('multi-task M+D, PCGrad', APART, None),
+    ('IL stage 2, teacher', APART, None),
+    ('IL stage 2, stored', APART, None),
+    ('IL stage 2, features', APART, None),
+    ('IL stage 2, CaSSLe', APART, None),
+    ('IL stage 2, warm-up', APART, None),
+    ('progressive, column 2', APART, None),
+    ('Euclidean dist, stored', APART, None),
+    ('contrastive dist, experts', APART, None),
 ]
 
 
@@ -55,17 +67,35 @@ def configs(args: argparse.Namespace) -> Dict[str, dict]:
                    **sizes)
     both = [moco, densecl]
     ours = dict(backbone=backbone)
+    multi = dict(type='multissl_mm.MultiTask', tasks=both, **ours)
+    incremental = dict(type='multissl_mm.IncrementalLearning', tasks=both,
+                       responses=dict(source='teacher'), **ours)
+    experts = dict(type='multissl_mm.ExpertDistillation', views=['query'],
+                   experts=[dict(name=n, backbone=backbone) for n in ('mocov2', 'densecl')],
+                   responses=dict(source='stored', replicas=1), **ours)
     theirs = dict(backbone=backbone, head=head, momentum=0.001, **sizes)
     return {
         'mmpretrain.MoCo': dict(type='mmpretrain.MoCo', neck=necks['MoCoV2Neck'], **theirs),
         'MoCo v2': dict(type='multissl_mm.MultiTask', tasks=[moco], **ours),
         'mmpretrain.DenseCL': dict(type='mmpretrain.DenseCL', neck=necks['DenseCLNeck'], **theirs),
         'DenseCL': dict(type='multissl_mm.MultiTask', tasks=[densecl], **ours),
-        'multi-task M+D': dict(type='multissl_mm.MultiTask', tasks=both, **ours),
-        'IL stage 2, teacher': dict(type='multissl_mm.IncrementalLearning', tasks=both,
-                                    responses=dict(source='teacher'), **ours),
-        'IL stage 2, stored': dict(type='multissl_mm.IncrementalLearning', tasks=both,
-                                   responses=dict(source='stored', replicas=1), **ours),
+        'multi-task M+D': multi,
+        'multi-task M+D, uncertainty': dict(multi, weighting='uncertainty'),
+        'multi-task M+D, PCGrad': dict(multi, weighting='pcgrad'),
+        'IL stage 2, teacher': incremental,
+        'IL stage 2, stored': dict(incremental, responses=dict(source='stored', replicas=1)),
+        'IL stage 2, features': dict(
+            incremental, distill=dict(type='multissl_mm.FeatureDistillation')),
+        'IL stage 2, CaSSLe': dict(
+            incremental, distill=dict(type='multissl_mm.PredictiveDistillation',
+                                      in_channels=width)),
+        'IL stage 2, warm-up': incremental,
+        'progressive, column 2': dict(
+            type='multissl_mm.ProgressiveNet', tasks=both,
+            backbone=dict(type='multissl_mm.ProgressiveColumns', columns=[backbone] * 2)),
+        'Euclidean dist, stored': experts,
+        'contrastive dist, experts': dict(experts, loss='contrastive',
+                                          responses=dict(source='teacher')),
     }
 
 
@@ -79,16 +109,19 @@ def build(name: str, args: argparse.Namespace, bank_root: str) -> Callable[[], N
     samples: List[BaseDataElement] = [
         BaseDataElement(metainfo=dict(sample_idx=i, replica=0)) for i in range(args.batch_size)
     ]
-    if name.startswith('IL'):
-        model.set_stage(1)
-        if model.responses.stored:
-            identity = dict(weights='', data='', views='', seed=0, samples=args.batch_size)
-            bank = ResponseBank(bank_root, identity)
-            model.eval()
+    if hasattr(model, 'set_stage'):
+        model.set_stage(1, warming_up='warm-up' in name)
+        model.train()
+    responses = getattr(model, 'responses', None)
+    if responses is not None and responses.stored:
+        identity = dict(weights='', data='', views='', seed=0, samples=args.batch_size)
+        model.eval()
+        for who in responses.names:
+            bank = ResponseBank(f'{bank_root}/{name}/{who}', identity)
             bank.create()
-            bank.write(0, 0, iter([model.current_responses('mocov2', model.name_views(inputs))]))
-            model.train()
-            model.responses.banks['mocov2'] = bank
+            bank.write(0, 0, iter([model.current_responses(who, model.name_views(inputs))]))
+            responses.banks[who] = bank
+        model.train()
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1e-3,
                                 momentum=0.9, weight_decay=1e-4)
 
@@ -128,6 +161,8 @@ def main() -> None:
     parser.add_argument('--feat-dim', type=int, default=128)
     parser.add_argument('--rounds', type=int, default=9, help='counted steps of every model')
     parser.add_argument('--check', action='store_true', help='exit 1 where a bound is not kept')
+    parser.add_argument('--models', nargs='+', metavar='NAME', help='time these alone, e.g. '
+                        '"multi-task M+D"; what they are compared with is added')
     parser.add_argument('--out', help='JSON file for the results')
     parser.add_argument('--only', help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -141,7 +176,9 @@ def main() -> None:
                 step()
             print(json.dumps(dict(peak_mib=own_peak_memory())))
             return
-        steps = {name: build(name, args, bank_root) for name in configs(args)}
+        rows = [row for row in RATIOS if not args.models or row[0] in args.models]
+        wanted = {part for row in rows for name in row[:2] for part in name.split(' + ')}
+        steps = {name: build(name, args, bank_root) for name in configs(args) if name in wanted}
         times: Dict[str, List[float]] = {name: [] for name in steps}
         for i in track(range(args.rounds + 1), 'interleaved steps', console=Console(stderr=True)):
             for name, step in steps.items():
@@ -150,17 +187,19 @@ def main() -> None:
                 if i:  # the first round warms up
                     times[name].append(time.perf_counter() - start)
         del steps
+    times[APART] = [a + b for a, b in zip(times.get('MoCo v2', []), times.get('DenseCL', []))]
 
     memory = {name: peak_memory(name, args) for name in ('mmpretrain.DenseCL', 'DenseCL')}
     table = Table('model', 'against', 'ratio', 'bound', title=(
         f'ResNet-{args.depth}, {args.batch_size} x {args.size} px, queue {args.queue_len} x '
         f'{args.feat_dim}, median of {args.rounds}'))
     ratios, failed = {}, []
-    for name, other, bound in RATIOS:
-        ratios[name] = statistics.median(a / b for a, b in zip(times[name], times[other]))
-        table.add_row(name, other, f'{ratios[name]:.3f}', f'{bound:.2f}' if bound else '-')
-        if bound and ratios[name] > bound:
-            failed.append(f'{name} takes {ratios[name]:.3f} x {other}, more than {bound}')
+    for name, other, bound in rows:
+        ratio = statistics.median(a / b for a, b in zip(times[name], times[other]))
+        ratios[f'{name} / {other}'] = ratio
+        table.add_row(name, other, f'{ratio:.3f}', f'{bound:.2f}' if bound else '-')
+        if bound and ratio > bound:
+            failed.append(f'{name} takes {ratio:.3f} x {other}, more than {bound}')
     Console().print(table)
     print(f'peak memory of a DenseCL step: {memory["DenseCL"]:.0f} MiB here, '
           f'{memory["mmpretrain.DenseCL"]:.0f} MiB in MMPretrain')
