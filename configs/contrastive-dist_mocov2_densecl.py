@@ -4,8 +4,8 @@
         model.experts.0.backbone.init_cfg.checkpoint=MOCOV2.pth \
         model.experts.1.backbone.init_cfg.checkpoint=DENSECL.pth
 
-The positive is the expert's latent of the same view, negatives are those of the rest of the batch, of
-all GPUs. The paper reports this for sound only; the temperature is this project's choice.
+The positive is the expert's latent of the same view, negatives are those of the rest of the batch,
+of all GPUs. The paper reports this for sound only; the temperature is this project's choice.
 """
 _base_ = 'euclidean-dist_mocov2_densecl.py'
 

@@ -3,7 +3,7 @@
 ``custom_imports = dict(imports=['multissl_mm'])`` in any MMEngine config makes every
 module of this package available under the scope ``multissl_mm.``.
 """
-from . import registry  # noqa: F401  (creates the scope)
+from . import compat, registry  # noqa: F401  (creates the scopes)
 from .version import __version__
 
 __all__ = ['__version__']

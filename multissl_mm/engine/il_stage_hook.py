@@ -85,7 +85,8 @@ class ILStageHook(Hook):
         per_epoch = [rows // b if loader.drop_last else -(-rows // b) for b in self.batch_sizes]
         # What the logger and schedules take for the length of the run.
         runner.train_loop._max_iters = sum(e * n for e, n in zip(self.epochs, per_epoch))
-        runner.message_hub.update_info('max_iters', runner.train_loop._max_iters)
+        runner.message_hub.update_info('max_iters', runner.max_iters)
+        runner.optim_wrapper.initialize_count_status(runner.model, runner.iter, runner.max_iters)
         sizes = ", ".join(map(str, self.batch_sizes))
         runner.logger.info(f'batches of the stages: {sizes} per process, {get_world_size()} '
                            'processes')

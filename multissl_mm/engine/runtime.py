@@ -107,6 +107,10 @@ def prepare_cfg(cfg: Config, args: argparse.Namespace) -> Config:
     if args.launcher != 'none' and get_device() == 'cpu':
         _distribute_on_cpu(cfg)
 
+    for split in ('train', 'val', 'test'):
+        collate = (cfg.get(f'{split}_dataloader') or {}).get('collate_fn')
+        if isinstance(collate, dict):  # MMEngine hands an inherited one's scope to the function
+            collate.pop('_scope_', None)
     hooks = list(cfg.get('custom_hooks') or [])
     if not any(hook.get('type') == STRICT_LOAD for hook in hooks):
         cfg.custom_hooks = [*hooks, dict(type=STRICT_LOAD, check_init=not testing)]

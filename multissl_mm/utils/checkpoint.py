@@ -52,13 +52,13 @@ def backbone_state_dict(state_dict: Mapping[str, Tensor],
 
     Args:
         state_dict (mapping[str, Tensor]): From :func:`load_state_dict_file`.
-        prefix (str): With or without the dot at its end.
+        prefix (str): With or without the dot at its end; empty where the keys have none.
         path (str): What to call the checkpoint in an error.
 
     Raises:
         MultiSSLError: If there are none; says which prefixes there are.
     """
-    prefix = prefix.rstrip('.') + '.'
+    prefix = prefix.rstrip('.') + '.' if prefix else ''
     found = {k[len(prefix):]: v for k, v in state_dict.items() if k.startswith(prefix)}
     if not found:
         there = sorted({k.partition('.')[0] + '.' * ('.' in k) for k in state_dict})

@@ -98,3 +98,26 @@ def test_killed_and_resumed_then_exported(images, tmp_path, case):
     DefaultScope._instance_dict.clear()
 
 
+
+
+FAST = ('il-cassle_mocov2_densecl', 'progressive_mocov2_densecl')
+
+
+@pytest.mark.parametrize('name, options', [
+    pytest.param(name, options, marks=[] if name in FAST else [pytest.mark.slow])
+    for name, _, options in RUNS
+])
+def test_all_options_at_once(images, tmp_path, name, options):
+    cfg = tiny.tiny_config(
+        name, images, tmp_path / 'run', model__channels_last=True,
+        model__compile=dict(backend='aot_eager'), optim_wrapper__accumulative_counts=2,
+        **options, **BF16)
+    plain = tiny.tiny_config(name, images, tmp_path / 'plain', **options)
+    train(cfg)
+    train(plain)
+    found, expected = (last_checkpoint(tmp_path / folder)['state_dict']
+                       for folder in ('run', 'plain'))
+    # The options change neither keys nor what can be loaded; they do change the numbers.
+    assert found.keys() == expected.keys()
+    assert all(torch.isfinite(v).all() for v in found.values())
+    assert any(not torch.equal(found[k], expected[k]) for k in found if k.startswith('backbone.'))

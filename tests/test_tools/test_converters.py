@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from torch import Tensor, nn
@@ -212,4 +213,48 @@ def test_export_loads_into_mmdet_and_mmpretrain(tmp_path, scope):
                source)
     done = run_tool('export_backbone', source, tmp_path / 'no.pth')
     assert done.returncode == 1 and 'unexpected: fc.weight' in done.stderr
+    assert not (tmp_path / 'no.pth').exists()
+
+
+@pytest.mark.parametrize('prefix', ['encoder_q.', ''])
+def test_export_of_what_others_have_trained(tmp_path, scope, prefix):
+    model = build('mocov2')
+    state = {**model.backbone.state_dict(), 'fc.0.weight': torch.zeros(2)}
+    torch.save(dict(state_dict=put(f'module.{prefix}', state)), tmp_path / 'theirs.pth')
+    done = run_tool('export_backbone', tmp_path / 'theirs.pth', tmp_path / 'out.pth', '--prefix',
+                    prefix, '--drop', 'fc.')
+    assert done.returncode == 0, done.stderr
+    assert 'left out: fc.0.weight' in done.stdout
+    weights = backbone_state_dict(load_state_dict_file(str(tmp_path / 'out.pth')))
+    assert same(model.backbone, weights)
+
+
+def test_two_backbones_in_one_checkpoint(tmp_path, images, scope):
+    paths, states = [], []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        states.append(MODELS.build(tiny.backbone()).state_dict())
+        paths.append(tmp_path / f'{seed}.pth')
+        torch.save(dict(state_dict=put('backbone.', states[-1])), paths[-1])
+    cfg = Config(dict(
+        custom_imports=dict(imports=['multissl_mm']), default_scope='mmpretrain',
+        model=dict(backbone=dict(type='multissl_mm.ConcatBackbone',
+                                 encoders=[tiny.backbone()] * 2))))
+    cfg.dump(tmp_path / 'config.py')
+    done = run_tool('concat_backbones', tmp_path / 'config.py', tmp_path / 'all.pth', *paths)
+    assert done.returncode == 0, done.stderr
+    weights = backbone_state_dict(load_state_dict_file(str(tmp_path / 'all.pth')))
+    for k, state in enumerate(states):
+        assert all(torch.equal(weights[f'frozen.encoders.{k}.{key}'], v)
+                   for key, v in state.items())
+    init_default_scope('mmdet')
+    theirs = dict(tiny.backbone(), type='mmdet.ResNet', stem_channels=64)
+    MODELS.build(dict(type='multissl_mm.ConcatBackbone', encoders=[theirs] * 2)).load_state_dict(
+        weights, strict=True)
+
+    done = run_tool('concat_backbones', tmp_path / 'config.py', tmp_path / 'no.pth', paths[0])
+    assert done.returncode == 1 and 'has 2 encoders, but 1 checkpoints' in done.stderr
+    torch.save(dict(state_dict=put('backbone.', {**states[0], 'x': torch.zeros(1)})), paths[0])
+    done = run_tool('concat_backbones', tmp_path / 'config.py', tmp_path / 'no.pth', *paths)
+    assert done.returncode == 1 and 'unexpected: x' in done.stderr
     assert not (tmp_path / 'no.pth').exists()

@@ -1,4 +1,4 @@
-"""What the demo makes of the logs of the commands that it runs."""
+"""The demo's table and picture, and the steps that long tools are made of."""
 import json
 import runpy
 
@@ -6,39 +6,30 @@ import pytest
 import tiny
 
 from multissl_mm.errors import MultiSSLError
+from multissl_mm.utils.steps import Steps, sign_of_life
 
 demo = runpy.run_path(str(tiny.CONFIGS.parent / 'tools' / 'demo.py'))
 
 
 def test_lines_of_a_log_become_signs_of_life():
-    sign = demo['sign_of_life']
     line = ('11/23 02:11:18 - mmengine - INFO - Epoch(train)  [9][40/46]  lr: 6.0e-02  '
             'eta: 0:04:14  time: 0.5  data_time: 0.0  loss: 5.9  densecl.loss_dense: 2.56  '
             'mocov2.loss_distill: 0.0135')
-    assert sign(line) == ('train epoch 9 step 40/46, eta 0:04:14  densecl.loss_dense 2.56  '
-                          'mocov2.loss_distill 0.0135')
-    assert sign('... - mmengine - INFO - stage 1 (mocov2) is finished').startswith('stage 1')
-    assert sign('features, cpu ━━━━━━ 100% 0:00:02\n') == 'features, cpu 100% 0:00:02'
-    assert sign('11/23 02:55:41 - mmengine - INFO - Exp name: x_20261123') is None
+    assert sign_of_life(line) == ('train epoch 9 step 40/46, eta 0:04:14  densecl.loss_dense 2.56'
+                                  '  mocov2.loss_distill 0.0135')
+    line = '... - mmengine - INFO - stage 1 (mocov2) is finished'
+    assert sign_of_life(line).startswith('stage 1')
+    assert sign_of_life('features, cpu ━━━━━━ 100% 0:00:02\n') == 'features, cpu 100% 0:00:02'
+    assert sign_of_life('11/23 02:55:41 - mmengine - INFO - Exp name: x_20261123') is None
 
 
 def test_a_step_that_fails_shows_the_end_of_its_log(tmp_path):
-    steps = demo['Steps'](tmp_path, total=1)
+    steps = Steps(tmp_path, total=1)
     with pytest.raises(MultiSSLError, match='(?s)step 1 failed.*x.log.*No such file'):
         steps.run('a step', 'x', 'no_such_script.py')
     done = tmp_path / 'done'
     done.touch()
     steps.run('another', 'y', 'no_such_script.py', done=done)  # is not run at all
-
-
-def test_metrics_are_the_last_ones_in_percent(tmp_path):
-    folder = tmp_path / 'run' / '2026' / 'vis_data'
-    folder.mkdir(parents=True)
-    lines = [{'loss': 1.}, {'coco/bbox_mAP': .1, 'step': 1}, {'coco/bbox_mAP': .25, 'step': 2}]
-    (folder / 'scalars.json').write_text('\n'.join(map(json.dumps, lines)))
-    assert demo['coco_metrics'](tmp_path / 'run') == {'bbox_mAP': 25.}
-    with pytest.raises(MultiSSLError, match='has no COCO metrics'):
-        demo['coco_metrics'](tmp_path)
 
 
 def test_table_and_picture(tmp_path):
