@@ -6,8 +6,8 @@
         --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 
 The paper reports this for sound only. Column 1 learns MoCo v2; then it is frozen, and column 2
-learns DenseCL with laterals from it (Rusu et al. 2016). Downstream the backbone is column 2 with its
-laterals.
+learns DenseCL with laterals from it (Rusu et al. 2016). Downstream the backbone is column 2 with
+its laterals.
 """
 _base_ = ['_base_/imagenet_two_views.py', '_base_/resnet50_m_d.py', '_base_/sgd_200e.py',
           '_base_/runtime.py']
