@@ -4,10 +4,9 @@ from .epoch_seed_hook import EpochSeedHook
 from .expert_latents_hook import ExpertLatentsHook
 from .il_stage_hook import ILStageHook
 from .loss_guard_hook import LossGuardHook
-from .response_bank import ResponseBank
 from .strict_load_hook import StrictLoadHook
 
 __all__ = [
     'AmpOptimWrapper', 'AtomicCheckpointHook', 'EpochSeedHook', 'ExpertLatentsHook', 'ILStageHook',
-    'LossGuardHook', 'ResponseBank', 'StrictLoadHook'
+    'LossGuardHook', 'StrictLoadHook'
 ]

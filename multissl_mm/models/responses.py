@@ -4,9 +4,9 @@ from typing import Any, Dict, Optional, Sequence
 import torch
 from torch import nn
 
-from ..engine.response_bank import ResponseBank, check_options
 from ..errors import MultiSSLError
 from .pretext import Responses
+from .response_bank import ResponseBank, check_options
 
 SOURCES = ('stored', 'teacher')
 
