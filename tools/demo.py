@@ -20,32 +20,11 @@ from multissl_mm.utils.cli import run_tool
 from multissl_mm.utils.steps import ROOT, Steps
 
 sys.path.insert(0, str(ROOT / 'tools'))
-from reproduce import COLUMNS, DEMO, demo_data, evaluate  # noqa: E402
+from reproduce import COLUMNS, DEMO, demo_data, draw, evaluate  # noqa: E402
 
 PRETRAIN = 'configs/demo/il_mocov2_densecl.py'
 DETECT = 'configs/demo/mask-rcnn_r18_fpn_coco.py'
 console = Console()
-
-
-def draw(rows: Dict[str, dict], path: Path) -> None:
-    """Classification against detection, as in the paper's Figure 1b."""
-    import matplotlib
-    matplotlib.use('Agg')
-    import matplotlib.pyplot as plt
-    figure, axis = plt.subplots(figsize=(6, 4.5), dpi=150)
-    for (name, row), color in zip(rows.items(), ('0.5', 'tab:green', 'tab:blue')):
-        axis.scatter(row['svm'], row['bbox_mAP'], s=90, color=color)
-        axis.annotate(name, (row['svm'], row['bbox_mAP']), xytext=(7, 7),
-                      textcoords='offset points')
-    axis.margins(0.25)
-    axis.set(xlabel='VOC07-format classification, SVM mAP (%)',
-             ylabel='COCO-format detection, box AP (%)',
-             title='What one backbone is worth, on the demo\'s street scenes')
-    axis.text(.99, .02, 'one seed: a difference of a point or two is noise', ha='right',
-              transform=axis.transAxes, fontsize=8, color='0.4')
-    axis.grid(alpha=0.3)
-    figure.tight_layout()
-    figure.savefig(path)
 
 
 def show(rows: Dict[str, dict], out: Path) -> None:
@@ -82,7 +61,7 @@ def main() -> None:
     }
     show(rows, out)
     picture = out / 'trade_off.png'
-    draw(rows, picture)
+    draw({name: {'seed0': row} for name, row in rows.items()}, picture)
     console.print(f'picture      {picture.relative_to(ROOT)}\ncheckpoints  {pretrain}\n'
                   f'logs         {steps.logs.relative_to(ROOT)}\n'
                   f'{steps.minutes:.1f} minutes. One seed, pictures of 160 px: '

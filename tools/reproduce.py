@@ -54,7 +54,7 @@ class Row(NamedTuple):
 
 
 TABLE4 = {
-    'random': Row('random initialisation', backbone='mocov2'),
+    'random': Row('Random init', backbone='mocov2'),
     'supervised': Row('Supervised', 'supervised',
                       paper=(84.12, 38.92, 59.55, 42.83, 35.40, 56.60, 38.14)),
     'detco': Row('DetCo', backbone='mocov2',
@@ -212,28 +212,66 @@ def demo_data(steps: Steps) -> None:
 
 
 def show(out: Path, columns: Dict[str, str], rows: Dict[str, Row]) -> None:
-    """Prints mean and spread over all seeds that are there, the paper's numbers below; writes JSON.
+    """Prints mean and spread over all seeds that are there, the paper's numbers below them.
 
-    The spread is the standard deviation of a sample (n - 1).
+    The spread is the standard deviation of a sample (n - 1). Writes ``table4.json``, ``.md`` and
+    ``.png`` to ``out``.
     """
     table = Table('', 'seeds', *columns, title='Table 4: mean ± standard deviation over seeds (%)')
-    results: Dict[str, dict] = {}
+    lines = [['', 'seeds', *columns], ['---'] * (2 + len(columns))]
+    results: Dict[str, Dict[str, dict]] = {}
     for key, row in rows.items():
         files = sorted(out.glob(f'seed*/{key}.json'))
         found = {path.parent.name: json.loads(path.read_text()) for path in files}
         if not found:
             continue
-        cells = []
-        for metric in columns.values():
-            values = [metrics[metric] for metrics in found.values()]
-            spread = f' ± {statistics.stdev(values):.1f}' if len(values) > 1 else ''
-            cells.append(f'{statistics.mean(values):.1f}{spread}')
+        results[key] = found
+        spreads = [spread(found, metric) for metric in columns.values()]
+        cells = [f'{mean:.1f}' + (f' ± {std:.1f}' if len(found) > 1 else '')
+                 for mean, std in spreads]
         table.add_row(row.title, str(len(found)), *cells)
+        lines.append([row.title, str(len(found)), *cells])
         if row.paper:
             table.add_row('  in the paper', '', *[f'{v:.1f}' for v in row.paper], style='dim')
-        results[key] = found
-    console.print(table)
+    Console(width=max(console.width, 118)).print(table)
     write_atomically(out / 'table4.json', json.dumps(results, indent=2))
+    write_atomically(out / 'table4.md', ''.join(f'| {" | ".join(line)} |\n' for line in lines))
+    draw({rows[key].title: found for key, found in results.items()}, out / 'table4.png')
+
+
+def spread(found: Dict[str, dict], metric: str) -> Tuple[float, float]:
+    """Mean and standard deviation of a metric over the results of several seeds."""
+    values = [metrics[metric] for metrics in found.values()]
+    return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.
+
+
+def draw(rows: Dict[str, Dict[str, dict]], path: Path) -> None:
+    """Classification against detection, as in the paper's Figure 1b.
+
+    Args:
+        rows (dict[str, dict[str, dict]]): Title: seed: metrics.
+    """
+    import matplotlib
+    matplotlib.use('Agg')
+    import matplotlib.pyplot as plt
+    figure, axis = plt.subplots(figsize=(7.5, 5), dpi=150)
+    seeds = max(map(len, rows.values()))
+    markers = 'osD^vP*Xhp<>'
+    for i, (name, found) in enumerate(rows.items()):
+        (x, dx), (y, dy) = (spread(found, metric) for metric in ('svm', 'bbox_mAP'))
+        axis.errorbar(x, y, xerr=dx, yerr=dy, fmt=markers[i % len(markers)], ms=8, capsize=3,
+                      lw=1, color=f'C{i % 10}', label=name)
+    axis.margins(0.15)
+    axis.set(xlabel='VOC07-format classification, SVM mAP (%)',
+             ylabel='COCO-format detection, box AP (%)', title='What one backbone is worth')
+    axis.legend(fontsize=8, loc='center left', bbox_to_anchor=(1.01, .5), frameon=False)
+    axis.text(.99, .02, f'bars: standard deviation over {seeds} seeds' if seeds > 1 else
+              'one seed: a difference of a point or two is noise', ha='right',
+              transform=axis.transAxes, fontsize=8, color='0.4')
+    axis.grid(alpha=0.3)
+    figure.tight_layout()
+    figure.savefig(path)
+    plt.close(figure)
 
 
 def main() -> None:

@@ -36,6 +36,6 @@ def test_table_and_picture(tmp_path):
     row = {key: 10. for key in demo['COLUMNS'].values()}
     rows = {'random': row, 'MoCo v2 (stage 1)': row, 'IL M -> D': dict(row, svm=20.)}
     demo['show'](rows, tmp_path)
-    demo['draw'](rows, tmp_path / 'trade_off.png')
+    demo['draw']({name: dict(seed0=row) for name, row in rows.items()}, tmp_path / 'trade_off.png')
     assert json.loads((tmp_path / 'table.json').read_text()) == rows
     assert (tmp_path / 'trade_off.png').stat().st_size > 10_000

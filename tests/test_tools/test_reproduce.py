@@ -77,6 +77,8 @@ def test_mean_and_spread(tmp_path, capsys):
     assert '12.0' in out and '± 2.0' in out and '84.3' in out
     assert list(json.loads((tmp_path / 'table4.json').read_text())['mocov2']) == [
         'seed0', 'seed1', 'seed2']
+    assert '| MoCo v2 (M) | 3 | 12.0 ± 2.0 |' in (tmp_path / 'table4.md').read_text()
+    assert (tmp_path / 'table4.png').stat().st_size > 10_000
 
 
 def test_detco_needs_a_file(monkeypatch):
