@@ -6,12 +6,8 @@ from mmengine.model import BaseModule, ModuleDict
 from torch import Tensor, nn
 
 from ..registry import MODELS
+from ..utils.model import pooled
 from .pretext import Features, PretextTask, Responses
-
-
-def pooled(feats: Sequence[Tensor]) -> Tensor:
-    """Last stage output, (N, C, ...), averaged over its positions: (N, C)."""
-    return feats[-1].flatten(2).mean(2) if feats[-1].dim() > 2 else feats[-1]
 
 
 @MODELS.register_module()

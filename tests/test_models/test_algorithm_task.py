@@ -168,6 +168,14 @@ def test_a_feed_gives_the_rows_that_are_asked_for(scope):
     assert feed(torch.tensor([3, 4, 5]).view(3, 1, 1, 1))[0] is maps[1]
 
 
+def test_a_copy_of_a_task_does_the_same(scope, run_of_100_steps):
+    _, cfg = build('BYOL')
+    task = MODELS.build({k: v for k, v in cfg['tasks'][0].items() if k != 'name'})
+    feats, keys = ({view: (torch.randn(4, 256, 2, 2), ) for view in task.views} for _ in range(2))
+    copied = copy.deepcopy(task)
+    assert copied.loss(feats, keys)['loss'] == task.loss(feats, keys)['loss']
+
+
 @pytest.mark.parametrize('change, said', [
     (dict(type='mmpretrain.MoCo'), 'use multissl_mm.MoCoV2Task'),
     (dict(backbone=BACKBONE), 'remove backbone'),

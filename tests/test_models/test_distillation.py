@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from mmengine.registry import MODELS
 
 from multissl_mm.errors import MultiSSLError
-from multissl_mm.models.distillation import pooled
+from multissl_mm.utils.model import pooled
 
 VIEWS = [torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(i)) for i in range(2)]
 EXPERTS = [dict(name=n, backbone=tiny.backbone()) for n in 'ab']

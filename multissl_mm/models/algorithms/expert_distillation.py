@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from ...errors import MultiSSLError
 from ...registry import MODELS
+from ...utils.model import pooled
 from ..backbones.frozen import FrozenEncoders
 from ..backbones.shapes import output_shapes
-from ..distillation import pooled
 from ..pretext import Responses
 from ..responses import ResponseSource
 from .base import MultiSSL, Views, prefixed

@@ -102,7 +102,8 @@ class MultiTask(MultiSSL):
         gradients = torch.stack(rows)  # (K, P)
         all_reduce(gradients, op='mean')
         step = MessageHub.get_current_instance().get_info('iter', 0)
-        operated = project_conflicting(gradients, key_to_seed('pcgrad', step))
+        with torch.autocast(gradients.device.type, enabled=False):
+            operated = project_conflicting(gradients, key_to_seed('pcgrad', step))
         for p, g in zip(shared, operated.sum(0).split([p.numel() for p in shared])):
             surrogate = surrogate + (p * g.view_as(p)).sum()
         out = {key: value.detach() for key, value in losses.items()}

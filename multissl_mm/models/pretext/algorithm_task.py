@@ -25,11 +25,13 @@ class FeatureFeed(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.role = 'key'  # in copies; the algorithm's own backbone is the query's
+        self.role = 'key'  # of a target network; the algorithm's own backbone is the query's
         self._feats: List[Tuple[Tensor, ...]] = []  # of every view
 
     def __deepcopy__(self, memo: dict) -> 'FeatureFeed':
-        return FeatureFeed()  # features are not part of a model
+        copy = FeatureFeed()  # features are not part of a model
+        copy.role = self.role
+        return copy
 
     def fill(self, feats: Sequence[Tuple[Tensor, ...]]) -> None:
         """Features of every view, (N, ...) for each output; an empty list takes them away."""

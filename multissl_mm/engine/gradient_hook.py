@@ -1,0 +1,119 @@
+"""Do the tasks pull the backbone the same way?"""
+from functools import partial
+from typing import Dict, Mapping, Optional, Sequence, Tuple
+
+import torch
+from mmengine.dist import all_reduce
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch import Tensor, nn
+
+from ..errors import MultiSSLError
+from ..registry import HOOKS
+from ..utils.model import unwrap
+from .watching import report
+
+
+@HOOKS.register_module()
+class GradientHook(Hook):
+    """Cosine and ratio of the norms of the tasks' gradients on the backbone, every N steps.
+
+    Of every two tasks a, b of a step, with their losses as they are minimised (weights included;
+    of an old task that is its distillation loss):
+
+    - ``gradient_cosine/a-b``: of the angle between the gradients, taken as one vector over all
+      parameters of the backbone. Below zero a step for one undoes the other.
+    - ``gradient_norm_ratio/a-b``: length of a's gradient by the length of b's.
+    - ``gradient_norm/a``: the length.
+
+    On several ranks the gradients are averaged before they are compared: these are what the
+    optimizer steps along. (Averages of each rank's own cosines would shrink with the noise of its
+    smaller batch.) Such a step costs one more backward pass through the backbone per task, and
+    changes nothing: gradients are taken with :func:`torch.autograd.grad`, beside the step's own.
+
+    Args:
+        interval (int): Steps between two looks. Defaults to 200: 25 times in an ImageNet epoch.
+    """
+
+    def __init__(self, interval: int = 200) -> None:
+        self.interval = interval
+        self._found: Optional[Tuple[Sequence[str], Tensor]] = None
+
+    def before_train(self, runner: Runner) -> None:
+        """Refuses models whose losses it cannot see."""
+        model = unwrap(runner.model)
+        if not hasattr(model, 'on_losses'):
+            raise MultiSSLError('GradientHook looks at the losses of a model of multissl_mm, but '
+                                f'model is a {type(model).__name__}; remove the hook')
+
+    def before_train_iter(self, runner: Runner, batch_idx: int,
+                          data_batch: Optional[dict] = None) -> None:
+        if self.every_n_train_iters(runner, self.interval):
+            model = unwrap(runner.model)
+            scaler = getattr(runner.optim_wrapper, 'loss_scaler', None)
+            model.on_losses = partial(self._look, model.backbone,
+                                      1. if scaler is None else scaler.get_scale())
+
+    def _look(self, backbone: nn.Module, scale: float, losses: Mapping[str, Tensor]) -> None:
+        # Scaled as the optimizer wrapper does it: in half precision small gradients would vanish.
+        tasks = {name: scale * loss for name, loss in by_task(losses).items()}
+        if len(tasks) > 1:
+            gradients = flat_gradients(tasks, backbone) / scale
+            all_reduce(gradients, op='mean')
+            with torch.autocast(gradients.device.type, enabled=False):  # not in half precision
+                self._found = list(tasks), gradients @ gradients.t()
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None,
+                         outputs: Optional[dict] = None) -> None:
+        if not self.every_n_train_iters(runner, self.interval):
+            return
+        unwrap(runner.model).on_losses = None
+        if self._found is not None:
+            # The step is queued by now: the one wait for the device is at its end.
+            report(runner, compare(*self._found), runner.epoch + 1, runner.iter + 1)
+            self._found = None
+
+
+def by_task(losses: Mapping[str, Tensor]) -> Dict[str, Tensor]:
+    """The minimised losses ``<task>.<loss>`` that have a gradient, summed by task."""
+    tasks: Dict[str, Tensor] = {}
+    for key, value in losses.items():
+        name = key.partition('.')[0]
+        if 'loss' in key and value.requires_grad:
+            tasks[name] = tasks[name] + value.mean() if name in tasks else value.mean()
+    return tasks
+
+
+def flat_gradients(losses: Mapping[str, Tensor], module: nn.Module) -> Tensor:
+    """Gradients of K losses on the P trained parameters of a module.
+
+    Returns:
+        Tensor: (K, P), float32, zero where a loss does not depend on a parameter. The graph and
+        ``.grad`` stay as they are.
+    """
+    params = [p for p in module.parameters() if p.requires_grad]
+    rows = []
+    for loss in losses.values():
+        grads = torch.autograd.grad(loss, params, retain_graph=True, allow_unused=True)
+        rows.append(torch.cat([(torch.zeros_like(p) if g is None else g).flatten().float()
+                               for p, g in zip(params, grads)]))
+    return torch.stack(rows)
+
+
+def compare(names: Sequence[str], gram: Tensor) -> Dict[str, float]:
+    """What :class:`GradientHook` reports, from the inner products of the gradients.
+
+    Args:
+        names (sequence[str]): Of K tasks.
+        gram (Tensor): (K, K).
+    """
+    products = gram.double().cpu()  # one copy to the host
+    norms = products.diagonal().sqrt()
+    cosines = (products / (norms[:, None] * norms).clamp_min(1e-30)).tolist()
+    norms = norms.tolist()
+    out = {f'gradient_norm/{name}': norm for name, norm in zip(names, norms)}
+    for i, a in enumerate(names):
+        for j, b in enumerate(names[:i]):
+            out[f'gradient_cosine/{b}-{a}'] = cosines[j][i]
+            out[f'gradient_norm_ratio/{b}-{a}'] = norms[j] / max(norms[i], 1e-30)
+    return out

@@ -1,0 +1,108 @@
+"""What the hooks that watch a run share: where their numbers go, and looks that change nothing."""
+import os
+import random
+from contextlib import contextmanager
+from typing import Dict, Iterator, List, Optional
+
+import torch
+from mmengine.dist import broadcast, get_dist_info
+from mmengine.runner import Runner
+from torch import nn
+from torch.utils.data import DataLoader
+
+from ..datasets.keyed import KeyedDataset, ViewKey
+from ..errors import MultiSSLError
+from ..utils.keyed_random import keyed_randomness
+
+
+def report(runner: Runner, scalars: Dict[str, float], epoch: int, step: int) -> None:
+    """Writes numbers to every backend of the run's visualizer, and one line to its log.
+
+    Args:
+        scalars (dict[str, float]): By name.
+        epoch (int): From 1, as the logger counts them.
+        step (int): From 1.
+    """
+    runner.visualizer.add_scalars(dict(scalars, epoch=epoch, iter=step), step=step)
+    runner.logger.info(f'Epoch(watch) [{epoch}]  ' +
+                       '  '.join(f'{name}: {value:.4f}' for name, value in scalars.items()))
+
+
+@contextmanager
+def looking_at(model: nn.Module) -> Iterator[None]:
+    """In eval mode, without gradients; modes, statistics and random numbers are restored.
+
+    On several ranks all see the batch norm statistics of rank 0, which are those of checkpoints.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    statistics = [b for name, b in model.named_buffers() if 'running_' in name]
+    own = [b.clone() for b in statistics]
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    model.eval()  # batch norm neither depends on the batch nor notes it
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices), keyed_randomness('watching'):
+            for b in statistics:
+                broadcast(b, src=0)
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
+        for b, before in zip(statistics, own):
+            b.copy_(before)
+
+
+def build_dataset(runner: Runner, cfg: dict, key: str) -> KeyedDataset:
+    """A dataset that gives the same views of a sample at every look.
+
+    Args:
+        cfg (dict): Of a dataset derived from :class:`mmengine.dataset.BaseDataset`; without a
+            ``pipeline`` it gets that of the training data.
+        key (str): Of the config, for errors.
+    """
+    cfg, root = dict(cfg), cfg.get('data_root')
+    if root and '://' not in root and not os.path.exists(root):
+        raise MultiSSLError(f'{key}.data_root: {root} does not exist; put the data there, or '
+                            'remove the hook from custom_hooks')
+    if 'pipeline' not in cfg:
+        train = runner.train_dataloader.dataset
+        if not getattr(train, 'pipeline_cfg', None):
+            raise MultiSSLError(f'{key} has no pipeline, and train_dataloader.dataset is no '
+                                'multissl_mm.KeyedDataset with one to take; give it one')
+        cfg['pipeline'] = train.pipeline_cfg
+    dataset = KeyedDataset(cfg)
+    dataset.full_init()
+    return dataset
+
+
+def loader(runner: Runner, dataset: KeyedDataset, limit: int, batch_size: int,
+           whole_batches: bool = False) -> DataLoader:
+    """This rank's share of ``limit`` samples of a dataset: the same samples and views always.
+
+    Args:
+        limit (int): On all ranks together; fewer where the dataset has fewer, or where they
+            cannot be dealt out evenly.
+        batch_size (int): Per rank.
+        whole_batches (bool): Leave out what does not fill a batch on every rank.
+    """
+    train = runner.train_dataloader
+    keys = [ViewKey(0, 0, i)
+            for i in share(len(dataset), limit, batch_size if whole_batches else 1)]
+    return DataLoader(dataset, batch_size, sampler=keys, num_workers=train.num_workers,
+                      collate_fn=train.collate_fn, pin_memory=train.pin_memory,
+                      generator=torch.Generator())
+
+
+def share(total: int, limit: Optional[int], multiple: int = 1) -> List[int]:
+    """Indices of this rank, as many on every rank: evenly spaced, so that a dataset sorted by
+    class gives all of its classes, and shuffled, so that a batch has many of them.
+
+    Args:
+        total (int): Size of the dataset.
+        limit (int): How many in all.
+        multiple (int): Every rank's number is a multiple of it.
+    """
+    rank, world = get_dist_info()
+    count = min(total, limit) // (world * multiple) * world * multiple
+    picked = [i * total // count for i in range(count)]
+    random.Random(0).shuffle(picked)
+    return picked[rank::world]
