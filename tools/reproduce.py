@@ -141,7 +141,7 @@ class Table4Run:
         work_dir = self.out / key
         last = work_dir / f'epoch_{Config.fromfile(ROOT / config).train_cfg.max_epochs}.pth'
         self.steps.run(f'{row.title}, seed {self.seed}: pretraining', f'seed{self.seed}_{key}',
-                       *train(config, self.gpus), '--work-dir', str(work_dir), '--resume',
+                       *train(config, self.gpus, self.size), '--work-dir', str(work_dir),
                        '--cfg-options', f'randomness.seed={self.seed}', *experts, done=ROOT / last)
         return str(last)
 
@@ -155,9 +155,10 @@ class Table4Run:
         return str(target)
 
 
-def train(config: str, gpus: int = 0) -> List[str]:
-    """The beginning of a training command."""
-    return ['tools/dist_train.sh', config, str(gpus)] if gpus else ['tools/train.py', config]
+def train(config: str, gpus: int, size: Size) -> List[str]:
+    """The beginning of a training command; full-size rates are for 8 GPUs and scale."""
+    start = ['tools/dist_train.sh', config, str(gpus)] if gpus else ['tools/train.py', config]
+    return [*start, '--resume', *(['--auto-scale-lr'] if size is FULL else [])]
 
 
 def evaluate(steps: Steps, out: Path, name: str, title: str, checkpoint: Optional[str],
@@ -185,7 +186,7 @@ def evaluate(steps: Steps, out: Path, name: str, title: str, checkpoint: Optiona
         'model.backbone.init_cfg=None'
     done = ROOT / work_dir / 'finished.json'
     steps.run(f'{title}, seed {seed}: Mask R-CNN', log.format('mask_rcnn'),
-              *train(detector, gpus), '--work-dir', str(work_dir), '--cfg-options', init,
+              *train(detector, gpus, size), '--work-dir', str(work_dir), '--cfg-options', init,
               f'randomness.seed={seed}', done=done)
     if not done.exists():
         write_atomically(done, json.dumps(coco_metrics(ROOT / work_dir)))

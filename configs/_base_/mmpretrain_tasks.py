@@ -47,7 +47,7 @@ barlowtwins = dict(  # with separate_views
                   with_last_bn=False),
         head=dict(type='mmpretrain.LatentCrossCorrelationHead', in_channels=8192,
                   loss=dict(type='mmpretrain.CrossCorrelationLoss'))))
-swav = dict(  # two crops; name more in view_names, views and num_crops
+swav = dict(  # two crops, no queue; name more in view_names, views and num_crops
     name='swav',
     type='multissl_mm.AlgorithmTask',
     algorithm=dict(

@@ -11,3 +11,4 @@ model = dict(backbone=dict(
     _delete_=True, type='multissl_mm.ProgressiveColumns', columns=[column] * 2,
     init_cfg=dict(type='Pretrained', checkpoint='progressive.pth', prefix='backbone.')))
 custom_imports = dict(imports=['multissl_mm'])
+find_unused_parameters = True  # column 1 is frozen

@@ -2,7 +2,7 @@
 import os
 import shutil
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import Any, Iterator, Optional, Sequence
 
 from mmengine.dist import broadcast, get_world_size, master_only
 from mmengine.hooks import Hook
@@ -60,6 +60,9 @@ class ILStageHook(Hook):
         if sum(self.epochs) != runner.max_epochs or min(self.epochs[1:], default=1) < 1:
             raise MultiSSLError(f'ILStageHook.epochs {self.epochs} must be positive and add up to '
                                 f'train_cfg.max_epochs, which is {runner.max_epochs}')
+        if self.warmup_epochs and not hasattr(model, 'responses'):
+            raise MultiSSLError('ILStageHook.warmup_epochs is for IncrementalLearning: every stage '
+                                f'of a {type(model).__name__} trains its own backbone; remove it')
         if self.warmup_epochs and self.warmup_epochs >= min(self.epochs[1:], default=1):
             raise MultiSSLError(f'ILStageHook.warmup_epochs is {self.warmup_epochs}, but a stage '
                                 f'has only {min(self.epochs[1:], default=0)} epochs')
@@ -81,6 +84,10 @@ class ILStageHook(Hook):
         if len(self.batch_sizes) != len(self.epochs) or min(self.batch_sizes) < 1:
             raise MultiSSLError(f'ILStageHook.batch_sizes {list(self.batch_sizes)} must be one '
                                 f'positive number for each of the {len(self.epochs)} stages')
+        if any(not scheduler.by_epoch for scheduler in _schedulers(runner.param_schedulers)):
+            raise MultiSSLError('ILStageHook.batch_sizes: a schedule in param_scheduler counts '
+                                'iterations, of which stages have more or fewer; set its by_epoch '
+                                'to True and remove convert_to_iter_based')
         loader, rows = runner.train_dataloader, len(runner.train_dataloader.sampler)
         per_epoch = [rows // b if loader.drop_last else -(-rows // b) for b in self.batch_sizes]
         # What the logger and schedules take for the length of the run.
@@ -140,8 +147,10 @@ class ILStageHook(Hook):
         model.finish_task(name)
         with keyed_randomness(runner.seed, 'stage', finished + 1):
             model.start_task(new)
-        # Momentum of the old objective is no start for the new one.
+        # Momentum of the old objective is no start for the new one, and gradients that are still
+        # being accumulated are not the new one's.
         runner.optim_wrapper.optimizer.state.clear()
+        runner.optim_wrapper.zero_grad()
         # The logger shows the last value of everything it ever saw: the old loss is history now.
         scalars = runner.message_hub.log_scalars
         for key in [k for k in scalars if k.startswith(f'train/{name}.')]:
@@ -158,6 +167,17 @@ class ILStageHook(Hook):
         except OSError:  # another file system
             shutil.copyfile(last, target)
         runner.logger.info(f'kept {target}')
+
+
+def _schedulers(found: Any) -> Iterator[Any]:
+    """Schedulers of one optimizer or of several."""
+    if isinstance(found, dict):
+        found = list(found.values())
+    for scheduler in found or []:
+        if isinstance(scheduler, (list, tuple)):
+            yield from _schedulers(scheduler)
+        else:
+            yield scheduler
 
 
 def _replicas(model: nn.Module) -> Optional[int]:

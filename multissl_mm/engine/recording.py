@@ -39,6 +39,7 @@ def open_bank(runner: Runner, model: nn.Module, name: str) -> ResponseBank:
     dataset = runner.train_dataloader.dataset
     identity = dict(task=name, weights=source.digest(name)[:16], samples=len(dataset),
                     seed=keyed_sampler(runner).seed, **dataset.fingerprint())
+    identity['inputs'] = _inputs(model)
     distill = getattr(model, 'distill', None)
     if distill is not None:
         identity['kind'] = type(distill).__name__
@@ -56,6 +57,7 @@ def record(runner: Runner, model: nn.Module, name: str) -> None:
         bank.create()
     barrier()
     missing = bank.missing()
+    barrier()  # nobody writes before everybody has seen what is missing
     if missing:
         runner.logger.info(f'recording the responses of {name} in {bank.root}: {bank.replicas} x '
                            f'{bank.samples} samples, {len(missing)} of {len(bank.shards())} '
@@ -88,6 +90,16 @@ def _responses(runner: Runner, model: nn.Module, name: str,
 def _progress(enabled: bool) -> Progress:
     return Progress(TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
                     TimeRemainingColumn(), disable=not enabled)
+
+
+def _inputs(model: nn.Module) -> str:
+    """Digest of what the model makes of a batch: names of views, and normalisation."""
+    preprocessor = model.data_preprocessor
+    text = repr((model.view_names, getattr(model, 'views', None), repr(preprocessor),
+                 getattr(preprocessor, '_channel_conversion', None),
+                 {name: buffer.flatten().tolist() for name, buffer in
+                  preprocessor.named_buffers()}))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def digest(module: nn.Module) -> bytes:

@@ -112,6 +112,8 @@ def prepare_cfg(cfg: Config, args: argparse.Namespace) -> Config:
         if isinstance(collate, dict):  # MMEngine hands an inherited one's scope to the function
             collate.pop('_scope_', None)
     hooks = list(cfg.get('custom_hooks') or [])
+    if not testing:
+        _check_stage_hook(cfg, hooks)
     if not any(hook.get('type') == STRICT_LOAD for hook in hooks):
         cfg.custom_hooks = [*hooks, dict(type=STRICT_LOAD, check_init=not testing)]
     check_data(cfg, ('test', ) if testing else ('train', 'val'))
@@ -125,6 +127,15 @@ def build_runner(cfg: Config, args: argparse.Namespace) -> Runner:
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     write_run_info(runner, args.config)
     return runner
+
+
+def _check_stage_hook(cfg: Config, custom_hooks: Sequence[dict]) -> None:
+    kind = str((cfg.get('model') or {}).get('type')).rpartition('.')[2]
+    hooks = [*(cfg.get('default_hooks') or {}).values(), *custom_hooks]
+    if kind in ('IncrementalLearning', 'ProgressiveNet') and len(cfg.model.get('tasks', [])) > 1 \
+            and not any('ILStageHook' in str((hook or {}).get('type')) for hook in hooks):
+        raise MultiSSLError(f'{kind} would learn its first task for ever: add default_hooks.stage='
+                            "dict(type='multissl_mm.ILStageHook', epochs=[...])")
 
 
 def _resume(cfg: Config, resume: str) -> None:

@@ -1,10 +1,12 @@
 """What an old task is held to while a new one is learned (section 4.3)."""
+from copy import deepcopy
 from typing import Dict, Optional, Sequence
 
 import torch.nn.functional as F
 from mmengine.model import BaseModule, ModuleDict
 from torch import Tensor, nn
 
+from ..errors import MultiSSLError
 from ..registry import MODELS
 from ..utils.model import pooled
 from .pretext import Features, PretextTask, Responses
@@ -33,6 +35,9 @@ class ResponseDistillation(BaseModule):
              old: Responses) -> Dict[str, Tensor]:
         """Distance to :meth:`targets` of the time when the task was finished."""
         return task.distill_loss(task.responses(feats), old)
+
+    def check(self, feats: Features) -> None:
+        """Refuses features that could not be kept later, while the first task is learned."""
 
     def reset(self) -> None:
         """A stage starts."""
@@ -68,12 +73,19 @@ class PredictiveDistillation(FeatureDistillation):
     def __init__(self, names: Sequence[str], in_channels: int, hid_channels: int = 2048,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(names, init_cfg)
+        self.in_channels = in_channels
         self.predictors = ModuleDict({
             name: nn.Sequential(nn.Linear(in_channels, hid_channels, bias=False),
                                 nn.BatchNorm1d(hid_channels), nn.ReLU(inplace=True),
                                 nn.Linear(hid_channels, in_channels))
             for name in names
         })
+
+    def check(self, feats: Features) -> None:
+        width = next(iter(feats.values()))[-1].size(1)
+        if width != self.in_channels:
+            raise MultiSSLError(f'model.distill.in_channels is {self.in_channels}, but the '
+                                f"backbone's features have {width} dimensions")
 
     def loss(self, name: str, task: PretextTask, feats: Features,
              old: Responses) -> Dict[str, Tensor]:
@@ -85,4 +97,6 @@ class PredictiveDistillation(FeatureDistillation):
     def reset(self) -> None:
         for layer in self.predictors.modules():
             if hasattr(layer, 'reset_parameters'):
-                layer.reset_parameters()
+                fresh = deepcopy(layer).cpu()  # drawn there, every rank and device agrees
+                fresh.reset_parameters()
+                layer.load_state_dict(fresh.state_dict())

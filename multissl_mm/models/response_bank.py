@@ -15,7 +15,8 @@ from ..utils.files import write_atomically
 _OTHER = dict(weights='other weights', data='other data', samples='another number of samples',
               views='other views (pipeline)', seed='other views (seed)',
               replicas='another number of replicas', dtype='another dtype',
-              shard_size='another shard size', kind='another kind of distillation')
+              shard_size='another shard size', kind='another kind of distillation',
+              inputs='other views (model.view_names or data_preprocessor)')
 
 
 class ResponseBank:

@@ -53,4 +53,8 @@ class ResponseSource(nn.Module):
 
     def read(self, name: str, data_samples: Optional[Sequence]) -> Responses:
         """Stored responses of ``name`` to the samples of a batch, each (N, ...)."""
+        if name not in self.banks:
+            raise MultiSSLError(f'there are no stored responses of {name}: a run needs the hook '
+                                'that records them, multissl_mm.ILStageHook or, for experts, '
+                                "multissl_mm.ExpertLatentsHook (or source='teacher')")
         return self.banks[name].read(data_samples, device=self.recorded.device)

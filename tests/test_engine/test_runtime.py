@@ -52,6 +52,14 @@ def test_amp(monkeypatch):
     assert prepare(**theirs).optim_wrapper.type == 'AmpOptimWrapper'
 
 
+def test_a_staged_model_needs_its_hook():
+    cfg = dict(model=dict(type='multissl_mm.IncrementalLearning', tasks=[dict(), dict()]))
+    with pytest.raises(MultiSSLError, match='multissl_mm.ILStageHook'):
+        prepare(cfg)
+    hook = dict(type='multissl_mm.ILStageHook', epochs=[1, 1])
+    assert prepare(dict(cfg, default_hooks=dict(stage=hook))).model == cfg['model']
+
+
 def test_work_dir_options_and_hook():
     cfg = prepare(cfg_options={'optim_wrapper.optimizer.lr': 0.1}, no_validate=True)
     assert cfg.work_dir == 'work_dirs/some' and cfg.optim_wrapper.optimizer.lr == 0.1

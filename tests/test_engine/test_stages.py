@@ -7,6 +7,7 @@ from mmengine.runner import Runner
 
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.models.queue import NegativeQueue
+from multissl_mm.registry import MODELS
 
 
 class Watch(Hook):
@@ -53,10 +54,17 @@ def test_stages_have_their_own_batch_size_learning_rate_and_warm_up(images, tmp_
 @pytest.mark.parametrize('options, said', [
     (dict(warmup_epochs=2), 'warmup_epochs is 2, but a stage has only 2'),
     (dict(batch_sizes=[8]), 'one positive number for each of the 2 stages'),
+    (dict(batch_sizes=[8, 6], convert=True), 'a schedule in param_scheduler counts iterations'),
+    (dict(warmup_epochs=1, name='progressive_mocov2_densecl'), 'every stage of a ProgressiveNet'),
 ])
 def test_wrong_stages_are_named(images, tmp_path, options, said):
+    options, more = dict(options), {}
+    if options.pop('convert', False):
+        more['param_scheduler'] = [dict(type='CosineAnnealingLR', T_max=4, by_epoch=True,
+                                        convert_to_iter_based=True)]
+    name = options.pop('name', 'il_mocov2_densecl')
     with pytest.raises(MultiSSLError, match=said):
-        train('il_mocov2_densecl', images, tmp_path / said[:9], **stage_hook(**options))
+        train(name, images, tmp_path / said[:9], **more, **stage_hook(**options))
 
 
 def test_accumulated_gradients_move_the_momentum_once_per_step(images, tmp_path):
@@ -75,6 +83,77 @@ def test_accumulated_gradients_move_the_momentum_once_per_step(images, tmp_path)
     train('mocov2', images, tmp_path / 'accumulation', prepare,
           optim_wrapper__accumulative_counts=3)
     assert moves == [0, 3]
+
+
+@pytest.mark.parametrize('optimizer', [
+    dict(type='SGD', lr=.1, fused=True), dict(type='AdamW', lr=.01, fused=True),
+    dict(type='SGD', lr=.1, foreach=False),
+])
+def test_the_momentum_encoder_follows_every_optimizer(images, tmp_path, optimizer):
+    moves = []
+
+    def prepare(runner):
+        update = runner.model.momentum_backbone.update
+
+        def spy(*args):
+            moves.append(runner.iter)
+            update(*args)
+
+        runner.model.momentum_backbone.update = spy
+
+    train('mocov2', images, tmp_path / 'run', prepare, optim_wrapper__optimizer=optimizer)
+    assert moves == list(range(6))
+
+
+def test_gradients_of_a_finished_stage_are_not_applied_in_the_next(images, tmp_path):
+    """With 6 steps a stage and 4 batches a step, two are left over."""
+    frozen = {}
+
+    class Keep(Hook):
+        priority = 'LOWEST'
+
+        def before_train_epoch(self, runner):
+            if runner.epoch == 2:
+                frozen.update({k: v.clone() for k, v in runner.model.state_dict().items()
+                               if 'backbone.columns.0' in k and not k.startswith('momentum')})
+
+    _, runner = train('progressive_mocov2_densecl', images, tmp_path / 'run',
+                      lambda runner: runner.register_hook(Keep()),
+                      optim_wrapper__accumulative_counts=4)
+    assert frozen
+    for key, value in frozen.items():
+        assert torch.equal(value, runner.model.state_dict()[key]), key
+
+
+def test_a_loaded_model_is_in_the_stage_of_its_checkpoint(images, tmp_path):
+    _, runner = train('progressive_mocov2_densecl', images, tmp_path / 'run')
+    for epoch, stage in ((2, 0), (4, 1)):
+        cfg = tiny.tiny_config('progressive_mocov2_densecl', images, tmp_path / 'other')
+        cfg.experiment_name = f'loaded_{epoch}'
+        other = Runner.from_cfg(cfg)
+        other.load_checkpoint(str(tmp_path / 'run' / f'epoch_{epoch}.pth'))
+        assert (other.model._stage, other.model.backbone.column) == (stage, stage)
+    x = torch.randn(2, 3, 32, 32)
+    other.model.eval(), runner.model.eval()
+    assert torch.equal(other.model(x)[-1], runner.model(x)[-1])
+
+
+def test_experts_hold_their_checkpoints(images, tmp_path):
+    """Through a run, as MMEngine initialises it."""
+    experts, states = [], []
+    for seed, name in enumerate(('mocov2', 'densecl')):
+        torch.manual_seed(seed)
+        backbone = MODELS.build(dict(tiny.backbone(), type='mmpretrain.ResNet'))
+        states.append(backbone.state_dict())
+        path = tmp_path / f'{name}.pth'
+        torch.save(dict(state_dict={f'backbone.{k}': v for k, v in states[-1].items()}), path)
+        init = dict(type='Pretrained', checkpoint=str(path), prefix='backbone.')
+        experts.append(dict(name=name, backbone=dict(tiny.backbone(), init_cfg=init)))
+    _, runner = train('euclidean-dist_mocov2_densecl', images, tmp_path / 'run',
+                      model__experts=experts)
+    for encoder, state in zip(runner.model.experts.encoders, states):
+        for key, value in encoder.state_dict().items():
+            assert torch.equal(value, state[key]), key
 
 
 AMP = dict(optim_wrapper__type='multissl_mm.AmpOptimWrapper')

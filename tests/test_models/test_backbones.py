@@ -87,6 +87,30 @@ def test_laterals_by_hand(scope):
         torch.testing.assert_close(a, b)
 
 
+def test_columns_and_encoders_are_initialised_as_alone(scope, tmp_path):
+    alone = MODELS.build(dict(STAGES, init_cfg=dict(type='Constant', layer='Conv2d', val=.5)))
+    alone.init_weights()
+    torch.save(dict(state_dict={f'backbone.{k}': v for k, v in alone.state_dict().items()}),
+               tmp_path / 'x.pth')
+    pretrained = dict(STAGES, init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'x.pth'),
+                                            prefix='backbone.'))
+    columns = build('ProgressiveColumns', columns=[pretrained, STAGES]).columns
+    encoders = build('ConcatBackbone', encoders=[pretrained, STAGES]).frozen.encoders
+    for first, second in (columns, encoders):
+        for key, value in alone.state_dict().items():
+            assert torch.equal(first.state_dict()[key], value), key
+        assert abs(second.conv1.weight.std() / (2 / (64 * 49))**.5 - 1) < .1  # Kaiming, fan out
+
+
+def test_a_checkpoint_brings_its_column(scope):
+    model = build('ProgressiveColumns', columns=[STAGES, STAGES]).eval()
+    model.set_column(0)
+    other = build('ProgressiveColumns', columns=[STAGES, STAGES]).eval()
+    assert other.column == 1
+    other.load_state_dict(model.state_dict())
+    assert other.column == 0 and torch.equal(other(X)[-1], model(X)[-1])
+
+
 def test_frozen_columns_never_change_and_copies_lead_their_own_life(scope):
     model = build('ProgressiveColumns', columns=[STAGES, STAGES]).train()
     copy = deepcopy(model)

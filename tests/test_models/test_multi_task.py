@@ -126,6 +126,25 @@ def test_pcgrad_of_real_tasks_is_the_sum_where_nothing_conflicts(scope):
     torch.testing.assert_close(gradient('pcgrad'), gradient('fixed'), atol=1e-6, rtol=1e-4)
 
 
+def test_a_task_that_is_no_number_is_blamed_alone():
+    model = model_of([[1., 0.], [float('nan'), 1.]], weighting='pcgrad')
+    losses = backward(model)
+    assert losses['t0.loss'].isfinite() and not losses['t1.loss'].isfinite()
+    assert not model.backbone.w.grad.isfinite().all()  # so that mixed precision skips the step
+
+
+@pytest.mark.slow
+def test_pcgrad_and_compilation(scope):
+    """With torch's default backend, which frees what a second backward pass would need."""
+    model = MODELS.build(dict(
+        type='multissl_mm.MultiTask', backbone=tiny.backbone(), weighting='pcgrad', compile=True,
+        tasks=[dict(tiny.moco_task(), name='a'), dict(tiny.densecl_task(), name='b')])).train()
+    model.init_weights()
+    losses = model([torch.randn(8, 3, 32, 32) for _ in range(2)], None, mode='loss')
+    sum(losses.values()).backward()
+    assert all(p.grad is not None for p in model.backbone.parameters())
+
+
 def test_unknown_weighting():
     with pytest.raises(MultiSSLError, match='fixed, uncertainty, pcgrad'):
         model_of([[1., 0.]], weighting='magic')

@@ -1,13 +1,27 @@
 """What every way of combining pretext tasks has in common."""
 from abc import abstractmethod
 from math import cos, pi
-from typing import Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple, Union
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+    Union,
+)
 
 import torch
+import torch._functorch.config
 from mmengine.dist import get_world_size
 from mmengine.logging import MessageHub
 from mmengine.model import BaseModel, ModuleDict
 from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from ...errors import MultiSSLError
 from ...registry import MODELS
@@ -16,6 +30,20 @@ from ..pretext import Features, PretextTask
 from ..shuffle_bn import shuffle, unshuffle
 
 Views = Mapping[str, Tensor]
+
+
+class _Steps:
+    """Counts the steps of all optimizers, which a model is not told of."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        register_optimizer_step_post_hook(self._step)
+
+    def _step(self, *args: Any) -> None:
+        self.count += 1
+
+
+_steps = _Steps()
 
 
 class MultiSSL(BaseModel):
@@ -65,10 +93,11 @@ class MultiSSL(BaseModel):
         self.separate_views = separate_views
         if any(task.key_views for task in self.tasks.values()):
             self.momentum_backbone = MomentumEncoder(self.backbone)
-        self._moved = -1  # what the trained parameters were at when the momentum last moved
+        self._moved = -1  # number of optimizer steps when the momentum last moved
         if channels_last:
             self.to(memory_format=torch.channels_last)
         if compile:
+            _keep_graphs()
             for encoder in (self.backbone, getattr(self, 'momentum_backbone', None)):
                 if encoder is not None:
                     encoder.compile(**(compile if isinstance(compile, dict) else {}))
@@ -145,16 +174,14 @@ class MultiSSL(BaseModel):
         return feats
 
     def _update_momentum(self, tasks: Sequence[PretextTask]) -> None:
-        # Once per step of the optimizer, however many batches its gradient is accumulated over:
-        # a parameter's version counts the changes made to it, on the host.
-        moved = sum(p._version for p in self.parameters() if p.requires_grad)
-        if moved == self._moved:
+        # Once per step of the optimizer, however many batches its gradient is accumulated over.
+        if _steps.count == self._moved:
             return
+        self._moved = _steps.count
         momentum = self.current_momentum()
         self.momentum_backbone.update(self.backbone, momentum)
         for task in tasks:
             task.update_momentum(momentum)
-        self._moved = sum(p._version for p in self.parameters() if p.requires_grad)
 
     def current_momentum(self) -> float:
         """The momentum of this step."""
@@ -232,6 +259,14 @@ def prefixed(name: str, losses: Mapping[str, Tensor], weight: float = 1.) -> Dic
 def of_task(losses: Mapping[str, Tensor], name: str) -> Dict[str, Tensor]:
     """Those of :func:`prefixed` losses that are of one task and are minimised."""
     return {k: v for k, v in losses.items() if k.startswith(f'{name}.') and 'loss' in k}
+
+
+def _keep_graphs() -> None:
+    # By default compiled code frees what a second backward pass would need: those of PCGrad and of
+    # hooks that look at the tasks' gradients.
+    config = getattr(torch._functorch, 'config', None)
+    if hasattr(config, 'donated_buffer'):
+        config.donated_buffer = False
 
 
 def _refuse_missing_keys(module: nn.Module, incompatible) -> None:

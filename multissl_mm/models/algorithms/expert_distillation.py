@@ -66,10 +66,17 @@ class ExpertDistillation(MultiSSL):
             if value not in known:
                 raise MultiSSLError(f"model.{key} is '{value}'; it must be one of "
                                     f'{", ".join(known)}')
+        unknown = set(loss_weights or {}) - set(names)
+        if unknown:
+            raise MultiSSLError(f'model.loss_weights names {sorted(unknown)}, but model.experts '
+                                f'has {names}')
         self.expert_names: Sequence[str] = names
         self.kind, self.temperature = loss, temperature
         self.loss_weights = dict(loss_weights or {})
         self.views: Tuple[str, ...] = tuple(views or self.view_names[:1])
+        if not set(self.views) <= set(self.view_names):
+            raise MultiSSLError(f'model.views {self.views} are not all in model.view_names '
+                                f'{self.view_names}')
         self.experts = FrozenEncoders([expert['backbone'] for expert in experts])
         width = output_shapes(self.backbone, input_shape)[-1][0]
         self.projectors = ModuleDict({

@@ -43,11 +43,11 @@ class IncrementalLearning(StagedMultiSSL):
         super().__init__(*args, **kwargs)
         old = self.task_names[:-1]
         if not isinstance(distill_weights, dict):
-            distill_weights = {name: distill_weights for name in self.task_names}
-        unknown = set(distill_weights) - set(self.tasks)
+            distill_weights = {name: distill_weights for name in old}
+        unknown = set(distill_weights) - set(old)
         if unknown:
-            raise MultiSSLError(f'model.distill_weights names {sorted(unknown)}, but model.tasks '
-                                f'has {self.task_names}')
+            raise MultiSSLError(f'model.distill_weights names {sorted(unknown)}, but the tasks '
+                                f'that become old are {old}')
         self.distill_weights = distill_weights
         self.distill = MODELS.build(
             dict(distill or dict(type='multissl_mm.ResponseDistillation'), names=old))
@@ -105,6 +105,8 @@ class IncrementalLearning(StagedMultiSSL):
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.warming_up):
             feats = self.encode(self.backbone, views,
                                 needed([self.tasks[n] for n in [*old, new]], 'views'))
+        if not self._stage:
+            self.distill.check(feats)
         key_feats = self.encode_keys(views, [self.tasks[new]])
         losses = prefixed(new, self.tasks[new].loss(feats, key_feats, data_samples))
         for name in old:

@@ -79,13 +79,13 @@ class MultiTask(MultiSSL):
     def _operate(self, losses: Mapping[str, Tensor]) -> Dict[str, Tensor]:
         """Losses of the same values whose gradient is the operated one.
 
-        What is returned is sum_p <p, g_p> with constants g_p, less its own value, on top of the
-        detached losses: so the optimizer, gradient scaler, accumulation and distributed wrapper
-        see an ordinary backward pass.
+        Zero with that gradient stands on top of the detached losses, so that the optimizer,
+        gradient scaler, accumulation and distributed wrapper see an ordinary backward pass.
         """
         shared = [p for p in self.backbone.parameters() if p.requires_grad]
         rows: List[Tensor] = []
-        surrogate = next(iter(losses.values())).new_zeros((), dtype=torch.float32)
+        params: List[Tensor] = list(shared)
+        given: List[Tensor] = []
         for name, task in self.tasks.items():
             own = [p for p in task.parameters() if p.requires_grad]
             total = sum(of_task(losses, name).values())
@@ -96,20 +96,34 @@ class MultiTask(MultiSSL):
             rows.append(torch.cat([
                 (p.new_zeros(p.numel()) if g is None else g.flatten() / scale)
                 for p, g in zip(shared, grads)]))
-            surrogate = surrogate + sum(
-                (p * (g / scale)).sum() for p, g in zip(own, grads[len(shared):])
-                if g is not None)
+            for p, g in zip(own, grads[len(shared):]):
+                if g is not None:
+                    params.append(p)
+                    given.append(g / scale)
         gradients = torch.stack(rows)  # (K, P)
         all_reduce(gradients, op='mean')
         step = MessageHub.get_current_instance().get_info('iter', 0)
         with torch.autocast(gradients.device.type, enabled=False):
             operated = project_conflicting(gradients, key_to_seed('pcgrad', step))
-        for p, g in zip(shared, operated.sum(0).split([p.numel() for p in shared])):
-            surrogate = surrogate + (p * g.view_as(p)).sum()
+        flat = operated.sum(0).split([p.numel() for p in shared])
+        given = [g.view_as(p) for p, g in zip(shared, flat)] + given
         out = {key: value.detach() for key, value in losses.items()}
         first = next(key for key in out if 'loss' in key)
-        out[first] = out[first] + surrogate - surrogate.detach()
+        out[first] = out[first] + _GivenGradient.apply(given, *params)
         return out
+
+
+class _GivenGradient(torch.autograd.Function):
+    """Zero, whose gradient in the parameters is given."""
+
+    @staticmethod
+    def forward(ctx: Any, gradients: List[Tensor], *params: Tensor) -> Tensor:
+        ctx.gradients = gradients
+        return params[0].new_zeros(())
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple:
+        return (None, *(grad * g for g in ctx.gradients))
 
 
 def project_conflicting(gradients: Tensor, seed: int = 0) -> Tensor:

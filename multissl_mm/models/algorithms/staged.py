@@ -20,6 +20,7 @@ class StagedMultiSSL(MultiSSL):
         self.register_buffer('stage', torch.zeros((), dtype=torch.long))
         self._stage = 0  # the same number on the host, where reading it costs no synchronisation
         self.warming_up = False
+        self.register_load_state_dict_post_hook(_set_loaded_stage)
 
     def set_stage(self, stage: int, warming_up: bool = False) -> None:
         """Learn task ``stage`` (from 0) from now on.
@@ -33,3 +34,7 @@ class StagedMultiSSL(MultiSSL):
 
     def finish_task(self, name: str) -> None:
         """Called when the stage of a task is over, before the next one starts."""
+
+
+def _set_loaded_stage(module: StagedMultiSSL, incompatible: Any) -> None:
+    module.set_stage(int(module.stage))

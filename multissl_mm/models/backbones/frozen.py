@@ -2,8 +2,7 @@
 from typing import Any, Sequence
 
 import torch
-from mmengine.model import BaseModule
-from torch import nn
+from mmengine.model import BaseModule, ModuleList
 
 from ...registry import MODELS
 
@@ -20,7 +19,8 @@ class FrozenEncoders(BaseModule):
 
     def __init__(self, encoders: Sequence[dict]) -> None:
         super().__init__()
-        self.encoders = nn.ModuleList(MODELS.build(cfg) for cfg in encoders)
+        # MMEngine's list: weights are not initialised, nor loaded, through torch's.
+        self.encoders = ModuleList(MODELS.build(cfg) for cfg in encoders)
         self.requires_grad_(False)
 
     def train(self, mode: bool = True) -> 'FrozenEncoders':

@@ -3,7 +3,7 @@ from functools import partial
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import torch
-from mmengine.model import BaseModule
+from mmengine.model import BaseModule, ModuleList
 from torch import Tensor, nn
 
 from ...errors import MultiSSLError
@@ -35,7 +35,8 @@ class ProgressiveColumns(BaseModule):
 
     The input of stage i of column k is the output of its stage i - 1 plus that of every earlier
     column through a :class:`Lateral`. Earlier columns are frozen, batch norm statistics included.
-    What is put out is what the current column does; downstream that is the last one.
+    What is put out is what the current column does. That is the last one, unless a checkpoint of
+    an earlier stage is loaded (buffer ``current``).
 
     Args:
         columns (sequence[dict]): Configs of the backbones, one per task.
@@ -53,7 +54,7 @@ class ProgressiveColumns(BaseModule):
                  input_shape: Sequence[int] = (3, 64, 64),
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
-        self.columns = nn.ModuleList(MODELS.build(cfg) for cfg in columns)
+        self.columns = ModuleList(MODELS.build(cfg) for cfg in columns)
         self.stages = tuple(stages)
         self._outs: List[Dict[int, Tensor]] = []  # column -> stage -> output, of this pass
         for k, column in enumerate(self.columns):
@@ -80,11 +81,14 @@ class ProgressiveColumns(BaseModule):
                             f'{tuple(a[1:])}, that of columns.{k} {tuple(b[1:])}; columns need '
                             'the same strides')
                     self.laterals[f'{k}_{i}_{j}'] = Lateral(a[0], b[0])
+        self.register_buffer('current', torch.tensor(0))
         self.set_column(len(self.columns) - 1)
+        self.register_load_state_dict_post_hook(_set_loaded_column)
 
     def set_column(self, column: int) -> None:
         """Train and put out this column (from 0) from now on; the earlier ones are frozen."""
         self.column = column
+        self.current.fill_(column)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> 'ProgressiveColumns':
@@ -128,3 +132,7 @@ class ProgressiveColumns(BaseModule):
             shapes.append([self._outs[k][i].shape[1:] for i in range(len(self.stages))])
         self._outs = []
         return shapes
+
+
+def _set_loaded_column(module: ProgressiveColumns, incompatible: Any) -> None:
+    module.set_column(int(module.current))

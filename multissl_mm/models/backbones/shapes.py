@@ -14,6 +14,6 @@ def output_shapes(backbone: nn.Module, input_shape: Sequence[int] = (3, 64, 64)
     """
     was_training = backbone.training
     backbone.eval()
-    outs = backbone(torch.zeros(1, *input_shape))
+    outs = backbone.forward(torch.zeros(1, *input_shape))  # as it is, even if it is compiled
     backbone.train(was_training)
     return [out.shape[1:] for out in (outs if isinstance(outs, (tuple, list)) else (outs, ))]

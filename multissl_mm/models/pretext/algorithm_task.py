@@ -63,7 +63,10 @@ class AlgorithmTask(PretextTask):
     The algorithm itself computes the loss, on features of the shared backbone and, where it has a
     momentum network, of the shared momentum backbone. Its own layers keep their own rules (BYOL's
     target projector follows its ``base_momentum``); set the model's ``momentum`` to the same, and
-    ``separate_views=True`` for the batch norm of BYOL, SimSiam and Barlow Twins.
+    ``separate_views=True`` for the batch norm of BYOL, SimSiam and Barlow Twins. Where gradients
+    are accumulated its target projector moves with every batch, the backbone with every step.
+    MMPretrain's ``SwAVHook`` looks for SwAV at the top of a model: as a task it has neither a
+    queue nor frozen prototypes.
 
     Responses: for each view the output of the algorithm's neck, (N, C), L2-normalised. They are
     kept by the KL divergence of their similarities to the old responses of the batch (of all
