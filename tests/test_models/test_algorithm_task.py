@@ -147,6 +147,24 @@ def test_any_stage_of_incremental_learning(scope, run_of_100_steps, name, new):
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in layers.parameters())
 
 
+def test_all_of_them_at_once_on_one_backbone(scope, run_of_100_steps):
+    tasks = [dict(tiny.moco_task(), name='mocov2'), dict(tiny.densecl_task(), name='densecl')]
+    for task in tasks:
+        task['neck']['in_channels'] = 256
+    views = ['query', 'key', 'a', 'b', 'c']
+    for name in ALGORITHMS:
+        task = build(name)[1]['tasks'][0]
+        tasks.append(dict(task, name=name, views=views if name == 'SwAV' else views[:2]))
+    model = MODELS.build(dict(type='multissl_mm.MultiTask', backbone=BACKBONE, tasks=tasks,
+                              view_names=views, momentum=.9)).train()
+    model.init_weights()
+    losses = model(views_of(ALGORITHMS['SwAV'][1]), None, mode='loss')
+    assert {key.split('.')[0] for key in losses} == {task['name'] for task in tasks}
+    for key, loss in losses.items():  # each reaches the one backbone
+        grad, = torch.autograd.grad(loss, model.backbone.conv1.weight, retain_graph=True)
+        assert grad.isfinite().all() and grad.abs().sum() > 0, key
+
+
 def test_distillation_is_zero_where_nothing_moved(scope):
     _, cfg = build('SimCLR')
     task = MODELS.build({k: v for k, v in cfg['tasks'][0].items() if k != 'name'}).eval()
