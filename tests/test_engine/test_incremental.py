@@ -129,6 +129,7 @@ def test_distillation_restrains_forgetting(images, tmp_path):
     (dict(model__responses__replicas=None), 'model.responses.replicas'),
     (dict(model__responses__dtype='int8'), 'model.responses.dtype'),
     (dict(model__tasks=[dict(name='m', type='MoCoV9')]), r"model.tasks.0.type: 'MoCoV9'"),
+    (dict(model__tasks=[]), 'model.tasks needs at least one task'),
     (dict(model__tasks=[tiny.moco_task()]), r'model.tasks.0 .* needs a name'),
     (dict(model__tasks=[dict(tiny.moco_task(), name='m')] * 2), 'a different name for each'),
     (dict(model__distill_weights=dict(moco=1.)), 'model.distill_weights'),

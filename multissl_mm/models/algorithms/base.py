@@ -71,6 +71,8 @@ class MultiSSL(BaseModel):
 
     #: Called with a step's losses while their graph is alive; hooks that look at gradients set it.
     on_losses: Optional[Callable[[Mapping[str, Tensor]], None]] = None
+    #: Whether it learns anything without pretext tasks.
+    needs_tasks = True
 
     def __init__(self,
                  backbone: dict,
@@ -85,9 +87,9 @@ class MultiSSL(BaseModel):
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         self.backbone = MODELS.build(backbone)
         self.tasks = ModuleDict(dict(build_task(i, cfg) for i, cfg in enumerate(tasks)))
-        if len(self.tasks) != len(tasks):
-            raise MultiSSLError('model.tasks needs a different name for each task, but has '
-                                f'{[task.get("name") for task in tasks]}')
+        if len(self.tasks) != len(tasks) or (self.needs_tasks and not tasks):
+            raise MultiSSLError('model.tasks needs at least one task and a different name for '
+                                f'each, but has {[task.get("name") for task in tasks]}')
         self.view_names = tuple(view_names)
         self.momentum = momentum
         self.separate_views = separate_views

@@ -46,6 +46,8 @@ class ExpertDistillation(MultiSSL):
     For the other arguments see :class:`MultiSSL`.
     """
 
+    needs_tasks = False
+
     def __init__(self,
                  backbone: dict,
                  experts: Sequence[dict],
