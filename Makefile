@@ -14,7 +14,7 @@ PY = $(abspath $(VENV))/bin/python
 .PHONY: help venv demo table4 test test-slow test-upstream lint clean
 
 help:  ## what can be made
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 venv:  ## create or update .venv (nothing to do the second time)
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" bash tools/setup_env.sh
