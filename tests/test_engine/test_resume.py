@@ -5,15 +5,18 @@ import sys
 from pathlib import Path
 
 import pytest
+import runs
 import tiny
 import torch
+from runs import assert_same, last_checkpoint
 
 ROOT = Path(__file__).parents[2]
 # 24 images in batches of 8: 3 steps an epoch, epochs 1-2 are stage 1, epochs 3-4 are stage 2.
 STAGE_1, RECORD, SAVE, STAGE_2 = 'iter:5', 'record', 'save:3', 'iter:11'
 
 
-def train(cfg, path, *arguments, kill_at=None):
+def train_by_command(cfg, path, kill_at=None):
+    """As a user does, in a process of its own."""
     if kill_at:
         cfg.custom_imports = dict(imports=['multissl_mm', 'kill_hook'])
         cfg.custom_hooks = [dict(type='multissl_mm.KillHook', at=kill_at)]
@@ -22,32 +25,12 @@ def train(cfg, path, *arguments, kill_at=None):
         cfg.custom_hooks = []
     cfg.dump(path)
     env = dict(os.environ, PYTHONPATH=f'{ROOT}:{ROOT / "tests"}', OMP_NUM_THREADS='1')
-    run = subprocess.run([sys.executable, ROOT / 'tools/train.py', path, *arguments], env=env,
+    run = subprocess.run([sys.executable, ROOT / 'tools/train.py', path, '--resume'], env=env,
                          capture_output=True, text=True)
     if kill_at:
         assert run.returncode == -9, run.stdout[-2000:] + run.stderr[-4000:]
     else:
         assert run.returncode == 0, run.stderr[-4000:]
-
-
-def last_checkpoint(work_dir):
-    path = (work_dir / 'last_checkpoint').read_text()
-    return torch.load(path, map_location='cpu', weights_only=False)
-
-
-def assert_same(a, b, where=''):
-    if isinstance(a, torch.Tensor):
-        assert torch.equal(a, b), where
-    elif isinstance(a, dict):
-        assert a.keys() == b.keys(), where
-        for key in a:
-            assert_same(a[key], b[key], f'{where}.{key}')
-    elif isinstance(a, (list, tuple)):
-        assert len(a) == len(b), where
-        for i, (x, y) in enumerate(zip(a, b)):
-            assert_same(x, y, f'{where}[{i}]')
-    else:
-        assert a == b, where
 
 
 @pytest.mark.parametrize('source, workers, kills', [
@@ -64,10 +47,16 @@ def test_killed_and_resumed_equals_never_killed(images, tmp_path, source, worker
             cfg.model.responses = dict(source='teacher', replicas=2)
         return cfg
 
-    train(config('whole'), tmp_path / 'whole.py')
+    def train(name, kill_at=None):
+        if workers:
+            train_by_command(config(name), tmp_path / f'{name}.py', kill_at)
+        else:  # in a fork, which has nothing to import
+            runs.train(config(name), kill_at)
+
+    train('whole')
     for kill_at in kills:
-        train(config('broken'), tmp_path / 'broken.py', '--resume', kill_at=kill_at)
-    train(config('broken'), tmp_path / 'broken.py', '--resume')
+        train('broken', kill_at)
+    train('broken')
 
     whole, broken = last_checkpoint(tmp_path / 'whole'), last_checkpoint(tmp_path / 'broken')
     assert whole['meta']['epoch'] == broken['meta']['epoch'] == 4

@@ -1,0 +1,54 @@
+"""Runs that are killed, and what is left of them."""
+import multiprocessing
+import signal
+from pathlib import Path
+from typing import Any, Optional
+
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+
+def _child(cfg: Config, kill_at: Optional[str]) -> None:
+    import kill_hook  # noqa: F401  (registers the hook)
+    torch.set_num_threads(1)
+    if kill_at:
+        cfg.custom_hooks = [dict(type='multissl_mm.KillHook', at=kill_at, priority='HIGHEST')]
+    last = Path(cfg.work_dir) / 'last_checkpoint'
+    if last.exists():
+        cfg.load_from, cfg.resume = last.read_text(), True
+    Runner.from_cfg(cfg).train()
+
+
+def train(cfg: Config, kill_at: Optional[str] = None) -> None:
+    """Trains in a child of this process, from the newest checkpoint if there is one.
+
+    Args:
+        kill_at (str, optional): Where it gets SIGKILL, see :class:`KillHook`.
+    """
+    cfg.experiment_name = f'{Path(cfg.work_dir).name}_{kill_at}'.replace(':', '')
+    process = multiprocessing.get_context('fork').Process(target=_child, args=(cfg, kill_at))
+    process.start()
+    process.join(200)
+    assert process.exitcode == (-signal.SIGKILL if kill_at else 0)
+
+
+def last_checkpoint(work_dir: Path) -> dict:
+    path = (work_dir / 'last_checkpoint').read_text()
+    return torch.load(path, map_location='cpu', weights_only=False)
+
+
+def assert_same(a: Any, b: Any, where: str = '') -> None:
+    """Equal to the last bit, whatever they are nested in."""
+    if isinstance(a, torch.Tensor):
+        assert torch.equal(a, b), where
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys(), where
+        for key in a:
+            assert_same(a[key], b[key], f'{where}.{key}')
+    elif isinstance(a, (list, tuple)):
+        assert len(a) == len(b), where
+        for i, (x, y) in enumerate(zip(a, b)):
+            assert_same(x, y, f'{where}[{i}]')
+    else:
+        assert a == b, where
