@@ -84,7 +84,7 @@ echo "      $("$PY" -V), logs in $LOGS"
 
 echo "[2/5] torch and build tools, about a minute"
 torch_before=$(installed torch || true)
-mapfile -t wanted < <(pick "$BUILD" 'torch|torchvision|setuptools|wheel|ninja|psutil|numpy')
+mapfile -t wanted < <(pick "$BUILD" 'torch|torchvision|torchaudio|setuptools|wheel|ninja|psutil|numpy')
 logged torch pip_install -c "$PINS" "${wanted[@]}"
 
 mmcv=$(pick "$MM" 'onedl-mmcv|mmcv')
