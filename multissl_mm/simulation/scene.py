@@ -3,8 +3,8 @@
 Metres and seconds; the listener and camera stand at the origin, x points ahead, y to the left,
 z up. Azimuth is 0 ahead and positive to the left, in degrees, as is usual for binaural sound.
 """
-from dataclasses import dataclass
-from math import atan2, cos, degrees, hypot, pi, sin
+from dataclasses import dataclass, replace
+from math import atan2, cos, degrees, hypot, pi, radians, sin
 from typing import Dict, List, NamedTuple, Tuple
 
 import numpy as np
@@ -48,15 +48,38 @@ class Vehicle:
                      degrees(2 * atan2(across / 2, distance)))
 
 
+    @property
+    def moves(self) -> bool:
+        """Parked vehicles are silent."""
+        return self.velocity != (0., 0.)
+
+    def rotated(self, angle: float) -> 'Vehicle':
+        """The same vehicle with all directions turned by ``angle`` degrees to the left."""
+        c, s = cos(radians(angle)), sin(radians(angle))
+        (x, y), (u, v) = self.start, self.velocity
+        return replace(self, start=(c * x - s * y, s * x + c * y),
+                       velocity=(c * u - s * v, s * u + c * v) if self.moves else (0., 0.),
+                       heading=self.heading + radians(angle))
+
+
 @dataclass(frozen=True)
 class Scene:
-    """A street: its vehicles, and the seed of its surroundings and light."""
+    """A street: its vehicles, and the seed of its surroundings, light and acoustics.
+
+    ``turn`` is the direction, in degrees, in which the surroundings lie that were drawn ahead.
+    """
     seed: int
     vehicles: Tuple[Vehicle, ...]
+    turn: float = 0.
 
     def state(self, t: float) -> List[State]:
         """States of all vehicles at ``t`` seconds."""
         return [vehicle.state(t) for vehicle in self.vehicles]
+
+    def rotated(self, angle: float) -> 'Scene':
+        """The whole scene turned by ``angle`` degrees to the left around the listener."""
+        return replace(self, vehicles=tuple(v.rotated(angle) for v in self.vehicles),
+                       turn=self.turn + angle)
 
 
 def random_vehicle(rng: np.random.Generator, kind: str, azimuth: float, distance: float) -> Vehicle:
@@ -89,3 +112,45 @@ def random_scene(rng: np.random.Generator, vehicles: int, view: float = 60.,
         distance = max(SIZES[kind][0] * 0.85 / width, 3.5)
         found.append(random_vehicle(rng, kind, rng.uniform(-0.36, 0.36) * view, distance))
     return Scene(int(rng.integers(2**31)), tuple(found))
+
+
+#: Lateral places of the lanes in metres from the middle of the road, and their direction.
+LANES = ((-7.5, 1), (-4., 1), (4., -1), (7.5, -1))
+
+
+def street_scene(rng: np.random.Generator, seconds: float, per_minute: float = 10.,
+                 parked: int = 3) -> Scene:
+    """A road that traffic passes along, all around a listener on an island or a pavement.
+
+    Args:
+        rng (Generator): Source of all choices.
+        seconds (float): How long the scene lasts.
+        per_minute (float): Median number of vehicles that pass in a minute.
+        parked (int): At most this many silent vehicles stand beyond the lanes.
+    """
+    along = rng.uniform(0, 2 * pi)
+    # Of the listener, across the road: on an island in its middle, or at either side of it.
+    own = rng.choice([0., -11.5, 11.5]) + rng.uniform(-.5, .5)
+
+    def vehicle(s: float, lane: float, velocity: float) -> Vehicle:
+        kind = str(rng.choice(CLASSES))
+        size = tuple(float(n) for n in np.array(SIZES[kind]) * rng.uniform(.85, 1.15, 3))
+        c, n, y = cos(along), sin(along), lane - own
+        return Vehicle(kind, size, (c * s - n * y, n * s + c * y),
+                       (c * velocity, n * velocity) if velocity else (0., 0.),
+                       along + (pi if velocity < 0 else 0.), int(rng.integers(2**31)))
+
+    vehicles = []
+    # Vehicles of a lane follow each other at its speed, some seconds apart.
+    gap = len(LANES) * 60 / (per_minute * rng.uniform(.7, 1.4))
+    for lane, direction in LANES:
+        speed = direction * rng.uniform(5., 14.)
+        passing = rng.uniform(-gap, gap / 2)
+        while passing < seconds + 4:
+            vehicles.append(vehicle(-speed * passing, lane, speed))
+            passing += max(28 / abs(speed), 2.5) + rng.exponential(gap / 2)
+    for _ in range(rng.integers(0, parked + 1)):
+        side = rng.choice([-1, 1])
+        edge = side * (max(LANES[-1][0], side * own) + rng.uniform(3.5, 6.))
+        vehicles.append(vehicle(rng.uniform(-20, 20), edge, 0.))
+    return Scene(int(rng.integers(2**31)), tuple(vehicles))

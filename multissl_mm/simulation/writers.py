@@ -117,11 +117,12 @@ def _coco(root: Path, seed: int, size: int, split: str, index: int) -> List[Item
 
 # ---------------------------------------------------------------------- parts
 
-def _parallel(function: Any, count: int, workers: int, what: str) -> List[Any]:
+def parallel(function: Any, count: int, workers: int, what: str, chunk: int = 16) -> List[Any]:
+    """``function`` of 0 to count - 1 on several processes, with a bar that says ``what``."""
     if workers <= 1:
         return list(track(map(function, range(count)), what, total=count))
     with ProcessPoolExecutor(workers, initializer=cv2.setNumThreads, initargs=(0, )) as pool:
-        results = pool.map(function, range(count), chunksize=16)
+        results = pool.map(function, range(count), chunksize=chunk)
         return list(track(results, what, total=count))
 
 
@@ -131,14 +132,14 @@ def write_imagenet(root: Path, seed: int, count: int, size: int, workers: int) -
     The folders mean nothing. A picture's label there is the class of its largest vehicle; pictures
     without a visible one are left out.
     """
-    found = _parallel(partial(_imagenet, root, seed, size), count, workers, 'ImageNet layout')
+    found = parallel(partial(_imagenet, root, seed, size), count, workers, 'ImageNet layout')
     write_atomically(root / 'meta' / 'train.txt', ''.join(
         f'{name} {label}\n' for name, label in found if label is not None))
 
 
 def write_voc(root: Path, seed: int, count: int, size: int, workers: int) -> None:
     """VOC2007: the first half is trainval (half train, half val), the rest test."""
-    found = _parallel(partial(_voc, root, seed, size), count, workers, 'VOC2007 layout')
+    found = parallel(partial(_voc, root, seed, size), count, workers, 'VOC2007 layout')
     names = [f'{i + 1:06d}' for i in range(count)]
     half, quarter = count // 2, count // 4
     splits = dict(train=range(quarter), val=range(quarter, half), trainval=range(half),
@@ -157,7 +158,7 @@ def write_voc(root: Path, seed: int, count: int, size: int, workers: int) -> Non
 
 def write_coco(root: Path, seed: int, count: int, size: int, workers: int, split: str) -> None:
     """``<split>/*.jpg`` and ``annotations/instances_<split>.json``."""
-    found = _parallel(partial(_coco, root, seed, size, split), count, workers, f'COCO {split}')
+    found = parallel(partial(_coco, root, seed, size, split), count, workers, f'COCO {split}')
     images = [dict(id=i + 1, file_name=f'{i + 1:012d}.jpg', width=size, height=size, license=1)
               for i in range(count)]
     annotations: List[Dict[str, Any]] = []
@@ -197,23 +198,32 @@ def write_part(out: Path, part: str, seed: int, count: int, size: int, workers: 
     folder, write = PARTS[part]
     path, manifest = _manifest(out, part, seed, count, size)
     # First, so that what an interrupted call leaves is not mixed with other pictures.
-    write_atomically(path, json.dumps(dict(manifest, done=False), indent=2))
+    write_manifest(path, manifest, done=False)
     write(out / folder, seed, count, size, workers)
-    write_atomically(path, json.dumps(dict(manifest, done=True), indent=2))
+    write_manifest(path, manifest, done=True)
     return True
 
 
 def check_part(out: Path, part: str, seed: int, count: int, size: int) -> bool:
     """Whether a part is there and whole; an error where it is there but another."""
-    path, manifest = _manifest(out, part, seed, count, size)
+    return read_manifest(*_manifest(out, part, seed, count, size))
+
+
+def read_manifest(path: Path, manifest: Dict[str, Any]) -> bool:
+    """Whether what a manifest announces is there and whole; an error where it is another."""
     if not path.is_file():
         return False
     found = json.loads(path.read_text())
-    for key, value in manifest.items():
+    for key, value in json.loads(json.dumps(manifest)).items():
         if found.get(key) != value:
             raise MultiSSLError(f'{path}: these data were written with {key}={found.get(key)}, not '
-                                f'{value}; choose another folder, or remove {out}')
+                                f'{value}; choose another folder, or remove {path.parent}')
     return found.get('done', False)
+
+
+def write_manifest(path: Path, manifest: Dict[str, Any], done: bool) -> None:
+    """Says what a folder holds, and whether it is whole."""
+    write_atomically(path, json.dumps(dict(manifest, done=done), indent=2))
 
 
 def _manifest(out: Path, part: str, seed: int, count: int, size: int) -> Tuple[Path, dict]:

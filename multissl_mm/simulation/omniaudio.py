@@ -1,0 +1,103 @@
+"""Writes scenes as 360-degree video with eight microphones, in the public layout of OmniAudio.
+
+Scene i depends on (seed, i) alone. It appears under its name only when it is whole.
+"""
+import os
+import shutil
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple, Tuple
+
+import av
+import numpy as np
+import soundfile
+
+from ..datasets.ear_pairs import EAR_PAIRS
+from ..utils.keyed_random import key_to_seed
+from .hearing import hear, track_order
+from .panorama import PanoramaCamera
+from .scene import Scene, street_scene
+from .writers import parallel, read_manifest, write_manifest
+
+#: Raise it when the same seed gives other scenes than before.
+VERSION = 1
+
+
+class Recording(NamedTuple):
+    """How scenes are recorded: seconds, panorama (height, width), frames and samples per second.
+
+    ``vehicles=False`` leaves their sound out (not their picture): the ambience of the place stays.
+    """
+    seconds: float = 60.
+    size: Tuple[int, int] = (128, 256)
+    fps: int = 8
+    rate: int = 16000
+    vehicles: bool = True
+
+
+def nth_scene(seed: int, index: int, seconds: float) -> Scene:
+    """Scene ``index`` (from 1) of a seed."""
+    return street_scene(np.random.default_rng(key_to_seed('street', seed, index)), seconds)
+
+
+def write_scene(root: Path, seed: int, how: Recording, index: int) -> None:
+    """``root/scene%04d/`` with the video, ``_Tr1`` to ``_Tr8`` and the labels of the frames.
+
+    ``LABELS_%04d.npz`` holds ``labels`` (F, H, W), uint8: 0, or 1 to 5 where a bus, car, tram,
+    motorcycle or truck is that sounds.
+    """
+    final = root / f'scene{index:04d}'
+    if final.exists():
+        return
+    folder = root / f'.scene{index:04d}.partial'
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    scene = nth_scene(seed, index, how.seconds)
+    _write_video(folder, index, scene, how)
+    sound = hear(scene, how.seconds, how.rate, vehicles=how.vehicles)
+    sound = sound * min(1., .98 / max(float(np.abs(sound).max()), 1e-9))
+    for track, channel in enumerate(track_order(EAR_PAIRS), 1):
+        soundfile.write(folder / f'SCENE_{index:04d}_Tr{track}.WAV', sound[channel], how.rate,
+                        subtype='PCM_16')
+    os.replace(folder, final)
+
+
+def _write_video(folder: Path, index: int, scene: Scene, how: Recording) -> None:
+    height, width = how.size
+    camera, labels = PanoramaCamera(scene, how.size), []
+    with av.open(str(folder / f'VIDEO_{index:04d}_cropped.mp4'), 'w') as file:
+        stream = file.add_stream('mpeg4', rate=Fraction(how.fps))
+        stream.width, stream.height, stream.pix_fmt = width, height, 'yuv420p'
+        stream.bit_rate = 40 * width * height
+        stream.codec_context.thread_count = 1  # scenes are written in parallel
+        for i in range(round(how.seconds * how.fps)):
+            picture = camera.frame(i / how.fps)
+            labels.append(picture.labels)
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture.image), 'bgr24')
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+    np.savez_compressed(folder / f'LABELS_{index:04d}.npz', labels=np.stack(labels))
+
+
+def write_omniaudio(root: Path, seed: int, count: int, how: Recording, workers: int) -> bool:
+    """Writes ``count`` scenes unless they are there; goes on where it was interrupted.
+
+    Returns:
+        bool: Whether anything had to be done.
+
+    Raises:
+        MultiSSLError: If the folder holds scenes that other arguments make.
+    """
+    path = root / 'manifest.json'
+    manifest = dict(part='omniaudio', seed=seed, count=count, version=VERSION, **how._asdict())
+    if read_manifest(path, manifest):
+        return False
+    write_manifest(path, manifest, done=False)
+    parallel(partial(_write_nth, root, seed, how), count, workers, 'OmniAudio layout', chunk=1)
+    write_manifest(path, manifest, done=True)
+    return True
+
+
+def _write_nth(root: Path, seed: int, how: Recording, i: int) -> None:
+    write_scene(root, seed, how, i + 1)
