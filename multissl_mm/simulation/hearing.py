@@ -173,11 +173,11 @@ def _reverberation(scene: Scene, rate: int) -> Array:
     tail = np.exp(-6.9 * t / decay)
     for _ in range(6):
         noise = shaped_noise(rng, taps, rate, colour) * tail
-        arrive(noise / np.linalg.norm(noise), 5. * rng.integers(DIRECTIONS), .12)
+        arrive(noise / np.linalg.norm(noise), 5. * rng.integers(DIRECTIONS), .05)
     for _ in range(rng.integers(2, 5)):
         wall = np.zeros(taps, np.float32)
         wall[int(rng.uniform(.01, .06) * rate)] = 1
-        arrive(wall, 5. * rng.integers(DIRECTIONS), rng.uniform(.1, .3))
+        arrive(wall, 5. * rng.integers(DIRECTIONS), rng.uniform(.03, .1))
     return heard
 
 
@@ -190,7 +190,7 @@ def _ambience(scene: Scene, samples: int, rate: int) -> List[Tuple[Array, float]
     def spectrum(f: Array) -> Array:
         return np.maximum(f, 40.)**slope * (1 + sum(g * h(f) for h, g in bumps))
 
-    level = .005 * 2**rng.uniform(-1, 1)
+    level = .003 * 2**rng.uniform(-1, 1)
     sounds = []
     for _ in range(5):
         noise = level * shaped_noise(rng, samples, rate, spectrum)

@@ -38,11 +38,15 @@ class WrappingCanvas(Canvas):
     """Straight edges in space are curved in the picture, and may cross its seam."""
 
     def polygon(self, points: Array, color: Array, covers: bool = True) -> None:
-        share = np.arange(4)[None, :, None] / 4
-        edges = points[:, None] * (1 - share) + np.roll(points, -1, axis=0)[:, None] * share
-        xy = self.project(edges.reshape(-1, 3))[:, :2]
         width = self.image.shape[1]
-        xy[:, 0] -= width * np.rint((xy[:, 0] - xy[0, 0]) / width)  # next to the first corner
+        xy = self._near(self.project(points)[:, :2], width)
+        extent = np.ptp(xy, axis=0).max()
+        if extent < .5:
+            return  # too small to be seen
+        if extent > 8:
+            share = np.arange(4)[None, :, None] / 4
+            edges = points[:, None] * (1 - share) + np.roll(points, -1, axis=0)[:, None] * share
+            xy = self._near(self.project(edges.reshape(-1, 3))[:, :2], width)
         shade = [float(c) for c in np.clip(color * self.light, 0, 255)]
         for turn in (-width, 0, width):
             if xy[:, 0].max() + turn < 0 or xy[:, 0].min() + turn >= width:
@@ -52,6 +56,13 @@ class WrappingCanvas(Canvas):
             cv2.fillPoly(self.image, [pixels], shade, cv2.LINE_AA, 4)
             if covers:
                 cv2.fillPoly(self.mask, [pixels], 1, cv2.LINE_8, 4)
+
+
+    @staticmethod
+    def _near(xy: Array, width: int) -> Array:
+        """The same points, each on that side of the seam that is nearer to the first one."""
+        xy[:, 0] -= width * np.rint((xy[:, 0] - xy[0, 0]) / width)
+        return xy
 
 
 class PanoramaCamera:

@@ -115,10 +115,10 @@ def random_scene(rng: np.random.Generator, vehicles: int, view: float = 60.,
 
 
 #: Lateral places of the lanes in metres from the middle of the road, and their direction.
-LANES = ((-7.5, 1), (-4., 1), (4., -1), (7.5, -1))
+LANES = ((-8.5, 1), (-5., 1), (5., -1), (8.5, -1))
 
 
-def street_scene(rng: np.random.Generator, seconds: float, per_minute: float = 10.,
+def street_scene(rng: np.random.Generator, seconds: float, per_minute: float = 9.,
                  parked: int = 3) -> Scene:
     """A road that traffic passes along, all around a listener on an island or a pavement.
 
@@ -130,7 +130,7 @@ def street_scene(rng: np.random.Generator, seconds: float, per_minute: float = 1
     """
     along = rng.uniform(0, 2 * pi)
     # Of the listener, across the road: on an island in its middle, or at either side of it.
-    own = rng.choice([0., -11.5, 11.5]) + rng.uniform(-.5, .5)
+    own = rng.choice([0., 0., -12., 12.]) + rng.uniform(-.5, .5)
 
     def vehicle(s: float, lane: float, velocity: float) -> Vehicle:
         kind = str(rng.choice(CLASSES))
@@ -141,14 +141,15 @@ def street_scene(rng: np.random.Generator, seconds: float, per_minute: float = 1
                        along + (pi if velocity < 0 else 0.), int(rng.integers(2**31)))
 
     vehicles = []
-    # Vehicles of a lane follow each other at its speed, some seconds apart.
-    gap = len(LANES) * 60 / (per_minute * rng.uniform(.7, 1.4))
-    for lane, direction in LANES:
-        speed = direction * rng.uniform(5., 14.)
-        passing = rng.uniform(-gap, gap / 2)
-        while passing < seconds + 4:
+    # Some lanes are busy; their vehicles follow each other at the lane's speed, some seconds apart.
+    busy = rng.permutation(len(LANES))[:rng.integers(1, 3)]
+    gap = len(busy) * 60 / (per_minute * rng.uniform(.8, 1.25))
+    for lane, direction in (LANES[i] for i in busy):
+        speed = direction * rng.uniform(4., 9.)
+        passing = rng.uniform(-gap / 2, gap / 2)
+        while passing < seconds + gap / 2:
             vehicles.append(vehicle(-speed * passing, lane, speed))
-            passing += max(28 / abs(speed), 2.5) + rng.exponential(gap / 2)
+            passing += max(gap * rng.uniform(.6, 1.4), 26 / abs(speed))
     for _ in range(rng.integers(0, parked + 1)):
         side = rng.choice([-1, 1])
         edge = side * (max(LANES[-1][0], side * own) + rng.uniform(3.5, 6.))

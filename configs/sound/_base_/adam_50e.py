@@ -1,0 +1,7 @@
+"""Adam, 50 epochs a task: this project's choice, the paper says nothing of it."""
+optim_wrapper = dict(
+    type='OptimWrapper', optimizer=dict(type='AdamW', lr=1e-3, weight_decay=1e-4),
+    clip_grad=dict(max_norm=5.))
+param_scheduler = [dict(type='CosineAnnealingLR', T_max=50, by_epoch=True)]
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=50)
+auto_scale_lr = dict(base_batch_size=192)
