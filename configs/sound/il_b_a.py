@@ -24,3 +24,4 @@ param_scheduler = [
 ]
 default_hooks = dict(stage=dict(type='multissl_mm.ILStageHook', epochs=epochs))
 find_unused_parameters = True  # stage 1 does not use the other stages' layers
+train_dataloader = dict(dataset=dict(dataset=dict(pipeline=_base_.pipelines.b_a)))

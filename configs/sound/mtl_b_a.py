@@ -9,3 +9,4 @@ _base_ = ['_base_/omniaudio.py', '_base_/binaural_a_b_c.py', '_base_/adam_50e.py
           '../_base_/runtime.py']
 
 model = dict(type='multissl_mm.MultiTask', backbone=_base_.backbone, tasks=[_base_.b, _base_.a])
+train_dataloader = dict(dataset=dict(dataset=dict(pipeline=_base_.pipelines.b_a)))

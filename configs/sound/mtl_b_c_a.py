@@ -8,4 +8,5 @@ choice: the paper gives none.
 _base_ = ['_base_/omniaudio.py', '_base_/binaural_a_b_c.py', '_base_/adam_50e.py',
           '../_base_/runtime.py']
 
-model = dict(type='multissl_mm.MultiTask', backbone=_base_.backbone, tasks=[_base_.b, _base_.c, _base_.a])
+model = dict(type='multissl_mm.MultiTask', backbone=_base_.backbone,
+             tasks=[_base_.b, _base_.c, _base_.a])

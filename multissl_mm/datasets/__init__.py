@@ -1,3 +1,17 @@
+from .ear_pairs import EAR_PAIRS, PAIR_NAMES
 from .keyed import KeyedDataset, KeyedSampler, ViewKey
+from .omniaudio import OmniAudioDataset
+from .scene_groups import SceneGroupSampler
+from .sound_transforms import (
+    DrawRotation,
+    LoadClip,
+    LoadOtherSlice,
+    LoadPanorama,
+    MirrorScene,
+    PackSound,
+    SoundToNoise,
+)
 
-__all__ = ['KeyedDataset', 'KeyedSampler', 'ViewKey']
+__all__ = ['EAR_PAIRS', 'PAIR_NAMES', 'KeyedDataset', 'KeyedSampler', 'ViewKey',
+           'OmniAudioDataset', 'SceneGroupSampler', 'DrawRotation', 'LoadClip', 'LoadOtherSlice',
+           'LoadPanorama', 'MirrorScene', 'PackSound', 'SoundToNoise']

@@ -1,7 +1,8 @@
 """How well the pretext tasks of sound are solved on held-out scenes, checkpoint by checkpoint.
 
+    RUN=work_dirs/il_b_c_a
     python tools/benchmarks/pretext_scores.py configs/sound/il_b_c_a.py \
-        work_dirs/il_b_c_a/stage1_b.pth work_dirs/il_b_c_a/stage2_c.pth work_dirs/il_b_c_a/epoch_150.pth
+        $RUN/stage1_b.pth $RUN/stage2_c.pth $RUN/epoch_150.pth
 
 A: top-1 of 8 rotations. B: top-1 among 8 segments of the same scene. C: correlation of predicted
 and true gap. Of an incremental run give the checkpoint of every stage: what a task loses in a later
@@ -26,7 +27,7 @@ import multissl_mm  # noqa: F401  (creates the scope of its registries)
 from multissl_mm.datasets import KeyedDataset, ViewKey
 from multissl_mm.engine.runtime import check_data, load_config
 from multissl_mm.errors import MultiSSLError
-from multissl_mm.evaluation import pretext_scores
+from multissl_mm.evaluation.pretext_scores import pretext_scores
 from multissl_mm.models.algorithms.base import MultiSSL
 from multissl_mm.registry import MODELS
 from multissl_mm.utils.checkpoint import load_state_dict_file

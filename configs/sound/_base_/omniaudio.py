@@ -22,6 +22,8 @@ pipelines = dict(
             dict(type='multissl_mm.PackSound', keys=('clip', 'foreground', 'scene'))],
     c=[clip, other_slice, mirror,
        dict(type='multissl_mm.PackSound', keys=('clip', 'other', 'gap'))],
+    b_a=[clip, flow, mirror, rotation,
+         dict(type='multissl_mm.PackSound', keys=('clip', 'flow', 'rotation', 'scene'))],
     all=[clip, other_slice, flow, mirror, rotation,
          dict(type='multissl_mm.PackSound',
               keys=('clip', 'other', 'gap', 'flow', 'rotation', 'scene'))])

@@ -152,6 +152,12 @@ class MultiSSL(BaseModel):
             sizes = [len(views[n]) for n in same]
             split = [out.split(sizes) for out in outs]  # stage -> view -> (N, ...)
             feats.update({n: tuple(stage[i] for stage in split) for i, n in enumerate(same)})
+        # What tasks take as it is: a video, ground truth.
+        for name in sorted(needed(self.tasks.values(), 'inputs')):
+            if name not in views:
+                raise MultiSSLError(f"a task needs '{name}' of a batch, but it has {list(views)}; "
+                                    'check the pipeline')
+            feats[name] = (views[name], )
         return feats
 
     @torch.no_grad()
@@ -249,13 +255,14 @@ def build_task(index: int, cfg: dict) -> Tuple[str, PretextTask]:
 
 
 def needed(tasks: Iterable[PretextTask], which: str) -> Set[str]:
-    """Union of the tasks' ``views`` or ``key_views``."""
+    """Union of the tasks' ``views``, ``key_views`` or ``inputs``."""
     return {view for task in tasks for view in getattr(task, which)}
 
 
 def prefixed(name: str, losses: Mapping[str, Tensor], weight: float = 1.) -> Dict[str, Tensor]:
     """Losses of one task under names that say whose they are."""
-    return {f'{name}.{key}': weight * value for key, value in losses.items()}
+    return {f'{name}.{key}': weight * value if 'loss' in key else value
+            for key, value in losses.items()}
 
 
 def of_task(losses: Mapping[str, Tensor], name: str) -> Dict[str, Tensor]:

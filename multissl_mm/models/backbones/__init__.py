@@ -1,6 +1,9 @@
+from .binaural_encoder import BinauralEncoder
 from .concat import ConcatBackbone
 from .frozen import FrozenEncoders
+from .panorama_encoder import PanoramaEncoder
 from .progressive import ProgressiveColumns
 from .shapes import output_shapes
 
-__all__ = ['ConcatBackbone', 'FrozenEncoders', 'ProgressiveColumns', 'output_shapes']
+__all__ = ['BinauralEncoder', 'ConcatBackbone', 'FrozenEncoders', 'PanoramaEncoder',
+           'ProgressiveColumns', 'output_shapes']

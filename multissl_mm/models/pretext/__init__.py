@@ -1,8 +1,12 @@
 from .algorithm_task import AlgorithmTask
 from .base import Features, PretextTask, Responses
 from .densecl import DenseCLTask
+from .foreground_alignment import ForegroundAlignmentTask
 from .moco_v2 import MoCoV2Task
 from .momentum_contrast import MomentumContrastTask
+from .spatial_alignment import SpatialAlignmentTask
+from .temporal_gap import TemporalGapTask
 
 __all__ = ['Features', 'Responses', 'PretextTask', 'MomentumContrastTask', 'MoCoV2Task',
-           'DenseCLTask', 'AlgorithmTask']
+           'DenseCLTask', 'AlgorithmTask', 'SpatialAlignmentTask', 'ForegroundAlignmentTask',
+           'TemporalGapTask']

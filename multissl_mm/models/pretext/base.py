@@ -22,6 +22,9 @@ class PretextTask(BaseModule, metaclass=ABCMeta):
     views: Tuple[str, ...] = ()
     #: Views that must pass through the momentum copy of the backbone.
     key_views: Tuple[str, ...] = ()
+    #: What else of a batch the task takes, as it is: video for a branch of its own, ground truth.
+    #: It stands among the features, a tuple of one tensor (N, ...) each.
+    inputs: Tuple[str, ...] = ()
 
     @property
     @abstractmethod
@@ -65,6 +68,15 @@ class PretextTask(BaseModule, metaclass=ABCMeta):
         Returns:
             dict[str, Tensor]: Scalars, zero where nothing moved.
         """
+
+    def score(self, responses: Responses, inputs: Dict[str, Tensor]) -> Dict[str, float]:
+        """How well the task is solved, for people to read: accuracies, correlations.
+
+        Args:
+            responses (dict): From :meth:`responses`, of a whole set in its order.
+            inputs (dict): Those of :attr:`inputs` that are one number per sample, (N,).
+        """
+        raise NotImplementedError(f'{type(self).__name__} has no score')
 
     def update_momentum(self, momentum: float) -> None:
         """Moves the task's momentum layers, if it has any, one step towards :attr:`layers`."""

@@ -1,0 +1,9 @@
+"""The simulator's scenes: 16 kHz, panoramas of 32 x 128, spectrograms of 129 x 101."""
+_base_ = '../../_base_/omniaudio.py'
+
+data_preprocessor = dict(n_fft=256, win_length=256, hop_length=320)
+train_dataloader = dict(
+    batch_size=48, num_workers=1, pin_memory=False,
+    dataset=dict(dataset=dict(
+        data_root='data/demo/omniaudio_32x128/',
+        splits=dict(train=(1, 96), val=(97, 120), test=(97, 120)))))

@@ -1,0 +1,100 @@
+"""OmniAudio: 360-degree street scenes with four pairs of ears."""
+import os.path as osp
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+
+from mmengine.dataset import BaseDataset
+from mmengine.fileio import load
+
+from ..errors import MultiSSLError
+from ..registry import DATASETS
+
+#: Of the index that the converter writes.
+VERSION = 1
+CONVERTER = 'tools/dataset_converters/omniaudio.py'
+
+
+@DATASETS.register_module()
+class OmniAudioDataset(BaseDataset):
+    """Segments of 2 s of OmniAudio (section 5.1), from the index that the converter writes.
+
+    A sample names files and times; transforms read what they need of them: :class:`LoadClip`,
+    :class:`LoadOtherSlice`, :class:`LoadPanorama`.
+
+    Args:
+        split (str, optional): A key of ``splits``; None for all scenes.
+        splits (dict[str, tuple[int, int]]): First and last scene of each split. Defaults to those
+            of the paper's predecessor.
+        sound_root (str, optional): Folder of the recordings, if they have moved since.
+
+    Other arguments as for :class:`mmengine.dataset.BaseDataset`; ``data_root`` is the folder that
+    the converter wrote.
+
+    Raises:
+        MultiSSLError: If the index is missing, damaged or of another version, or if the split has
+            no segment.
+    """
+
+    METAINFO: dict = dict(classes=('bus', 'car', 'tram', 'motorcycle', 'truck'))
+
+    def __init__(self, data_root: str, ann_file: str = 'index.json', split: Optional[str] = 'train',
+                 splits: Optional[Dict[str, Tuple[int, int]]] = None,
+                 sound_root: Optional[str] = None, pipeline: Sequence[Union[dict, Any]] = (),
+                 **kwargs: Any) -> None:
+        self.splits = splits or dict(train=(1, 114), val=(115, 139), test=(140, 165))
+        if split is not None and split not in self.splits:
+            raise MultiSSLError(f"OmniAudioDataset.split is '{split}'; splits are "
+                                f'{", ".join(self.splits)}')
+        self.split, self.sound_root = split, sound_root
+        super().__init__(ann_file=ann_file, data_root=data_root, pipeline=list(pipeline), **kwargs)
+
+    def load_data_list(self) -> List[dict]:
+        """One entry per segment, scene by scene."""
+        index = read_index(self.ann_file)
+        meta = index['metainfo']
+        root = self.sound_root or osp.join(self.data_root, meta['source'])
+        first, last = self.splits[self.split] if self.split else (0, 10**6)
+        segments = []
+        for scene in index['data_list']:
+            if not first <= scene['scene'] <= last:
+                continue
+            shared = dict(
+                scene=scene['scene'], duration=scene['duration'], fps=meta['fps'],
+                frames=scene['frames'], sample_rate=meta['sample_rate'], pairs=scene['pairs'],
+                tracks={k: osp.join(root, v) for k, v in scene['tracks'].items()},
+                video=osp.join(root, scene['video']),
+                arrays=osp.join(self.data_root, f'scene{scene["scene"]:04d}'))
+            segments += [dict(shared, start=start) for start in scene['segments']]
+        if not segments:
+            there = [scene['scene'] for scene in index['data_list']]
+            raise MultiSSLError(
+                f"{self.ann_file}: no segment in split '{self.split}' (scenes {first} to {last}); "
+                f'it has scenes {min(there)} to {max(there)}; set OmniAudioDataset.splits')
+        return segments
+
+    def scenes(self) -> List[int]:
+        """The scene of every sample, for samplers that group them."""
+        self.full_init()
+        return [self.get_data_info(i)['scene'] for i in range(len(self))]
+
+
+def read_index(path: str) -> dict:
+    """The index that the converter wrote.
+
+    Raises:
+        MultiSSLError: If it cannot be used; says what to do.
+    """
+    if not osp.isfile(path):
+        raise MultiSSLError(f'{path}: no such index; write it with {CONVERTER}')
+    try:
+        index = load(path)
+        version = index['metainfo']['version']
+        scenes = index['data_list']
+    except (ValueError, KeyError, TypeError) as error:
+        raise MultiSSLError(f'{path} is damaged ({type(error).__name__}: {error}); run {CONVERTER} '
+                            'again, finished scenes are kept') from error
+    if version != VERSION:
+        raise MultiSSLError(f'{path} is of version {version}, this code reads {VERSION}; run '
+                            f'{CONVERTER} again')
+    if not scenes:
+        raise MultiSSLError(f'{path} has no scene; run {CONVERTER} again and read what it reports')
+    return index

@@ -1,0 +1,255 @@
+"""What a pipeline does with a segment of :class:`OmniAudioDataset`.
+
+Everything is read piece by piece: of a recording of minutes, two seconds.
+"""
+import os.path as osp
+import random
+from functools import lru_cache
+from typing import Dict, List, Optional, Sequence, Union
+
+import numpy as np
+import soundfile
+import torch
+from mmcv.transforms import BaseTransform
+from mmengine.structures import BaseDataElement
+from torch import Tensor
+
+from ..errors import MultiSSLError
+from ..registry import TRANSFORMS
+from .ear_pairs import EAR_PAIRS, PAIR_NAMES
+
+
+def read_track(path: str, start: float, seconds: float, rate: int) -> np.ndarray:
+    """A piece (seconds * rate,), float32, of a mono recording.
+
+    Raises:
+        MultiSSLError: If the file is not what the index says; names it and what is wrong.
+    """
+    count = int(round(seconds * rate))
+    try:
+        with soundfile.SoundFile(path) as file:
+            if file.channels != 1 or file.samplerate != rate:
+                raise MultiSSLError(f'{path} has {file.channels} channels at {file.samplerate} Hz, '
+                                    f'the index says 1 at {rate} Hz; run the converter again')
+            file.seek(min(int(round(start * rate)), file.frames))
+            sound = file.read(count, dtype='float32')
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise MultiSSLError(f'{path} cannot be read ({error}); restore it, or run the converter '
+                            'again, which leaves its scene out') from error
+    if len(sound) != count:
+        raise MultiSSLError(f'{path} ends at {start + len(sound) / rate:.2f} s, before the segment '
+                            f'at {start:.2f} s does; it was cut off: restore it, or run the '
+                            'converter again')
+    if not np.isfinite(sound).all():
+        bad = start + int(np.argmin(np.isfinite(sound))) / rate
+        raise MultiSSLError(f'{path} has a sample that is not a number at {bad:.2f} s; restore it, '
+                            'or run the converter again, which leaves its scene out')
+    return sound
+
+
+def _read_pair(results: dict, pair: int, start: float, seconds: float) -> Tensor:
+    ears = [read_track(results['tracks'][str(track)], start, seconds, results['sample_rate'])
+            for track in EAR_PAIRS[pair]]
+    return torch.from_numpy(np.stack(ears))
+
+
+@TRANSFORMS.register_module()
+class LoadClip(BaseTransform):
+    """Reads what one pair of ears hears of a segment: ``clip`` (2, S), float32.
+
+    Also sets ``turn`` k: the pair, and with it all that is seen, is turned 90 k degrees to the
+    right; and ``start`` in seconds, a whole number of video frames.
+
+    Args:
+        seconds (float): T. Defaults to 2.
+        pair (str | int): ``random`` among those that the scene has, or 0 to 3.
+        max_shift (float): The start is shifted by up to so many seconds. Defaults to 0.
+    """
+
+    def __init__(self, seconds: float = 2., pair: Union[str, int] = 'random',
+                 max_shift: float = 0.) -> None:
+        self.seconds, self.pair, self.max_shift = seconds, pair, max_shift
+
+    def transform(self, results: dict) -> dict:
+        pairs = results['pairs']
+        pair = random.choice(pairs) if self.pair == 'random' else self.pair
+        if pair not in pairs:
+            raise MultiSSLError(f'scene {results["scene"]} has no {PAIR_NAMES[pair]} pair (its '
+                                f'tracks {EAR_PAIRS[pair]}); set LoadClip.pair to \'random\' or '
+                                f'one of {pairs}')
+        start = results['start'] + random.uniform(-self.max_shift, self.max_shift)
+        start = round(start * results['fps']) / results['fps']  # sound and frames begin together
+        last = (int((results['duration'] - self.seconds) * results['fps'])) / results['fps']
+        results['start'] = start = min(max(start, 0.), last)
+        results['turn'], results['seconds'] = pair, self.seconds
+        results['clip'] = _read_pair(results, pair, start, self.seconds)
+        results['sounds'] = ['clip']
+        return results
+
+
+@TRANSFORMS.register_module()
+class LoadOtherSlice(BaseTransform):
+    """A second slice of a longer clip, of the same pair (task C): ``other`` (2, S) and ``gap``.
+
+    The distance of their starts is uniform in 0 to T_max - T, before or after; ``gap`` is it as a
+    share of T_max - T.
+
+    Args:
+        max_seconds (float): T_max. Defaults to 10.
+    """
+
+    def __init__(self, max_seconds: float = 10.) -> None:
+        self.max_seconds = max_seconds
+
+    def transform(self, results: dict) -> dict:
+        longest = self.max_seconds - results['seconds']
+        last = results['duration'] - results['seconds']
+        gap = random.uniform(0, longest)
+        start = results['start']
+        inside = [t for t in (start - gap, start + gap) if 0 <= t <= last]
+        if not inside:
+            raise MultiSSLError(
+                f'scene {results["scene"]} lasts {results["duration"]:.1f} s, too short for two '
+                f'slices up to {longest:.1f} s apart around {start:.1f} s; lower '
+                'LoadOtherSlice.max_seconds or leave the scene out of the split')
+        results['other'] = _read_pair(results, results['turn'], random.choice(inside),
+                                      results['seconds'])
+        results['gap'] = torch.tensor(gap / longest, dtype=torch.float32)
+        results['sounds'].append('other')
+        return results
+
+
+@lru_cache(maxsize=512)
+def _open_array(path: str) -> np.ndarray:
+    return np.load(path, mmap_mode='r')
+
+
+@TRANSFORMS.register_module()
+class LoadPanorama(BaseTransform):
+    """Reads the frames of a clip as the turned pair sees them.
+
+    Args:
+        keys (sequence[str]): ``flow`` (T, 2, H, W), in pixels per frame; ``foreground``
+            (T, 3, H, W), RGB in 0..1 where something moves, else 0; ``frames`` (T, 3, H, W);
+            ``labels`` (T, H, W), classes from 1, 0 for nothing.
+    """
+
+    def __init__(self, keys: Sequence[str] = ('flow', )) -> None:
+        unknown = set(keys) - {'flow', 'foreground', 'frames', 'labels'}
+        if unknown:
+            raise MultiSSLError(f'LoadPanorama.keys has {sorted(unknown)}; there are flow, '
+                                'foreground, frames and labels')
+        self.keys = tuple(keys)
+
+    def transform(self, results: dict) -> dict:
+        first = int(round(results['start'] * results['fps']))
+        self.span = slice(first, first + int(round(results['seconds'] * results['fps'])))
+        for key in self.keys:
+            if key == 'flow':  # (T, H, W, 2)
+                video = self._read(results, 'flow').astype(np.float32)
+            elif key == 'labels':
+                video = self._read(results, 'labels')
+            else:
+                video = self._read(results, 'frames').astype(np.float32) / 255
+                if key == 'foreground':
+                    video = video * self._read(results, 'masks')[..., None]
+            # The pair has turned to the right: what was there comes to the middle.
+            video = np.roll(video, -results['turn'] * video.shape[2] // 4, axis=2)
+            video = torch.from_numpy(np.ascontiguousarray(video))
+            results[key] = video.permute(0, 3, 1, 2).contiguous() if video.dim() == 4 else video
+        results['panoramas'] = [*results.get('panoramas', []), *self.keys]
+        return results
+
+    def _read(self, results: dict, name: str) -> np.ndarray:
+        path = osp.join(results['arrays'], f'{name}.npy')
+        try:
+            array = _open_array(path)
+        except (OSError, ValueError) as error:
+            raise MultiSSLError(
+                f'{path} cannot be read ({error}); tools/dataset_converters/omniaudio.py writes '
+                'it' + (', and label_omniaudio.py the labels of real recordings'
+                        if name == 'labels' else '')) from error
+        if len(array) < self.span.stop:
+            raise MultiSSLError(f'{path} has {len(array)} frames, but the clip needs up to '
+                                f'{self.span.stop}; run the converter again')
+        if array.shape[2] % 8:
+            raise MultiSSLError(f'{path}: frames are {array.shape[2]} columns wide; turns need a '
+                                'multiple of 8, see --size of the converter')
+        return array[self.span]
+
+
+@TRANSFORMS.register_module()
+class DrawRotation(BaseTransform):
+    """The angle by which task A turns the panorama: ``rotation``, in 0..bins - 1.
+
+    The task rolls it itself, so that another task of the same step sees it as it was.
+    """
+
+    def __init__(self, bins: int = 8) -> None:
+        self.bins = bins
+
+    def transform(self, results: dict) -> dict:
+        results['rotation'] = torch.tensor(random.randrange(self.bins))
+        return results
+
+
+@TRANSFORMS.register_module()
+class MirrorScene(BaseTransform):
+    """Now and then left is right, in all that is heard and seen.
+
+    Args:
+        prob (float): How often. Defaults to 0.5.
+    """
+
+    def __init__(self, prob: float = 0.5) -> None:
+        self.prob = prob
+
+    def transform(self, results: dict) -> dict:
+        if random.random() >= self.prob:
+            return results
+        for key in results['sounds']:
+            results[key] = results[key].flip(0)
+        for key in results.get('panoramas', []):
+            results[key] = results[key].flip(-1)
+            if key == 'flow':
+                results[key][:, 0] *= -1  # what went to the right goes to the left
+        return results
+
+
+@TRANSFORMS.register_module()
+class SoundToNoise(BaseTransform):
+    """A control: sounds are white noise of the same power, so nothing can be heard.
+
+    What is still learned was read off the picture.
+    """
+
+    def transform(self, results: dict) -> dict:
+        for key in results['sounds']:
+            sound = results[key]
+            results[key] = torch.randn_like(sound) * sound.square().mean().sqrt()
+        return results
+
+
+@TRANSFORMS.register_module()
+class PackSound(BaseTransform):
+    """What a model gets: ``inputs``, a dict of tensors, and ``data_samples``.
+
+    Args:
+        keys (sequence[str]): Of the inputs. ``scene`` is the number of the scene.
+    """
+
+    def __init__(self, keys: Sequence[str] = ('clip', )) -> None:
+        self.keys = tuple(keys)
+
+    def transform(self, results: dict) -> Dict[str, object]:
+        missing: List[str] = [k for k in self.keys if k not in results]
+        if missing:
+            raise MultiSSLError(f'PackSound.keys names {", ".join(missing)}, but no transform '
+                                f'before it made that; there are {", ".join(results)}')
+        sample = BaseDataElement(metainfo={
+            k: results[k] for k in ('scene', 'start', 'turn') if k in results})
+        return dict(inputs={k: self._tensor(results[k]) for k in self.keys}, data_samples=sample)
+
+    @staticmethod
+    def _tensor(value: Union[Tensor, int]) -> Optional[Tensor]:
+        return value if isinstance(value, Tensor) else torch.tensor(value)

@@ -1,0 +1,44 @@
+"""How well pretext tasks are solved on held-out samples."""
+from typing import Dict, Iterable, List, Optional, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..engine.watching import looking_at
+
+
+def pretext_scores(model: nn.Module, batches: Iterable[dict],
+                   names: Optional[Sequence[str]] = None) -> Dict[str, Dict[str, float]]:
+    """Scores of pretext tasks on a whole set, see :meth:`PretextTask.score`.
+
+    Args:
+        model (nn.Module): A :class:`MultiSSL`; nothing of it changes.
+        batches (iterable[dict]): As a data loader gives them.
+        names (sequence[str], optional): Of the tasks; by default all.
+
+    Returns:
+        dict[str, dict[str, float]]: Metrics by task.
+    """
+    tasks = {name: model.tasks[name] for name in names or model.tasks}
+    views = {view for task in tasks.values() for view in task.views}
+    found: Dict[str, List[Dict[str, Tensor]]] = {name: [] for name in tasks}
+    with looking_at(model):
+        for batch in batches:
+            data = model.data_preprocessor(batch, False)
+            feats = model.encode(model.backbone, model.name_views(data['inputs']), views)
+            for name, task in tasks.items():
+                truth = {k: feats[k][0] for k in task.inputs if feats[k][0].dim() == 1}
+                # Names of responses and inputs may be the same: the gap that is said and that is.
+                found[name].append({
+                    **{f'response {k}': v.cpu() for k, v in task.responses(feats).items()},
+                    **{f'input {k}': v.cpu() for k, v in truth.items()}
+                })
+    scores = {}
+    for name, parts in found.items():
+        whole = {k: torch.cat([p[k] for p in parts]) for k in parts[0]}
+        scores[name] = tasks[name].score(_of(whole, 'response '), _of(whole, 'input '))
+    return scores
+
+
+def _of(tensors: Dict[str, Tensor], kind: str) -> Dict[str, Tensor]:
+    return {k[len(kind):]: v for k, v in tensors.items() if k.startswith(kind)}

@@ -1,0 +1,36 @@
+"""What tasks see of a sound encoder's feature map."""
+from typing import Optional, Sequence, Tuple
+
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from ...registry import MODELS
+
+
+@MODELS.register_module()
+class SoundProjection(BaseModule):
+    """Two linear layers on a feature map averaged to a few cells of frequency and time.
+
+    Averaging over all frequencies would take the cues of the outer ear, over all times those of
+    what moves.
+
+    Args:
+        in_channels (int): C, of both ears.
+        out_channels (int): D.
+        hid_channels (int): Defaults to 256.
+        grid (tuple[int, int]): Cells of frequency and of time. Defaults to 4 x 3.
+
+    Input a tuple whose last is (N, C, F, T), output (N, D).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, hid_channels: int = 256,
+                 grid: Tuple[int, int] = (4, 3), init_cfg: Optional[dict] = None) -> None:
+        super().__init__(init_cfg)
+        self.grid = tuple(grid)
+        self.layers = nn.Sequential(
+            nn.Linear(in_channels * grid[0] * grid[1], hid_channels), nn.ReLU(inplace=True),
+            nn.Linear(hid_channels, out_channels))
+
+    def forward(self, outs: Sequence[Tensor]) -> Tensor:
+        return self.layers(F.adaptive_avg_pool2d(outs[-1], self.grid).flatten(1))

@@ -1,0 +1,116 @@
+"""Pretext task B: which moving foreground belongs to a sound?"""
+from typing import Dict, Optional, Sequence
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import ModuleDict
+from torch import Tensor, nn
+
+from ...errors import MultiSSLError
+from ...registry import MODELS
+from .base import Features, PretextTask, Responses
+
+
+@MODELS.register_module()
+class ForegroundAlignmentTask(PretextTask):
+    """Foreground alignment (section 3.1): InfoNCE of a sound and the segments of its own video.
+
+    The positive is the aligned segment; negatives are the misaligned segments of the same video
+    that are in the batch, where :class:`SceneGroupSampler` puts them. The video is motion flow (the
+    paper's main variant) or the masked foreground.
+
+    Responses: ``sound`` and ``video`` (N, D), L2-normalised, kept by the KL divergence of the
+    sounds' similarities to all videos of the batch.
+
+    Args:
+        in_channels (int): Of the sound features.
+        video (dict): The branch that reads the video, e.g. :class:`PanoramaEncoder`.
+        view (str): Which input is the video, ``flow`` or ``foreground``.
+        feat_dim (int): D. Defaults to 128.
+        temperature (float): Of InfoNCE and of what is kept. Defaults to 0.07.
+        num_negatives (int, optional): At most so many misaligned segments, the next ones in the
+            batch; by default all.
+        other_videos (bool): Whether segments of other videos are negatives, too.
+        grid (tuple[int, int]): See :class:`SoundProjection`.
+        columns (int): Into how many directions the video's features are averaged.
+    """
+
+    views = ('clip', )
+
+    def __init__(self, in_channels: int, video: dict, view: str = 'flow', feat_dim: int = 128,
+                 temperature: float = 0.07, num_negatives: Optional[int] = None,
+                 other_videos: bool = False, grid: Sequence[int] = (4, 3), columns: int = 16,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(init_cfg)
+        self.view, self.temperature, self.columns = view, temperature, columns
+        self.num_negatives, self.other_videos = num_negatives, other_videos
+        self.inputs = (view, 'scene')
+        video_branch = MODELS.build(video)
+        self._layers = ModuleDict(dict(
+            sound=MODELS.build(dict(type='multissl_mm.SoundProjection', in_channels=in_channels,
+                                    out_channels=feat_dim, grid=grid)),
+            video=video_branch,
+            project=nn.Sequential(nn.Linear(2 * columns * video_branch.out_channels, 256),
+                                  nn.ReLU(inplace=True), nn.Linear(256, feat_dim))))
+
+    @property
+    def layers(self) -> nn.Module:
+        return self._layers
+
+    def responses(self, feats: Features, layers: Optional[nn.Module] = None) -> Responses:
+        layers = layers or self._layers
+        maps = F.adaptive_avg_pool2d(layers['video'](feats[self.view][0]), (2, self.columns))
+        return dict(sound=F.normalize(layers['sound'](feats['clip']).float(), dim=1),
+                    video=F.normalize(layers['project'](maps.flatten(1)).float(), dim=1))
+
+    def candidates(self, scene: Tensor) -> Tensor:
+        """Which videos (columns) each sound (rows) is contrasted with: (N, N), bool.
+
+        Raises:
+            MultiSSLError: If a sound has no misaligned segment of its own video in the batch.
+        """
+        own = scene[:, None] == scene
+        # How many segments of the same scene further in the batch, counted in a ring.
+        place = own.cumsum(1)
+        count = own.sum(1, keepdim=True)
+        if bool((count < 2).any()):
+            raise MultiSSLError(
+                'ForegroundAlignmentTask tells segments of one video apart, but a batch has videos '
+                'with a single one; use multissl_mm.SceneGroupSampler as train_dataloader.sampler, '
+                'with a group_size of at least 2 that divides the batch size')
+        if self.num_negatives is not None:
+            mine = place.diagonal()[:, None]
+            own = own & ((place - mine) % count <= self.num_negatives)
+        return own | (scene[:, None] != scene) if self.other_videos else own
+
+    def loss(self, feats: Features, key_feats: Features,
+             data_samples: Optional[Sequence] = None) -> Dict[str, Tensor]:
+        responses = self.responses(feats)
+        similar = responses['sound'] @ responses['video'].t() / self.temperature
+        similar = similar.masked_fill(~self.candidates(feats['scene'][0]), float('-inf'))
+        own = torch.arange(len(similar), device=similar.device)
+        return dict(loss=F.cross_entropy(similar, own),
+                    top1=(similar.argmax(1) == own).float().mean())
+
+    def distill_loss(self, responses: Responses, old: Responses) -> Dict[str, Tensor]:
+        new, before = (F.log_softmax(r['sound'] @ r['video'].t() / self.temperature, 1)
+                       for r in (responses, old))
+        return dict(loss_distill=F.kl_div(new, before, reduction='batchmean', log_target=True))
+
+    def score(self, responses: Responses, inputs: Dict[str, Tensor],
+              candidates: int = 8) -> Dict[str, float]:
+        """Top-1 among 8 segments that follow each other in the same video."""
+        scene = inputs['scene']
+        _, runs = torch.unique_consecutive(scene, return_counts=True)
+        hits, first = [], 0
+        for length in runs.tolist():
+            for i in range(length if length >= candidates else 0):
+                start = first + min(i // candidates * candidates, length - candidates)
+                similar = responses['video'][start:start + candidates] @ responses['sound'][
+                    first + i]
+                hits.append(int(similar.argmax()) == first + i - start)
+            first += length
+        if not hits:
+            raise MultiSSLError(f'no scene has {candidates} segments in a row, among which task B '
+                                'could be scored')
+        return dict(top1=sum(hits) / len(hits))

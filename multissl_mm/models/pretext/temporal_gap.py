@@ -1,0 +1,63 @@
+"""Pretext task C: how far apart in time are two sounds of one place?"""
+from typing import Dict, Optional, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...registry import MODELS
+from .base import Features, PretextTask, Responses
+
+
+@MODELS.register_module()
+class TemporalGapTask(PretextTask):
+    """Temporal gap prediction (section 3.1): |t_i - t_j| / (T_max - T) of two slices.
+
+    The representations of both are concatenated and go through one hidden layer. There is no
+    temporal order between the slices, so the answers to both orders are averaged.
+
+    Responses: ``gap`` (N,), kept by the same Huber loss.
+
+    Args:
+        in_channels (int): Of the sound features.
+        hid_channels (int): Defaults to 64, as in the paper.
+        grid (tuple[int, int]): Cells of frequency and time that a representation is averaged to.
+            Defaults to 1 x 1.
+        delta (float): Where the Huber loss becomes linear. Defaults to 0.1.
+    """
+
+    views = ('clip', 'other')
+    inputs = ('gap', )
+
+    def __init__(self, in_channels: int, hid_channels: int = 64, grid: Sequence[int] = (1, 1),
+                 delta: float = 0.1, init_cfg: Optional[dict] = None) -> None:
+        super().__init__(init_cfg)
+        self.delta = delta
+        self.head = MODELS.build(dict(
+            type='multissl_mm.SoundProjection', in_channels=2 * in_channels, out_channels=1,
+            hid_channels=hid_channels, grid=grid))
+
+    @property
+    def layers(self) -> nn.Module:
+        return self.head
+
+    def responses(self, feats: Features, layers: Optional[nn.Module] = None) -> Responses:
+        head = layers or self.head
+        a, b = feats['clip'][-1], feats['other'][-1]
+        gap = (head((torch.cat([a, b], 1), )) + head((torch.cat([b, a], 1), ))) / 2
+        return dict(gap=gap.flatten().float())
+
+    def loss(self, feats: Features, key_feats: Features,
+             data_samples: Optional[Sequence] = None) -> Dict[str, Tensor]:
+        return dict(loss=self._huber(self.responses(feats)['gap'], feats['gap'][0]))
+
+    def distill_loss(self, responses: Responses, old: Responses) -> Dict[str, Tensor]:
+        return dict(loss_distill=self._huber(responses['gap'], old['gap']))
+
+    def _huber(self, a: Tensor, b: Tensor) -> Tensor:
+        # Divided by delta, so that its slope far out is 1 like that of the other tasks' losses.
+        return F.huber_loss(a, b, delta=self.delta) / self.delta
+
+    def score(self, responses: Responses, inputs: Dict[str, Tensor]) -> Dict[str, float]:
+        both = torch.stack([responses['gap'], inputs['gap'].float()])
+        return dict(correlation=torch.corrcoef(both)[0, 1].item())
