@@ -9,11 +9,12 @@ from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
+from mmengine.registry import PARAM_SCHEDULERS as MMENGINE_PARAM_SCHEDULERS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
 
 __all__ = ['MODELS', 'HOOKS', 'DATASETS', 'DATA_SAMPLERS', 'METRICS', 'OPTIM_WRAPPERS',
-           'TRANSFORMS']
+           'PARAM_SCHEDULERS', 'TRANSFORMS']
 
 
 def _child(name: str, parent: Registry, location: str) -> Registry:
@@ -27,3 +28,4 @@ DATA_SAMPLERS = _child('data sampler', MMENGINE_DATA_SAMPLERS, 'datasets')
 METRICS = _child('metric', MMENGINE_METRICS, 'evaluation')
 OPTIM_WRAPPERS = _child('optimizer wrapper', MMENGINE_OPTIM_WRAPPERS, 'engine')
 TRANSFORMS = _child('transform', MMENGINE_TRANSFORMS, 'datasets')
+PARAM_SCHEDULERS = _child('parameter scheduler', MMENGINE_PARAM_SCHEDULERS, 'engine')

@@ -19,9 +19,11 @@ class DumpHook(Hook):
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None,
                          outputs: Any = None) -> None:
+        views = data_batch['inputs']
+        views = list(views.values()) if isinstance(views, dict) else views
         for i, sample in enumerate(data_batch['data_samples']):
             digest = [hashlib.sha1(v[i].numpy().tobytes()).hexdigest()
-                      for v in data_batch['inputs']]
+                      for v in views]
             self.views.append((runner.iter, sample.sample_idx, *digest))
         self.losses.append({k: float(v) for k, v in outputs.items()})
 

@@ -19,8 +19,8 @@ model = dict(
 
 train_cfg = dict(max_epochs=sum(epochs))
 param_scheduler = [
-    dict(type='CosineRestartLR', periods=epochs, restart_weights=[1] * len(epochs), eta_min=0.,
-         by_epoch=True)
+    dict(type='multissl_mm.WarmRestartLR', periods=epochs, by_epoch=True,
+         convert_to_iter_based=True)
 ]
 default_hooks = dict(stage=dict(type='multissl_mm.ILStageHook', epochs=epochs))
 find_unused_parameters = True  # stage 1 does not use the other stages' layers

@@ -97,14 +97,20 @@ class KeyedDataset(Dataset):
         return data
 
     def _report(self, index: int, error: Exception) -> None:
-        info = self.dataset.get_data_info(index)
-        file = info.get('img_path', f'sample {index}')
-        if not os.path.exists(file):
-            reason = 'it does not exist'
-        elif os.path.getsize(file) == 0:
-            reason = 'it is empty'
+        file = self.dataset.get_data_info(index).get('img_path')
+        if isinstance(error, MultiSSLError):  # it names the file
+            what, file = str(error), file or str(error)
         else:
-            reason = f'{type(error).__name__}: {error}'.strip(': ').split('\n')[0]
+            if file is None:
+                file = f'sample {index}'
+                reason = _in_short(error)
+            elif not os.path.exists(file):
+                reason = 'it does not exist'
+            elif os.path.getsize(file) == 0:
+                reason = 'it is empty'
+            else:
+                reason = _in_short(error)
+            what = f'cannot read {file} (sample {index}): {reason}'
         if file not in self.skipped:
             self.skipped.append(file)
         if len(self.skipped) > self.max_skip:
@@ -112,9 +118,8 @@ class KeyedDataset(Dataset):
                     'KeyedDataset' if self.max_skip == 0 else
                     f'more than max_skip={self.max_skip} files cannot be read; mend the data or '
                     'raise max_skip')
-            raise MultiSSLError(f'cannot read {file} (sample {index}): {reason}; {hint}') from error
-        print_log(f'skipped {len(self.skipped)}/{self.max_skip}: cannot read {file} '
-                  f'(sample {index}): {reason}', logger='current')
+            raise MultiSSLError(f'{what}; {hint}') from error
+        print_log(f'skipped {len(self.skipped)}/{self.max_skip}: {what}', logger='current')
 
     def fingerprint(self) -> Dict[str, str]:
         """Short digests of the samples and of how views are made from them."""
@@ -125,3 +130,7 @@ class KeyedDataset(Dataset):
         views = json.dumps(self.pipeline_cfg, sort_keys=True, default=str)
         return dict(data=hashlib.sha256(blob).hexdigest()[:16],
                     views=hashlib.sha256(views.encode()).hexdigest()[:16])
+
+
+def _in_short(error: Exception) -> str:
+    return f'{type(error).__name__}: {error}'.strip(': ').split('\n')[0]

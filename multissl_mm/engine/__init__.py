@@ -8,8 +8,10 @@ from .il_stage_hook import ILStageHook
 from .knn_hook import KNNHook
 from .loss_guard_hook import LossGuardHook
 from .strict_load_hook import StrictLoadHook
+from .warm_restart_lr import WarmRestartLR
 
 __all__ = [
     'AmpOptimWrapper', 'AtomicCheckpointHook', 'EpochSeedHook', 'ExpertLatentsHook',
-    'ForgettingHook', 'GradientHook', 'ILStageHook', 'KNNHook', 'LossGuardHook', 'StrictLoadHook'
+    'ForgettingHook', 'GradientHook', 'ILStageHook', 'KNNHook', 'LossGuardHook', 'StrictLoadHook',
+    'WarmRestartLR'
 ]

@@ -13,9 +13,11 @@ import json
 import os
 import shutil
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from zipfile import BadZipFile
 
 import av
 import cv2
@@ -107,7 +109,7 @@ def check_sound(tracks: Dict[int, Path], seconds: float, silence: float
     for n, path in tracks.items():
         done = 0
         with soundfile.SoundFile(str(path)) as file:
-            for sound in file.blocks(block, dtype='float32'):
+            for sound in read_blocks(file, block):
                 if not np.isfinite(sound).all():
                     at = (done + int(np.argmin(np.isfinite(sound)))) / rate
                     raise MultiSSLError(f'{path} has a sample that is not a number at {at:.2f} s; '
@@ -121,6 +123,18 @@ def check_sound(tracks: Dict[int, Path], seconds: float, silence: float
     threshold = np.mean(power) * 10**(-silence / 10) if power else 0.
     starts = [i * seconds for i, p in enumerate(power) if p > threshold]
     return rate, min(info.frames for info in infos.values()) / rate, starts
+
+
+def read_blocks(file: soundfile.SoundFile, block: int) -> Iterator[np.ndarray]:
+    """Pieces of a recording, float32, one by one.
+
+    Raises:
+        MultiSSLError: If a sample cannot be decoded.
+    """
+    try:
+        yield from file.blocks(block, dtype='float32')
+    except soundfile.LibsndfileError as error:
+        raise MultiSSLError(f'{file.name} cannot be decoded ({error}); restore it') from error
 
 
 # ---------------------------------------------------------------------- pictures
@@ -163,17 +177,21 @@ def flow_between(before: np.ndarray, after: np.ndarray, dis: Any) -> np.ndarray:
     return dis.calc(*around, None)[:, margin:-margin]
 
 
-def find_foreground(frames: np.ndarray) -> np.ndarray:
-    """What moves in (F, H, W, 3): (F, H, W), 0 or 1, by background subtraction."""
-    model = cv2.createBackgroundSubtractorMOG2(history=len(frames), varThreshold=25,
-                                               detectShadows=False)
-    # First over some of the scene, to know the background before the first frame is judged.
-    for frame in frames[np.random.default_rng(0).permutation(len(frames))[:400]]:
-        model.apply(frame)
-    kernel = np.ones((2, 2), np.uint8)
-    masks = [cv2.dilate(cv2.medianBlur(model.apply(frame, learningRate=.002), 3), kernel)
-             for frame in frames]
-    return (np.stack(masks) > 0).astype(np.uint8)
+def find_foreground(frames: np.ndarray, window: int = 240) -> np.ndarray:
+    """What moves in (F, H, W, 3): (F, H, W), 0 or 1, by background subtraction.
+
+    The background is the median over a minute: it may be covered for almost half of the time (a
+    mixture of Gaussians takes a busy lane for background), and follows the light.
+    """
+    masks = []
+    for start in range(0, len(frames), window):
+        part = frames[start:start + window]
+        around = frames[max(start + len(part) // 2 - window // 2, 0):][:window]
+        still = np.median(around[np.linspace(0, len(around) - 1, 61).astype(int)], axis=0)
+        apart = np.abs(part - still.astype(np.float32)).max(3)
+        threshold = max(20., 6 * float(np.median(apart)))
+        masks += [cv2.medianBlur((a > threshold).astype(np.uint8), 3) for a in apart]
+    return np.stack(masks)
 
 
 def cut_video(path: Path, labels: Optional[np.ndarray], how: Options) -> Dict[str, np.ndarray]:
@@ -210,35 +228,63 @@ def cut_video(path: Path, labels: Optional[np.ndarray], how: Options) -> Dict[st
 
 # ---------------------------------------------------------------------- a scene
 
+def read_labels(folder: Path) -> Optional[np.ndarray]:
+    """Classes (F, H, W) of all frames of a simulated scene's video; None for a real one.
+
+    Raises:
+        MultiSSLError: If there is a file of them that cannot be read.
+    """
+    for path in folder.glob('LABELS_*.npz'):
+        try:
+            with np.load(path) as file:
+                return file['labels']
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            raise MultiSSLError(f'{path} cannot be read ({error}); restore or remove it') from error
+    return None
+
+
+def state_of(folder: Path) -> Dict[str, List[int]]:
+    """Size and time of every file of a scene, by which a file that has changed is noticed."""
+    return {p.name: [p.stat().st_size, p.stat().st_mtime_ns] for p in sorted(folder.iterdir())
+            if p.is_file()}
+
+
+def read_done(path: Path, **same: Any) -> Optional[Dict[str, Any]]:
+    """A scene's ``scene.json``, if it is there and says the same."""
+    try:
+        found = json.loads(path.read_text())
+        return found if all(found[key] == value for key, value in same.items()) else None
+    except (OSError, ValueError, KeyError, TypeError):  # damaged is as good as not there
+        return None
+
+
 def convert_scene(root: Path, out: Path, how: Options, scene: int) -> Dict[str, Any]:
     """Checks and converts a scene, unless that was done before.
+
+    A scene counts as done if its ``scene.json`` has the same options and the recordings are as
+    they were then.
 
     Returns:
         dict: Its entry in the index.
 
     Raises:
-        MultiSSLError: If one of its files cannot be used; names it. Nothing is left of the scene.
+        MultiSSLError: If one of its files cannot be used; names it. Nothing new is left behind.
     """
     cv2.setNumThreads(0)
     final, folder = out / f'scene{scene:04d}', root / f'scene{scene:04d}'
     options = json.loads(json.dumps(how._asdict()))
-    done = final / 'scene.json'
-    if done.is_file():
-        found = json.loads(done.read_text())
-        if found['options'] == options:
-            return found['entry']
     partial_folder = out / f'.scene{scene:04d}.partial'
     shutil.rmtree(partial_folder, ignore_errors=True)  # of an interrupted run
+    sources = state_of(folder)
+    done = read_done(final / 'scene.json', options=options, sources=sources)
+    if done:
+        return done['entry']
     tracks = find_tracks(folder)
     rate, duration, starts = check_sound(tracks, how.seconds, how.silence)
     videos = sorted(folder.glob('VIDEO_*_cropped.mp4'))
     if len(videos) != 1:
         raise MultiSSLError(f'{folder} has {len(videos)} files VIDEO_*_cropped.mp4, not one')
-    labels = None
-    for path in folder.glob('LABELS_*.npz'):
-        with np.load(path) as file:
-            labels = file['labels']
-    arrays = cut_video(videos[0], labels, how)
+    arrays = cut_video(videos[0], read_labels(folder), how)
     seen = len(arrays['frames']) / how.fps
     if seen < duration - TOLERANCE:
         raise MultiSSLError(f'{videos[0]} lasts {seen:.2f} s, the sound {duration:.2f} s; restore '
@@ -255,7 +301,8 @@ def convert_scene(root: Path, out: Path, how: Options, scene: int) -> Dict[str, 
     partial_folder.mkdir(parents=True)
     for name, array in arrays.items():
         np.save(partial_folder / f'{name}.npy', array)
-    write_atomically(partial_folder / 'scene.json', json.dumps(dict(options=options, entry=entry)))
+    write_atomically(partial_folder / 'scene.json',
+                     json.dumps(dict(options=options, sources=sources, entry=entry)))
     shutil.rmtree(final, ignore_errors=True)
     os.replace(partial_folder, final)
     return entry
@@ -266,6 +313,8 @@ def _try_scene(root: Path, out: Path, how: Options, scene: int) -> Tuple[int, An
         return scene, convert_scene(root, out, how, scene)
     except MultiSSLError as error:
         return scene, str(error)
+    except Exception as error:  # whatever a decoder makes of a damaged file
+        return scene, f'{root / f"scene{scene:04d}"}: {type(error).__name__}: {error}'
 
 
 def convert(root: Path, out: Path, how: Options, scenes: List[int], workers: int
@@ -278,12 +327,16 @@ def convert(root: Path, out: Path, how: Options, scenes: List[int], workers: int
     good: List[Dict[str, Any]] = []
     bad: Dict[int, str] = {}
     work = partial(_try_scene, root, out, how)
-    with ProcessPoolExecutor(max(workers, 1)) as pool:
-        for scene, found in track(pool.map(work, scenes), 'scenes', total=len(scenes)):
-            if isinstance(found, str):
-                bad[scene] = found
-            else:
-                good.append(found)
+    try:
+        with ProcessPoolExecutor(max(workers, 1)) as pool:
+            for scene, found in track(pool.map(work, scenes), 'scenes', total=len(scenes)):
+                if isinstance(found, str):
+                    bad[scene] = found
+                else:
+                    good.append(found)
+    except BrokenProcessPool as error:
+        raise MultiSSLError('a worker was killed, perhaps for want of memory; lower --workers and '
+                            'run this again, finished scenes are kept') from error
     rates = [entry['sample_rate'] for entry in good]
     usual = max(set(rates), key=rates.count) if rates else 0
     for entry in [e for e in good if e['sample_rate'] != usual]:
@@ -317,7 +370,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--silence', type=float, default=Options().silence, metavar='DB',
                         help='a segment is silent if track 1 is so far below the mean power of '
                         'its scene (default: %(default)s)')
-    parser.add_argument('--scenes', type=int, nargs=2, metavar=('FIRST', 'LAST'))
+    parser.add_argument('--scenes', type=int, nargs=2, metavar=('FIRST', 'LAST'),
+                        help='only these; the index then names no others (default: all)')
     parser.add_argument('--workers', type=int, default=os.cpu_count())
     parser.add_argument('--strict', action='store_true', help='exit with 1 if any scene is bad')
     parser.add_argument('--traceback', action='store_true', help='show where an error comes from')

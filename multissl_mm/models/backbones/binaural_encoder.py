@@ -1,7 +1,6 @@
 """The sound encoder: one network for both ears."""
 from typing import Optional, Sequence, Tuple
 
-import torch
 from mmengine.model import BaseModule, Sequential
 from torch import Tensor, nn
 
@@ -17,7 +16,8 @@ class BinauralEncoder(BaseModule):
 
     Args:
         channels (sequence[int]): Of the convolutions. Not used where ``ear`` is given.
-        ear (dict, optional): Any backbone for one ear instead, with one input channel.
+        ear (dict, optional): Any backbone for one ear instead, built for one input channel, e.g.
+            ``dict(type='mmpretrain.ResNet', depth=18, in_channels=1)``.
         out_indices (sequence[int]): Of the stages that are put out; of ``ear`` it is its own.
             Defaults to the last.
 
@@ -28,6 +28,7 @@ class BinauralEncoder(BaseModule):
                  ear: Optional[dict] = None, out_indices: Optional[Sequence[int]] = None,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
+        self.out_indices: Optional[Sequence[int]] = None
         if ear is not None:
             self.ear = MODELS.build(ear)
             return
@@ -40,17 +41,13 @@ class BinauralEncoder(BaseModule):
 
     def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
         ears = x.flatten(0, 1).unsqueeze(1)  # (2 N, 1, F, T), the ears of a clip next to each other
-        if isinstance(self.ear, Sequential):
+        if self.out_indices is None:
+            outs = self.ear(ears)
+            outs = outs if isinstance(outs, (tuple, list)) else (outs, )
+        else:
             outs = []
             for i, stage in enumerate(self.ear):
                 ears = stage(ears)
                 if i in self.out_indices:
                     outs.append(ears)
-        else:
-            outs = self.ear(ears)
-            outs = outs if isinstance(outs, (tuple, list)) else (outs, )
         return tuple(out.unflatten(0, (-1, 2)).flatten(1, 2) for out in outs)
-
-    def example(self) -> Tensor:
-        """An input, for those who ask for the shapes of outputs."""
-        return torch.zeros(1, 2, 129, 101)

@@ -40,7 +40,8 @@ class ProgressiveColumns(BaseModule):
 
     Args:
         columns (sequence[dict]): Configs of the backbones, one per task.
-        stages (sequence[str]): Names of a column's stages, in their order. Defaults to a ResNet's.
+        stages (sequence[str]): Names of a column's stages, in their order. Defaults to a ResNet's;
+            those of a :class:`BinauralEncoder` are ``ear.0`` to ``ear.4``.
         input_shape (sequence[int]): (C, H, W) of an input to find the stages' channels with.
         init_cfg (dict, optional): See :class:`mmengine.model.BaseModule`.
 
@@ -59,11 +60,13 @@ class ProgressiveColumns(BaseModule):
         self._outs: List[Dict[int, Tensor]] = []  # column -> stage -> output, of this pass
         for k, column in enumerate(self.columns):
             for i, name in enumerate(self.stages):
-                stage = getattr(column, name, None)
-                if stage is None:
+                try:
+                    stage = column.get_submodule(name)
+                except AttributeError:
                     raise MultiSSLError(
                         f'ProgressiveColumns.columns.{k} ({type(column).__name__}) has no stage '
-                        f"'{name}'; set ProgressiveColumns.stages to the names of its stages")
+                        f"'{name}'; set ProgressiveColumns.stages to the names of its stages"
+                    ) from None
                 # Bound to self, so that a copy of this module is led by its own laterals.
                 stage.register_forward_hook(partial(self._keep, k, i))
                 if k and i:

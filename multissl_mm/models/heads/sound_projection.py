@@ -20,17 +20,21 @@ class SoundProjection(BaseModule):
         out_channels (int): D.
         hid_channels (int): Defaults to 256.
         grid (tuple[int, int]): Cells of frequency and of time. Defaults to 4 x 3.
+        dropout (float): Share of the cells' values that training leaves out. Defaults to 0.
 
     Input a tuple whose last is (N, C, F, T), output (N, D).
     """
 
     def __init__(self, in_channels: int, out_channels: int, hid_channels: int = 256,
-                 grid: Tuple[int, int] = (4, 3), init_cfg: Optional[dict] = None) -> None:
+                 grid: Tuple[int, int] = (4, 3), dropout: float = 0.,
+                 init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
         self.grid = tuple(grid)
+        self.dropout = dropout
         self.layers = nn.Sequential(
             nn.Linear(in_channels * grid[0] * grid[1], hid_channels), nn.ReLU(inplace=True),
             nn.Linear(hid_channels, out_channels))
 
     def forward(self, outs: Sequence[Tensor]) -> Tensor:
-        return self.layers(F.adaptive_avg_pool2d(outs[-1], self.grid).flatten(1))
+        cells = F.adaptive_avg_pool2d(outs[-1], self.grid).flatten(1)
+        return self.layers(F.dropout(cells, self.dropout, self.training))

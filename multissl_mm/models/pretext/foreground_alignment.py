@@ -20,7 +20,8 @@ class ForegroundAlignmentTask(PretextTask):
     paper's main variant) or the masked foreground.
 
     Responses: ``sound`` and ``video`` (N, D), L2-normalised, kept by the KL divergence of the
-    sounds' similarities to all videos of the batch.
+    sounds' similarities to all videos of the batch, whatever their scenes: so the batches of later
+    stages need no groups.
 
     Args:
         in_channels (int): Of the sound features.
@@ -31,6 +32,9 @@ class ForegroundAlignmentTask(PretextTask):
         num_negatives (int, optional): At most so many misaligned segments, the next ones in the
             batch; by default all.
         other_videos (bool): Whether segments of other videos are negatives, too.
+        cosine_weight (float): When responses are kept, of the mean of one minus the cosine between
+            an old and a new vector, which holds the vectors themselves, too. Defaults to 0.
+        score_among (int): Number of candidates in :meth:`score`. Defaults to 8.
         grid (tuple[int, int]): See :class:`SoundProjection`.
         columns (int): Into how many directions the video's features are averaged.
     """
@@ -40,10 +44,12 @@ class ForegroundAlignmentTask(PretextTask):
     def __init__(self, in_channels: int, video: dict, view: str = 'flow', feat_dim: int = 128,
                  temperature: float = 0.07, num_negatives: Optional[int] = None,
                  other_videos: bool = False, grid: Sequence[int] = (4, 3), columns: int = 16,
+                 cosine_weight: float = 0., score_among: int = 8,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
         self.view, self.temperature, self.columns = view, temperature, columns
         self.num_negatives, self.other_videos = num_negatives, other_videos
+        self.cosine_weight, self.score_among = cosine_weight, score_among
         self.inputs = (view, 'scene')
         video_branch = MODELS.build(video)
         self._layers = ModuleDict(dict(
@@ -67,40 +73,53 @@ class ForegroundAlignmentTask(PretextTask):
         """Which videos (columns) each sound (rows) is contrasted with: (N, N), bool.
 
         Raises:
-            MultiSSLError: If a sound has no misaligned segment of its own video in the batch.
+            MultiSSLError: If a sound has no misaligned segment of its own video in the batch, in
+                training mode. Held-out looks deal samples as they come; there it counts nothing.
         """
         own = scene[:, None] == scene
-        # How many segments of the same scene further in the batch, counted in a ring.
-        place = own.cumsum(1)
         count = own.sum(1, keepdim=True)
-        if bool((count < 2).any()):
+        if self.training and bool((count < 2).any()):
             raise MultiSSLError(
                 'ForegroundAlignmentTask tells segments of one video apart, but a batch has videos '
                 'with a single one; use multissl_mm.SceneGroupSampler as train_dataloader.sampler, '
                 'with a group_size of at least 2 that divides the batch size')
+        chosen = own
         if self.num_negatives is not None:
+            # How many segments of the same scene further in the batch, counted in a ring.
+            place = own.cumsum(1)
             mine = place.diagonal()[:, None]
-            own = own & ((place - mine) % count <= self.num_negatives)
-        return own | (scene[:, None] != scene) if self.other_videos else own
+            chosen = own & ((place - mine) % count <= self.num_negatives)
+        return chosen | ~own if self.other_videos else chosen
 
     def loss(self, feats: Features, key_feats: Features,
              data_samples: Optional[Sequence] = None) -> Dict[str, Tensor]:
-        responses = self.responses(feats)
-        similar = responses['sound'] @ responses['video'].t() / self.temperature
-        similar = similar.masked_fill(~self.candidates(feats['scene'][0]), float('-inf'))
+        candidates = self.candidates(feats['scene'][0])
+        similar = self._similar(self.responses(feats)).masked_fill(~candidates, float('-inf'))
         own = torch.arange(len(similar), device=similar.device)
-        return dict(loss=F.cross_entropy(similar, own),
-                    top1=(similar.argmax(1) == own).float().mean())
+        told = (candidates.sum(1) > 1).float()  # all of them, in training mode
+        total = told.sum().clamp_min(1)
+        nce = F.cross_entropy(similar, own, reduction='none')
+        return dict(loss=(nce * told).sum() / total,
+                    top1=((similar.argmax(1) == own) * told).sum() / total)
+
+    def _similar(self, responses: Responses) -> Tensor:
+        """Logits of sounds (rows) and videos (columns) of a batch, (N, N)."""
+        sound, video = responses['sound'], responses['video']
+        # At this temperature half precision would round logits to steps of 0.05.
+        with torch.autocast(sound.device.type, enabled=False):
+            return sound @ video.t() / self.temperature
 
     def distill_loss(self, responses: Responses, old: Responses) -> Dict[str, Tensor]:
-        new, before = (F.log_softmax(r['sound'] @ r['video'].t() / self.temperature, 1)
-                       for r in (responses, old))
-        return dict(loss_distill=F.kl_div(new, before, reduction='batchmean', log_target=True))
+        new, before = (F.log_softmax(self._similar(r), 1) for r in (responses, old))
+        losses = dict(loss_distill=F.kl_div(new, before, reduction='batchmean', log_target=True))
+        if self.cosine_weight:
+            far = [1 - F.cosine_similarity(responses[k], old[k]).mean() for k in responses]
+            losses['loss_distill_cosine'] = self.cosine_weight * sum(far) / len(far)
+        return losses
 
-    def score(self, responses: Responses, inputs: Dict[str, Tensor],
-              candidates: int = 8) -> Dict[str, float]:
-        """Top-1 among 8 segments that follow each other in the same video."""
-        scene = inputs['scene']
+    def score(self, responses: Responses, inputs: Dict[str, Tensor]) -> Dict[str, float]:
+        """Top-1 among ``score_among`` segments that follow each other in the same video."""
+        scene, candidates = inputs['scene'], self.score_among
         _, runs = torch.unique_consecutive(scene, return_counts=True)
         hits, first = [], 0
         for length in runs.tolist():

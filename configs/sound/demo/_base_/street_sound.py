@@ -4,6 +4,7 @@ _base_ = '../../_base_/omniaudio.py'
 data_preprocessor = dict(n_fft=256, win_length=256, hop_length=320)
 train_dataloader = dict(
     batch_size=48, num_workers=1, pin_memory=False,
+    sampler=dict(group_size=12),  # all segments of a scene
     dataset=dict(dataset=dict(
         data_root='data/demo/omniaudio_32x128/',
         splits=dict(train=(1, 96), val=(97, 120), test=(97, 120)))))

@@ -1,0 +1,82 @@
+"""Tiny scenes in OmniAudio's layout, and the sound configs cut down to run in seconds."""
+import importlib.util
+import sys
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Union
+
+import torch
+from mmengine.config import Config
+from tiny import CONFIGS
+
+from multissl_mm.simulation.omniaudio import Recording, write_omniaudio
+
+HOW = Recording(seconds=24., size=(32, 64), fps=4, rate=4000)
+
+
+@cache  # a second module of the same name could not be pickled
+def tool(path: str) -> ModuleType:
+    """A script of ``tools/`` as a module."""
+    path = CONFIGS.parent / 'tools' / path
+    sys.path.insert(0, str(path.parent))
+    try:
+        spec = importlib.util.spec_from_file_location(path.stem + '_tool', path)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module  # worker processes look functions up by its name
+        spec.loader.exec_module(module)
+        return module
+    finally:
+        sys.path.pop(0)
+
+
+def write_scenes(root: Path, scenes: int = 3) -> Path:
+    """Scenes of 24 s in root/omniaudio, converted in root/converted; returns the latter."""
+    write_omniaudio(root / 'omniaudio', 0, scenes, HOW, workers=1)
+    converter = tool('dataset_converters/omniaudio.py')
+    how = converter.Options(fps=4., flow_steps=1, size=(16, 64), rows=(.25, .75), silence=60.)
+    for scene in range(1, scenes + 1):
+        converter.convert_scene(root / 'omniaudio', root / 'converted', how, scene)
+    converter.convert(root / 'omniaudio', root / 'converted', how, list(range(1, scenes + 1)), 1)
+    return root / 'converted'
+
+
+def sound_config(name: str, data_root: Union[str, Path], work_dir: Union[str, Path],
+                 **options: Any) -> Config:
+    """A config of ``configs/sound`` with a tiny encoder, 2 scenes and 2 epochs a task."""
+    cfg = Config.fromfile(CONFIGS / 'sound' / 'demo' / f'{name}.py')
+    cfg.model.backbone.channels = (4, 4, 8, 8, 8)
+    video = dict(channels=(4, 4, 8, 8))
+    for task in cfg.model.tasks:
+        task.in_channels = 16
+        if 'video' in task:
+            task.video.update(video)
+    cfg.data_preprocessor.update(n_fft=64, win_length=64, hop_length=80)
+    cfg.train_dataloader.dataset.dataset.update(
+        data_root=str(data_root), splits=dict(train=(1, 2), val=(3, 3), test=(3, 3)))
+    cfg.train_dataloader.sampler.group_size = 4
+    cfg.merge_from_dict(
+        dict(work_dir=str(work_dir), launcher='none', log_level='WARNING',
+             env_cfg=dict(dist_cfg=dict(backend='gloo')),
+             train_dataloader=dict(batch_size=8, num_workers=0, persistent_workers=False),
+             default_hooks=dict(checkpoint=dict(interval=1, max_keep_ckpts=-1),
+                                logger=dict(interval=1))))
+    stages = len(cfg.model.tasks) if 'stage' in cfg.default_hooks else 1
+    cfg.train_cfg.max_epochs = 2 * stages
+    if stages > 1:
+        cfg.default_hooks.stage.epochs = [2] * stages
+        cfg.param_scheduler[0].update(periods=[2] * stages)
+    else:
+        cfg.param_scheduler[0].periods = [2]
+    if cfg.model.get('responses', {}).get('source') == 'stored':
+        cfg.model.responses = dict(source='stored', replicas=2, dtype='float32', shard_size=10)
+    cfg.merge_from_dict({k.replace('__', '.'): v for k, v in options.items()})
+    return cfg
+
+
+def batch(samples: int = 6, width: int = 64) -> dict:
+    """A random batch as the pipeline gives it: two scenes, two-second clips at 4 kHz."""
+    return dict(inputs=dict(
+        clip=torch.randn(samples, 2, 8000), other=torch.randn(samples, 2, 8000),
+        gap=torch.rand(samples), flow=torch.randn(samples, 8, 2, 16, width),
+        rotation=torch.randint(8, (samples, )), scene=torch.arange(samples) // (samples // 2)))

@@ -1,0 +1,116 @@
+"""Sound tasks in whole runs, on tiny scenes in OmniAudio's layout."""
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import runs
+import sounds
+import torch
+from mmengine.runner import Runner
+from runs import assert_same, last_checkpoint
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope='module')
+def scenes(tmp_path_factory):
+    return sounds.write_scenes(tmp_path_factory.mktemp('scenes'))
+
+
+# 2 scenes of 12 segments in groups of 4, batches of 8: 3 steps an epoch, 2 epochs a stage.
+@pytest.mark.parametrize('source, kills', [
+    ('stored', ['iter:4', 'record', 'save:3', 'iter:8', 'iter:16']),
+    pytest.param('teacher', ['iter:8', 'iter:16'], marks=pytest.mark.slow),
+])
+def test_b_c_a_killed_and_resumed_equals_never_killed(scenes, tmp_path, source, kills):
+    def config(name):
+        cfg = sounds.sound_config('il_b_c_a', scenes, tmp_path / name)
+        if source == 'teacher':
+            cfg.model.responses = dict(source='teacher')
+        return cfg
+
+    runs.train(config('whole'))
+    for kill_at in kills:
+        runs.train(config('broken'), kill_at)
+    runs.train(config('broken'))
+    whole, broken = last_checkpoint(tmp_path / 'whole'), last_checkpoint(tmp_path / 'broken')
+    assert whole['meta']['epoch'] == 6 and int(whole['state_dict']['stage']) == 2
+    for key in ('state_dict', 'optimizer', 'param_schedulers'):
+        assert_same(whole[key], broken[key], key)
+    for name in ('stage1_b.pth', 'stage2_c.pth'):
+        assert_same(*(torch.load(tmp_path / run / name, weights_only=False)['state_dict']
+                      for run in ('whole', 'broken')), name)
+    if source == 'stored':
+        found = {p.name for p in (tmp_path / 'whole' / 'responses' / 'b').rglob('*.npy')}
+        assert {n.split('_')[0] for n in found} == {'sound', 'video'}
+        banks = {p.name for p in (tmp_path / 'whole' / 'responses').iterdir()}
+        assert banks == {'b', 'c'}
+
+
+def test_stored_responses_equal_a_teachers(scenes, tmp_path):
+    """The same views, the same losses: a short run ends with the same weights."""
+    ends = {}
+    for source in ('stored', 'teacher'):
+        cfg = sounds.sound_config('il_b_c_a', scenes, tmp_path / source)
+        cfg.model.responses = dict(source=source, replicas=2)
+        if source == 'stored':
+            cfg.model.responses.update(dtype='float32', shard_size=10)
+        runs.train(cfg)
+        ends[source] = last_checkpoint(tmp_path / source)['state_dict']
+    for key, value in ends['stored'].items():
+        if key in ends['teacher'] and value.is_floating_point():
+            torch.testing.assert_close(value, ends['teacher'][key], atol=1e-2, rtol=0)
+
+
+@pytest.mark.parametrize('name', ['a', 'b', 'b_mask', 'c', 'mtl_b_c_a'])
+def test_every_kind_of_config_trains(scenes, tmp_path, name):
+    cfg = sounds.sound_config(name, scenes, tmp_path, train_cfg__max_epochs=1)
+    cfg.experiment_name = f'{tmp_path.name}_{name}'
+    runner = Runner.from_cfg(cfg)
+    before = {k: v.clone() for k, v in runner.model.backbone.state_dict().items()}
+    runner.train()
+    after = runner.model.backbone.state_dict()
+    assert any(not torch.equal(v, before[k]) for k, v in after.items())
+
+
+def test_two_ranks_agree(scenes, tmp_path):
+    cfg = sounds.sound_config('il_b_c_a', scenes, tmp_path / 'run', custom_hooks=[
+        dict(type='multissl_mm.DumpHook', out=str(tmp_path / 'two'))])
+    cfg.custom_imports = dict(imports=['multissl_mm', 'dump_hook'])
+    cfg.train_dataloader.batch_size = 4
+    cfg.dump(tmp_path / 'two.py')
+    env = dict(os.environ, PYTHON=sys.executable, PYTHONPATH=str(ROOT / 'tests'),
+               OMP_NUM_THREADS='1')
+    run = subprocess.run([ROOT / 'tools/dist_train.sh', tmp_path / 'two.py', '2'], env=env,
+                         capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr[-4000:]
+    a, b = (torch.load(tmp_path / f'two.rank{r}', weights_only=False) for r in range(2))
+    for key, value in a['state'].items():
+        if 'running_' not in key:
+            assert torch.equal(value, b['state'][key]), key
+    assert int(a['state']['stage']) == 2
+    assert not set(a['views']) & set(b['views'])
+    assert all(math.isfinite(v) for step in a['losses'] for v in step.values())
+
+
+def test_scores_stage_by_stage(scenes, tmp_path):
+    """The tool that the demo calls: what was learned is scored, the rest is not."""
+    cfg = sounds.sound_config('il_b_c_a', scenes, tmp_path / 'run')
+    cfg.model.responses = dict(source='teacher')
+    cfg.dump(tmp_path / 'il.py')
+    runs.train(cfg)
+    work = tmp_path / 'run'
+    out = tmp_path / 'scores.json'
+    run = subprocess.run(
+        [sys.executable, ROOT / 'tools/benchmarks/pretext_scores.py', tmp_path / 'il.py', 'random',
+         work / 'stage1_b.pth', work / 'stage2_c.pth', work / 'epoch_6.pth', '--replicas', '1',
+         '--out', out], capture_output=True, text=True, env=dict(os.environ, OMP_NUM_THREADS='1'))
+    assert run.returncode == 0, run.stderr[-3000:]
+    import json
+    scores = json.loads(out.read_text())
+    assert {k: list(v) for k, v in scores.items()} == dict(
+        random=['b', 'c', 'a'], stage1_b=['b'], stage2_c=['b', 'c'], epoch_6=['b', 'c', 'a'])
+    assert 0 <= scores['epoch_6']['a']['top1'] <= 1 and 'b top1' in run.stdout
