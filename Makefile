@@ -11,7 +11,7 @@ UPSTREAM_VENV ?= .venv-upstream
 PY = $(abspath $(VENV))/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo table4 test test-slow test-upstream lint clean
+.PHONY: help venv demo demo-sound sound-controls table4 test test-slow test-upstream lint clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -21,6 +21,12 @@ venv:  ## create or update .venv (nothing to do the second time)
 
 demo: venv  ## the main job in small: MoCo v2, then DenseCL without forgetting it
 	@$(PY) tools/demo.py $(ARGS)
+
+demo-sound: venv  ## the same for sound: B, then C, then A on simulated 360-degree streets
+	@$(PY) tools/demo_sound.py $(ARGS)
+
+sound-controls: venv  ## the tasks of sound learn from sound, and learn nothing without it
+	@$(PY) tools/benchmarks/sound_controls.py $(ARGS)
 
 table4: venv  ## the paper's Table 4 at demo size, e.g. ARGS="--rows il_mocov2_densecl --seeds 0 1 2"
 	@$(PY) tools/reproduce.py table4 $(ARGS)

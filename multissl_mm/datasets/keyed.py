@@ -99,7 +99,7 @@ class KeyedDataset(Dataset):
     def _report(self, index: int, error: Exception) -> None:
         file = self.dataset.get_data_info(index).get('img_path')
         if isinstance(error, MultiSSLError):  # it names the file
-            what, file = str(error), file or str(error)
+            what, file = str(error), error.file or file or str(error)
         else:
             if file is None:
                 file = f'sample {index}'

@@ -30,20 +30,20 @@ def read_track(path: str, start: float, seconds: float, rate: int) -> np.ndarray
         with soundfile.SoundFile(path) as file:
             if file.channels != 1 or file.samplerate != rate:
                 raise MultiSSLError(f'{path} has {file.channels} channels at {file.samplerate} Hz, '
-                                    f'the index says 1 at {rate} Hz; run the converter again')
+                                    f'the index says 1 at {rate} Hz; run the converter again', path)
             file.seek(min(int(round(start * rate)), file.frames))
             sound = file.read(count, dtype='float32')
     except (soundfile.LibsndfileError, OSError) as error:
         raise MultiSSLError(f'{path} cannot be read ({error}); restore it, or run the converter '
-                            'again, which leaves its scene out') from error
+                            'again, which leaves its scene out', path) from error
     if len(sound) != count:
         raise MultiSSLError(f'{path} ends at {start + len(sound) / rate:.2f} s, before the segment '
                             f'at {start:.2f} s does; it was cut off: restore it, or run the '
-                            'converter again')
+                            'converter again', path)
     if not np.isfinite(sound).all():
         bad = start + int(np.argmin(np.isfinite(sound))) / rate
         raise MultiSSLError(f'{path} has a sample that is not a number at {bad:.2f} s; restore it, '
-                            'or run the converter again, which leaves its scene out')
+                            'or run the converter again, which leaves its scene out', path)
     return sound
 
 
@@ -77,6 +77,9 @@ class LoadClip(BaseTransform):
             raise MultiSSLError(f'scene {results["scene"]} has no {PAIR_NAMES[pair]} pair (its '
                                 f'tracks {EAR_PAIRS[pair]}); set LoadClip.pair to \'random\' or '
                                 f'one of {pairs}')
+        if results['duration'] < self.seconds:
+            raise MultiSSLError(f'scene {results["scene"]} lasts {results["duration"]:.1f} s, less '
+                                f'than LoadClip.seconds, {self.seconds:g}')
         start = results['start'] + random.uniform(-self.max_shift, self.max_shift)
         start = round(start * results['fps']) / results['fps']  # sound and frames begin together
         last = (int((results['duration'] - self.seconds) * results['fps'])) / results['fps']
@@ -104,14 +107,14 @@ class LoadOtherSlice(BaseTransform):
     def transform(self, results: dict) -> dict:
         longest = self.max_seconds - results['seconds']
         last = results['duration'] - results['seconds']
-        gap = random.uniform(0, longest)
         start = results['start']
-        inside = [t for t in (start - gap, start + gap) if 0 <= t <= last]
-        if not inside:
+        if max(start, last - start) < longest:  # whatever the gap: it shows at once
             raise MultiSSLError(
                 f'scene {results["scene"]} lasts {results["duration"]:.1f} s, too short for two '
                 f'slices up to {longest:.1f} s apart around {start:.1f} s; lower '
                 'LoadOtherSlice.max_seconds or leave the scene out of the split')
+        gap = random.uniform(0, longest)
+        inside = [t for t in (start - gap, start + gap) if 0 <= t <= last]
         results['other'] = _read_pair(results, results['turn'], random.choice(inside),
                                       results['seconds'])
         results['gap'] = torch.tensor(gap / longest, dtype=torch.float32)

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from ..engine.watching import looking_at
+from ..errors import MultiSSLError
 
 
 def pretext_scores(model: nn.Module, batches: Iterable[dict],
@@ -18,8 +19,16 @@ def pretext_scores(model: nn.Module, batches: Iterable[dict],
 
     Returns:
         dict[str, dict[str, float]]: Metrics by task.
+
+    Raises:
+        MultiSSLError: If there is no such task, or no batch.
     """
-    tasks = {name: model.tasks[name] for name in names or model.tasks}
+    names = list(model.tasks) if names is None else names
+    unknown = [name for name in names if name not in model.tasks]
+    if unknown:
+        raise MultiSSLError(f"the model has no task '{unknown[0]}'; it has "
+                            f'{", ".join(model.tasks)}')
+    tasks = {name: model.tasks[name] for name in names}
     views = {view for task in tasks.values() for view in task.views}
     found: Dict[str, List[Dict[str, Tensor]]] = {name: [] for name in tasks}
     with looking_at(model):
@@ -35,6 +44,8 @@ def pretext_scores(model: nn.Module, batches: Iterable[dict],
                 })
     scores = {}
     for name, parts in found.items():
+        if not parts:
+            raise MultiSSLError(f'there is no batch to score task {name} on')
         whole = {k: torch.cat([p[k] for p in parts]) for k in parts[0]}
         scores[name] = tasks[name].score(_of(whole, 'response '), _of(whole, 'input '))
     return scores

@@ -154,6 +154,11 @@ def _place(scene: Scene) -> np.random.Generator:
     return np.random.default_rng([scene.seed, 2])
 
 
+def _all_around(rng: np.random.Generator) -> Array:
+    """Azimuths of sounds that come from everywhere alike: they do not tell where the head looks."""
+    return 5. * rng.integers(9) + 45. * np.arange(8)
+
+
 def _reverberation(scene: Scene, rate: int) -> Array:
     """Impulse responses (8, taps) of the place: some walls, and a decay with its own colour."""
     rng = _place(scene)
@@ -171,9 +176,9 @@ def _reverberation(scene: Scene, rate: int) -> Array:
                 heard[2 * pair + ear, :len(out)] += gain * out
 
     tail = np.exp(-6.9 * t / decay)
-    for _ in range(6):
+    for azimuth in _all_around(rng):
         noise = shaped_noise(rng, taps, rate, colour) * tail
-        arrive(noise / np.linalg.norm(noise), 5. * rng.integers(DIRECTIONS), .05)
+        arrive(noise / np.linalg.norm(noise), azimuth, .045)
     for _ in range(rng.integers(2, 5)):
         wall = np.zeros(taps, np.float32)
         wall[int(rng.uniform(.01, .06) * rate)] = 1
@@ -190,11 +195,11 @@ def _ambience(scene: Scene, samples: int, rate: int) -> List[Tuple[Array, float]
     def spectrum(f: Array) -> Array:
         return np.maximum(f, 40.)**slope * (1 + sum(g * h(f) for h, g in bumps))
 
-    level = .003 * 2**rng.uniform(-1, 1)
+    level = .0025 * 2**rng.uniform(-1, 1)
     sounds = []
-    for _ in range(5):
+    for azimuth in _all_around(rng):
         noise = level * shaped_noise(rng, samples, rate, spectrum)
-        sounds.append((noise, 5. * rng.integers(DIRECTIONS) + scene.turn))
+        sounds.append((noise, azimuth + scene.turn))
     if rng.random() < .7:  # ventilation, a transformer
         tone, t = rng.uniform(90, 700), np.arange(samples) / rate
         hum = sum(np.sin(2 * np.pi * n * tone * t + rng.uniform(0, 6)) / n for n in (1, 2, 3))

@@ -11,7 +11,7 @@ def test_every_config_is_listed_once_and_nothing_else():
     models = [model for path in index['Import']
               for model in yaml.safe_load((ROOT / path).read_text())['Models']]
     configs = [model['Config'] for model in models]
-    there = [str(p.relative_to(ROOT)) for folder in ('', 'demo')
+    there = [str(p.relative_to(ROOT)) for folder in ('', 'demo', 'sound', 'sound/demo')
              for p in (tiny.CONFIGS / folder).glob('*.py') if not p.name.startswith('mask-rcnn')]
     assert sorted(configs) == sorted(there)
     names = [model['Name'] for model in models]

@@ -272,7 +272,7 @@ def convert_scene(root: Path, out: Path, how: Options, scene: int) -> Dict[str, 
     """
     cv2.setNumThreads(0)
     final, folder = out / f'scene{scene:04d}', root / f'scene{scene:04d}'
-    options = json.loads(json.dumps(how._asdict()))
+    options = json.loads(json.dumps(dict(how._asdict(), version=VERSION)))
     partial_folder = out / f'.scene{scene:04d}.partial'
     shutil.rmtree(partial_folder, ignore_errors=True)  # of an interrupted run
     sources = state_of(folder)

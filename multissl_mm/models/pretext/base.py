@@ -86,4 +86,6 @@ class PretextTask(BaseModule, metaclass=ABCMeta):
 
     def extra_repr(self) -> str:
         names: List[str] = [f'views={self.views}', f'key_views={self.key_views}']
+        if self.inputs:
+            names.append(f'inputs={self.inputs}')
         return ', '.join(names)
