@@ -17,8 +17,8 @@ class WarmRestartLR(CosineRestartLR):
     Args:
         warmup (float): Share of a period in which the rate rises. Defaults to 0.3.
 
-    For the others see :class:`mmengine.optim.scheduler.CosineRestartLR`; ``restart_weights`` default
-    to 1 and ``eta_min`` to 0.
+    For the others see :class:`mmengine.optim.scheduler.CosineRestartLR`; ``restart_weights``
+    default to 1 and ``eta_min`` to 0.
     """
 
     def __init__(self, optimizer: Any, *args: Any, periods: List[int], warmup: float = 0.3,
