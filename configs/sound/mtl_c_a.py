@@ -5,7 +5,6 @@
 The paper reports SP 24.73 mIoU, VR 20.22, S3R error 0.2308. Equal weights are this project's
 choice: the paper gives none.
 """
-_base_ = ['_base_/omniaudio.py', '_base_/binaural_a_b_c.py', '_base_/adam_50e.py',
-          '../_base_/runtime.py']
+_base_ = 'mtl_b_c.py'
 
-model = dict(type='multissl_mm.MultiTask', backbone=_base_.backbone, tasks=[_base_.c, _base_.a])
+model = dict(tasks=[_base_.c, _base_.a])

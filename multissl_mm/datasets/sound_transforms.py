@@ -13,6 +13,7 @@ import torch
 from mmcv.transforms import BaseTransform
 from mmengine.structures import BaseDataElement
 from torch import Tensor
+from torchaudio.functional import resample
 
 from ..errors import MultiSSLError
 from ..registry import TRANSFORMS
@@ -50,7 +51,13 @@ def read_track(path: str, start: float, seconds: float, rate: int) -> np.ndarray
 def _read_pair(results: dict, pair: int, start: float, seconds: float) -> Tensor:
     ears = [read_track(results['tracks'][str(track)], start, seconds, results['sample_rate'])
             for track in EAR_PAIRS[pair]]
-    return torch.from_numpy(np.stack(ears))
+    clip = torch.from_numpy(np.stack(ears))
+    rate = results['wanted_rate']
+    if rate != results['sample_rate']:
+        clip = resample(clip, results['sample_rate'], rate)
+        # Rounded up where the rates are no multiples of each other.
+        clip = clip[:, :int(round(seconds * rate))]
+    return clip
 
 
 @TRANSFORMS.register_module()
@@ -64,11 +71,13 @@ class LoadClip(BaseTransform):
         seconds (float): T. Defaults to 2.
         pair (str | int): ``random`` among those that the scene has, or 0 to 3.
         max_shift (float): The start is shifted by up to so many seconds. Defaults to 0.
+        sample_rate (int, optional): In Hz; recordings of another rate are resampled.
     """
 
     def __init__(self, seconds: float = 2., pair: Union[str, int] = 'random',
-                 max_shift: float = 0.) -> None:
+                 max_shift: float = 0., sample_rate: Optional[int] = None) -> None:
         self.seconds, self.pair, self.max_shift = seconds, pair, max_shift
+        self.sample_rate = sample_rate
 
     def transform(self, results: dict) -> dict:
         pairs = results['pairs']
@@ -85,6 +94,7 @@ class LoadClip(BaseTransform):
         last = (int((results['duration'] - self.seconds) * results['fps'])) / results['fps']
         results['start'] = start = min(max(start, 0.), last)
         results['turn'], results['seconds'] = pair, self.seconds
+        results['wanted_rate'] = self.sample_rate or results['sample_rate']
         results['clip'] = _read_pair(results, pair, start, self.seconds)
         results['sounds'] = ['clip']
         return results

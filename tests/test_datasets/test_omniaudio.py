@@ -78,6 +78,17 @@ def test_a_clip_is_that_piece_of_those_two_files(converted, pair):
     np.testing.assert_array_equal(results['clip'], np.stack(expected))
 
 
+def test_recordings_of_another_rate_are_resampled(converted):
+    plain = sample(converted, 14, LoadClip(pair=0))['clip']
+    for rate in (8000, 3000):
+        results = sample(converted, 14, LoadClip(pair=0, sample_rate=rate), LoadOtherSlice())
+        clip = results['clip']
+        assert clip.shape == results['other'].shape == (2, 2 * rate)
+        # The same spectrum below the lower of both rates' halves.
+        n, m = (torch.fft.rfft(c, dim=1).abs()[:, 1:2400] / c.size(1) for c in (plain, clip))
+        torch.testing.assert_close(n, m, atol=2e-4, rtol=.1)
+
+
 def test_only_the_piece_is_read(converted, monkeypatch):
     asked = []
     read = soundfile.SoundFile.read
