@@ -4,14 +4,17 @@ from .omniaudio import OmniAudioDataset
 from .scene_groups import SceneGroupSampler
 from .sound_transforms import (
     DrawRotation,
+    LabelsToTargets,
     LoadClip,
     LoadOtherSlice,
     LoadPanorama,
+    LoadTurnedPairs,
     MirrorScene,
     PackSound,
     SoundToNoise,
 )
 
 __all__ = ['EAR_PAIRS', 'PAIR_NAMES', 'KeyedDataset', 'KeyedSampler', 'ViewKey',
-           'OmniAudioDataset', 'SceneGroupSampler', 'DrawRotation', 'LoadClip', 'LoadOtherSlice',
-           'LoadPanorama', 'MirrorScene', 'PackSound', 'SoundToNoise']
+           'OmniAudioDataset', 'SceneGroupSampler', 'DrawRotation', 'LabelsToTargets', 'LoadClip',
+           'LoadOtherSlice', 'LoadPanorama', 'LoadTurnedPairs', 'MirrorScene', 'PackSound',
+           'SoundToNoise']

@@ -7,6 +7,7 @@ from mmengine.fileio import load
 
 from ..errors import MultiSSLError
 from ..registry import DATASETS
+from .ear_pairs import EAR_PAIRS
 
 #: Of the index that the converter writes.
 VERSION = 1
@@ -25,6 +26,9 @@ class OmniAudioDataset(BaseDataset):
         splits (dict[str, tuple[int, int]]): First and last scene of each split. Defaults to those
             of the paper's predecessor.
         sound_root (str, optional): Folder of the recordings, if they have moved since.
+        every_pair (bool): One sample per segment and ear pair, in that order, as evaluations want;
+            otherwise a sample is a segment, and :class:`LoadClip` chooses the pair.
+        whole_scenes (bool): Leave out scenes that lack a pair (S3R needs all four).
 
     Other arguments as for :class:`mmengine.dataset.BaseDataset`; ``data_root`` is the folder that
     the converter wrote.
@@ -38,13 +42,15 @@ class OmniAudioDataset(BaseDataset):
 
     def __init__(self, data_root: str, ann_file: str = 'index.json', split: Optional[str] = 'train',
                  splits: Optional[Dict[str, Tuple[int, int]]] = None,
-                 sound_root: Optional[str] = None, pipeline: Sequence[Union[dict, Any]] = (),
+                 sound_root: Optional[str] = None, every_pair: bool = False,
+                 whole_scenes: bool = False, pipeline: Sequence[Union[dict, Any]] = (),
                  **kwargs: Any) -> None:
         self.splits = splits or dict(train=(1, 114), val=(115, 139), test=(140, 165))
         if split is not None and split not in self.splits:
             raise MultiSSLError(f"OmniAudioDataset.split is '{split}'; splits are "
                                 f'{", ".join(self.splits)}')
         self.split, self.sound_root = split, sound_root
+        self.every_pair, self.whole_scenes = every_pair, whole_scenes
         super().__init__(ann_file=ann_file, data_root=data_root, pipeline=list(pipeline), **kwargs)
 
     def load_data_list(self) -> List[dict]:
@@ -55,20 +61,25 @@ class OmniAudioDataset(BaseDataset):
         first, last = self.splits[self.split] if self.split else (0, 10**6)
         segments = []
         for scene in index['data_list']:
-            if not first <= scene['scene'] <= last:
+            if not first <= scene['scene'] <= last or (
+                    self.whole_scenes and len(scene['pairs']) < len(EAR_PAIRS)):
                 continue
             shared = dict(
                 scene=scene['scene'], duration=scene['duration'], fps=meta['fps'],
-                frames=scene['frames'], sample_rate=meta['sample_rate'], pairs=scene['pairs'],
+                frames=scene['frames'], sample_rate=meta['sample_rate'],
                 tracks={k: osp.join(root, v) for k, v in scene['tracks'].items()},
                 video=osp.join(root, scene['video']),
                 arrays=osp.join(self.data_root, f'scene{scene["scene"]:04d}'))
-            segments += [dict(shared, start=start) for start in scene['segments']]
+            for start in scene['segments']:
+                choices = [[pair] for pair in scene['pairs']] if self.every_pair else [
+                    scene['pairs']]
+                segments += [dict(shared, start=start, pairs=pairs) for pairs in choices]
         if not segments:
             there = [scene['scene'] for scene in index['data_list']]
             raise MultiSSLError(
-                f"{self.ann_file}: no segment in split '{self.split}' (scenes {first} to {last}); "
-                f'it has scenes {min(there)} to {max(there)}; set OmniAudioDataset.splits')
+                f"{self.ann_file}: no segment in split '{self.split}' (scenes {first} to {last}"
+                f'{", those with all ear pairs" if self.whole_scenes else ""}); it has scenes '
+                f'{min(there)} to {max(there)}; set OmniAudioDataset.splits')
         return segments
 
     def scenes(self) -> List[int]:

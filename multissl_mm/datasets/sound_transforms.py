@@ -132,6 +132,29 @@ class LoadOtherSlice(BaseTransform):
         return results
 
 
+@TRANSFORMS.register_module()
+class LoadTurnedPairs(BaseTransform):
+    """What the other three pairs hear of the clip (S3R): ``turned`` (3, 2, S).
+
+    In the order in which the head turns to the right, by 90, 180 and 270 degrees.
+    """
+
+    def transform(self, results: dict) -> dict:
+        clips = []
+        for step in (1, 2, 3):
+            pair = (results['turn'] + step) % len(EAR_PAIRS)
+            missing = [t for t in EAR_PAIRS[pair] if str(t) not in results['tracks']]
+            if missing:
+                raise MultiSSLError(
+                    f'scene {results["scene"]} has no track {missing[0]} of the '
+                    f'{PAIR_NAMES[pair]} pair, which S3R has to predict; leave such scenes out '
+                    'with OmniAudioDataset.whole_scenes=True')
+            clips.append(_read_pair(results, pair, results['start'], results['seconds']))
+        results['turned'] = torch.stack(clips)
+        results['sounds'].append('turned')
+        return results
+
+
 @lru_cache(maxsize=512)
 def _open_array(path: str) -> np.ndarray:
     return np.load(path, mmap_mode='r')
@@ -144,14 +167,15 @@ class LoadPanorama(BaseTransform):
     Args:
         keys (sequence[str]): ``flow`` (T, 2, H, W), in pixels per frame; ``foreground``
             (T, 3, H, W), RGB in 0..1 where something moves, else 0; ``frames`` (T, 3, H, W);
-            ``labels`` (T, H, W), classes from 1, 0 for nothing.
+            ``masks`` (T, H, W), where something moves; ``labels`` (T, H, W), classes from 1, 0 for
+            nothing.
     """
 
     def __init__(self, keys: Sequence[str] = ('flow', )) -> None:
-        unknown = set(keys) - {'flow', 'foreground', 'frames', 'labels'}
+        unknown = set(keys) - {'flow', 'foreground', 'frames', 'masks', 'labels'}
         if unknown:
             raise MultiSSLError(f'LoadPanorama.keys has {sorted(unknown)}; there are flow, '
-                                'foreground, frames and labels')
+                                'foreground, frames, masks and labels')
         self.keys = tuple(keys)
 
     def transform(self, results: dict) -> dict:
@@ -160,8 +184,8 @@ class LoadPanorama(BaseTransform):
         for key in self.keys:
             if key == 'flow':  # (T, H, W, 2)
                 video = self._read(results, 'flow').astype(np.float32)
-            elif key == 'labels':
-                video = self._read(results, 'labels')
+            elif key in ('labels', 'masks'):
+                video = self._read(results, key)
             else:
                 video = self._read(results, 'frames').astype(np.float32) / 255
                 if key == 'foreground':
@@ -221,11 +245,45 @@ class MirrorScene(BaseTransform):
         if random.random() >= self.prob:
             return results
         for key in results['sounds']:
-            results[key] = results[key].flip(0)
+            results[key] = results[key].flip(-2)
+        if 'turned' in results:  # by 90 degrees to the right is now to the left
+            results['turned'] = results['turned'].flip(0)
         for key in results.get('panoramas', []):
             results[key] = results[key].flip(-1)
             if key == 'flow':
                 results[key][:, 0] *= -1  # what went to the right goes to the left
+        return results
+
+
+@TRANSFORMS.register_module()
+class LabelsToTargets(BaseTransform):
+    """What supervision takes of the labels of a clip's frames, after they were mirrored.
+
+    ``semantics`` (H, W), int64: the labels of the frame in the middle, one second after the start
+    of two, as in the paper's predecessor. ``restricted`` (H, W), bool, where ``masks`` were
+    loaded: the only pixels that the predecessor counts, those of a class where something moves.
+    ``classes`` (K,), float: 1 for the classes that are seen in any frame.
+
+    Args:
+        num_classes (int): K. Defaults to 5.
+        least (int): A class is there if it has so many pixels in a frame. Defaults to 3.
+    """
+
+    def __init__(self, num_classes: int = 5, least: int = 3) -> None:
+        self.num_classes, self.least = num_classes, least
+
+    def transform(self, results: dict) -> dict:
+        labels = results['labels']
+        if int(labels.max()) > self.num_classes:
+            raise MultiSSLError(f'labels of scene {results["scene"]} go up to {int(labels.max())}, '
+                                f'but LabelsToTargets.num_classes is {self.num_classes}')
+        middle = len(labels) // 2
+        results['semantics'] = labels[middle].long()
+        if 'masks' in results:
+            results['restricted'] = (results['masks'][middle] > 0) & (labels[middle] > 0)
+        results['classes'] = torch.stack([
+            ((labels == k).flatten(1).sum(1) >= self.least).any()
+            for k in range(1, self.num_classes + 1)]).float()
         return results
 
 

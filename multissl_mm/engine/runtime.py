@@ -76,6 +76,7 @@ def prepare_cfg(cfg: Config, args: argparse.Namespace) -> Config:
     """
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
+    use_pretrained(cfg)
     cfg.launcher = args.launcher
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     if args.work_dir:
@@ -118,6 +119,36 @@ def prepare_cfg(cfg: Config, args: argparse.Namespace) -> Config:
         cfg.custom_hooks = [*hooks, dict(type=STRICT_LOAD, check_init=not testing)]
     check_data(cfg, ('test', ) if testing else ('train', 'val'))
     return cfg
+
+
+def use_pretrained(cfg: Config) -> None:
+    """Puts the encoder that ``pretrained`` names into ``model.backbone``, and drops that entry.
+
+    ``pretrained`` has ``config``, a pretraining config, and ``checkpoint``, a file or ``random``.
+    What a run writes as its config then needs neither to be tested.
+
+    Raises:
+        MultiSSLError: If one of them is not there.
+    """
+    pretrained = cfg.pop('pretrained', None)
+    if not isinstance(pretrained, dict):
+        return
+    missing = [key for key in ('config', 'checkpoint') if not pretrained.get(key)]
+    if missing:
+        raise MultiSSLError(f'pretrained.{missing[0]} is not set; it needs a pretraining config '
+                            "and a checkpoint of it ('random' for random weights)")
+    checkpoint = pretrained['checkpoint']
+    source = (load_config(pretrained['config']).get('model') or {}).get('backbone')
+    if source is None:
+        raise MultiSSLError(f'pretrained.config: {pretrained["config"]} has no model.backbone')
+    if checkpoint == 'random':
+        source.pop('init_cfg', None)
+    elif '://' in checkpoint or osp.isfile(checkpoint):
+        source.init_cfg = dict(type='Pretrained', checkpoint=checkpoint, prefix='backbone.')
+    else:
+        raise MultiSSLError(f'pretrained.checkpoint: {checkpoint}: no such checkpoint; '
+                            "'random' stands for random weights")
+    cfg.model.backbone = source
 
 
 def build_runner(cfg: Config, args: argparse.Namespace) -> Runner:

@@ -27,6 +27,12 @@ class SoundPreprocessor(BaseDataPreprocessor):
         floor (float): Of power. Defaults to 1e-5.
         sounds (sequence[str]): Which entries of ``inputs`` are waveforms, where they are there.
             Everything else passes as it is.
+        spectra (sequence[str]): Waveforms (N, ..., S) of which the complex spectrogram is put out,
+            too, as ``<name>_stft`` (N, ..., F, T), all scaled as the first of ``sounds`` is, so
+            that what one pair of ears hears louder stays louder (S3R). ``scale`` (N,) is by how
+            much.
+        spectra_hop (int, optional): Hop of those; at most ``win_length``, or they could not be
+            turned into sound again. Defaults to ``hop_length``.
 
     Raises:
         MultiSSLError: If a batch has none of ``sounds``, if a sound is too short for a window, or
@@ -35,12 +41,21 @@ class SoundPreprocessor(BaseDataPreprocessor):
 
     def __init__(self, n_fft: int = 512, win_length: int = 400, hop_length: int = 160,
                  rms: float = 0.1, floor: float = 1e-5,
-                 sounds: Sequence[str] = ('clip', 'other'), non_blocking: bool = False) -> None:
+                 sounds: Sequence[str] = ('clip', 'other'), spectra: Sequence[str] = (),
+                 spectra_hop: Optional[int] = None, non_blocking: bool = False) -> None:
         from torchaudio.transforms import Spectrogram  # those who only see need it not
 
         super().__init__(non_blocking)
         self.rms, self.floor, self.sounds = rms, floor, tuple(sounds)
+        self.spectra = tuple(spectra)
         self.spectrogram = Spectrogram(n_fft, win_length, hop_length, power=None)
+        if self.spectra:
+            spectra_hop = spectra_hop or hop_length
+            if spectra_hop > win_length:
+                raise MultiSSLError(f'SoundPreprocessor: the complex spectrograms have a hop of '
+                                    f'{spectra_hop}, but a window of {win_length}, so they could '
+                                    'not be turned into sound again; set spectra_hop')
+            self.complex_spectrogram = Spectrogram(n_fft, win_length, spectra_hop, power=None)
 
     def forward(self, data: Dict[str, Any], training: bool = False) -> Dict[str, Any]:
         data = self.cast_data(data)
@@ -49,7 +64,7 @@ class SoundPreprocessor(BaseDataPreprocessor):
             found = list(inputs) if isinstance(inputs, Mapping) else type(inputs).__name__
             raise MultiSSLError(f'SoundPreprocessor.sounds names {", ".join(self.sounds)}, but the '
                                 f'batch has {found}; see PackSound.keys of the pipeline')
-        inputs = dict(inputs)
+        waveforms, inputs = inputs, dict(inputs)
         groups: Dict[int, List[str]] = {}  # what goes through together
         for name in self.sounds:
             if name in inputs:
@@ -65,6 +80,10 @@ class SoundPreprocessor(BaseDataPreprocessor):
             if not bool(level.isfinite().all()):  # one sample that is not makes it so
                 self._complain(names, level.split(sizes), data.get('data_samples'))
             inputs.update(zip(names, self.log_power(waves, level).split(sizes)))
+        if self.spectra:
+            inputs['scale'] = self.scale(self.level(waveforms[self.sounds[0]].float())).flatten()
+            inputs.update({f'{name}_stft': self.stft(waveforms[name], inputs['scale'])
+                           for name in self.spectra if name in inputs})
         return dict(data, inputs=inputs)
 
     @staticmethod
@@ -72,13 +91,33 @@ class SoundPreprocessor(BaseDataPreprocessor):
         """RMS of both ears together: (N, 2, S) to (N, 1, 1)."""
         return waves.square().mean((1, 2), keepdim=True).sqrt()
 
+    def scale(self, level: Tensor) -> Tensor:
+        """What a sound of this level is multiplied by."""
+        return self.rms / level.clamp_min(1e-8)
+
+    @torch.no_grad()
+    def stft(self, waves: Tensor, scale: Tensor) -> Tensor:
+        """Complex spectrograms (N, ..., F, T) of waveforms (N, ..., S) times scale (N,)."""
+        with torch.autocast(waves.device.type, enabled=False):
+            scale = scale.view(-1, *[1] * (waves.dim() - 1))
+            return self.complex_spectrogram(waves.float() * scale)
+
+    @torch.no_grad()
+    def waves(self, stft: Tensor, scale: Tensor, length: int) -> Tensor:
+        """The inverse of :meth:`stft`: (N, ..., F, T) to (N, ..., length)."""
+        s = self.complex_spectrogram
+        with torch.autocast(stft.device.type, enabled=False):
+            flat = torch.istft(stft.flatten(0, -3), s.n_fft, s.hop_length, s.win_length, s.window,
+                               length=length)
+            return flat.view(*stft.shape[:-2], length) / scale.view(-1, *[1] * (stft.dim() - 2))
+
     @torch.no_grad()
     def log_power(self, waves: Tensor, level: Optional[Tensor] = None) -> Tensor:
         """(N, 2, S) to (N, 2, F, T), float32; silence becomes log(floor)."""
         with torch.autocast(waves.device.type, enabled=False):
             waves = waves.float()
             level = self.level(waves) if level is None else level
-            waves = waves * (self.rms / level.clamp_min(1e-8))
+            waves = waves * self.scale(level)
             # On a CPU a few at a time, whose intermediate results stay in its cache: twice as fast.
             few = CPU_CHUNK if waves.device.type == 'cpu' else len(waves)
             return torch.cat([self._log_power(part) for part in waves.split(few)])

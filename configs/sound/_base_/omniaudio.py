@@ -26,7 +26,11 @@ pipelines = dict(
          dict(type='multissl_mm.PackSound', keys=('clip', 'flow', 'rotation', 'scene'))],
     all=[clip, other_slice, flow, mirror, rotation,
          dict(type='multissl_mm.PackSound',
-              keys=('clip', 'other', 'gap', 'flow', 'rotation', 'scene'))])
+              keys=('clip', 'other', 'gap', 'flow', 'rotation', 'scene'))],
+    clip=[clip, mirror, dict(type='multissl_mm.PackSound', keys=('clip', ))],  # of distillation
+    labelled=[clip, dict(type='multissl_mm.LoadPanorama', keys=('labels', )), mirror,
+              dict(type='multissl_mm.LabelsToTargets'),
+              dict(type='multissl_mm.PackSound', keys=('clip', 'classes'))])
 
 data_preprocessor = dict(type='multissl_mm.SoundPreprocessor', n_fft=512, win_length=400,
                          hop_length=160)  # 257 x 601 for 2 s

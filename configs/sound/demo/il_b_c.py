@@ -5,7 +5,7 @@
 _base_ = ['_base_/street_sound.py', '_base_/small_a_b_c.py', '_base_/adam_24e.py',
           '../../demo/_base_/runtime.py']
 
-epochs = [24, 24]  # of the stages
+epochs = [24, 18]  # of the stages
 model = dict(
     type='multissl_mm.IncrementalLearning',
     backbone=_base_.backbone, channels_last=True,

@@ -4,9 +4,10 @@ from .densecl import DenseCLTask
 from .foreground_alignment import ForegroundAlignmentTask
 from .moco_v2 import MoCoV2Task
 from .momentum_contrast import MomentumContrastTask
+from .sound_tagging import SoundTaggingTask
 from .spatial_alignment import SpatialAlignmentTask
 from .temporal_gap import TemporalGapTask
 
 __all__ = ['Features', 'Responses', 'PretextTask', 'MomentumContrastTask', 'MoCoV2Task',
            'DenseCLTask', 'AlgorithmTask', 'SpatialAlignmentTask', 'ForegroundAlignmentTask',
-           'TemporalGapTask']
+           'TemporalGapTask', 'SoundTaggingTask']

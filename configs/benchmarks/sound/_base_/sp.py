@@ -1,0 +1,23 @@
+"""Semantic prediction: model, pipelines and metric."""
+model = dict(
+    type='multissl_mm.SemanticPrediction',
+    backbone=None,  # see pretrained
+    decoder=dict(type='multissl_mm.SemanticDecoder', size=(60, 120), channels=256,
+                 rates=(12, 24, 36)),
+    # 1 / log(1.02 + share of the pixels): this project's choice, for the simulator's streets.
+    class_weights=[1.5, 32., 45., 28., 49., 36.])
+train_pipeline = [
+    dict(type='multissl_mm.LoadClip', seconds=2., max_shift=0.5),
+    dict(type='multissl_mm.LoadPanorama', keys=('labels', )),
+    dict(type='multissl_mm.MirrorScene', prob=0.5),
+    dict(type='multissl_mm.LabelsToTargets'),
+    dict(type='multissl_mm.PackSound', keys=('clip', 'semantics')),
+]
+test_pipeline = [
+    dict(type='multissl_mm.LoadClip', seconds=2.),
+    dict(type='multissl_mm.LoadPanorama', keys=('labels', 'masks')),
+    dict(type='multissl_mm.LabelsToTargets'),
+    dict(type='multissl_mm.PackSound', keys=('clip', 'semantics', 'restricted')),
+]
+val_evaluator = dict(type='multissl_mm.SemanticMetric')
+test_evaluator = val_evaluator

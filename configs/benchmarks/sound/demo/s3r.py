@@ -1,0 +1,16 @@
+"""S3R, spatial sound super resolution, demo size.
+
+    python tools/train.py configs/benchmarks/sound/demo/s3r.py --cfg-options \
+        pretrained.config=configs/sound/demo/b.py pretrained.checkpoint=CHECKPOINT
+"""
+_base_ = ['_base_/downstream.py', '../_base_/s3r.py']
+
+train_dataloader = dict(
+    dataset=dict(dataset=dict(pipeline=_base_.train_pipeline, whole_scenes=True)))
+val_dataloader = dict(dataset=dict(dataset=dict(pipeline=_base_.test_pipeline, whole_scenes=True)))
+test_dataloader = val_dataloader
+data_preprocessor = dict(spectra=('clip', 'turned'), spectra_hop=160)
+model = dict(decoder=dict(channels=(64, 64, 32, 32)))
+stft = dict(n_fft=256, win_length=256, hop_length=160)
+val_evaluator = stft
+test_evaluator = stft

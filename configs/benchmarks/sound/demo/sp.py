@@ -1,0 +1,11 @@
+"""SP, semantic prediction, demo size.
+
+    python tools/train.py configs/benchmarks/sound/demo/sp.py --cfg-options \
+        pretrained.config=configs/sound/demo/b.py pretrained.checkpoint=CHECKPOINT
+"""
+_base_ = ['_base_/downstream.py', '../_base_/sp.py']
+
+train_dataloader = dict(dataset=dict(dataset=dict(pipeline=_base_.train_pipeline)))
+val_dataloader = dict(dataset=dict(dataset=dict(pipeline=_base_.test_pipeline)))
+test_dataloader = val_dataloader
+model = dict(decoder=dict(size=(16, 64), channels=64, rates=(2, 4, 8), lift='project'))

@@ -1,0 +1,9 @@
+"""Contrastive distillation of B+C (section 4.4, Table 2b), demo size.
+
+    python tools/train.py configs/sound/demo/contrastive-dist_b_c.py --cfg-options \
+        model.experts.0.backbone.init_cfg.checkpoint=B.pth \
+        model.experts.1.backbone.init_cfg.checkpoint=C.pth
+"""
+_base_ = 'euclidean-dist_b_c.py'
+
+model = dict(loss='contrastive', temperature=0.2)

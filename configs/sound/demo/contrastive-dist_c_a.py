@@ -1,0 +1,9 @@
+"""Contrastive distillation of A+C (section 4.4, Table 2b), demo size.
+
+    python tools/train.py configs/sound/demo/contrastive-dist_c_a.py --cfg-options \
+        model.experts.0.backbone.init_cfg.checkpoint=C.pth \
+        model.experts.1.backbone.init_cfg.checkpoint=A.pth
+"""
+_base_ = 'euclidean-dist_c_a.py'
+
+model = dict(loss='contrastive', temperature=0.2)

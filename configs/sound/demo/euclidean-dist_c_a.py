@@ -1,0 +1,15 @@
+"""Euclidean distillation of A+C (section 4.4, Table 2b), demo size.
+
+    python tools/train.py configs/sound/demo/euclidean-dist_c_a.py --cfg-options \
+        model.experts.0.backbone.init_cfg.checkpoint=C.pth \
+        model.experts.1.backbone.init_cfg.checkpoint=A.pth
+"""
+_base_ = 'euclidean-dist_b_c.py'
+
+model = dict(
+    experts=[
+        dict(name='c',
+             backbone=dict(_base_.backbone, init_cfg=dict(_base_.weights, checkpoint='c.pth'))),
+        dict(name='a',
+             backbone=dict(_base_.backbone, init_cfg=dict(_base_.weights, checkpoint='a.pth'))),
+    ])

@@ -1,0 +1,7 @@
+"""Progressive columns C -> A (section 4.4, Table 2b), demo size.
+
+    python tools/train.py configs/sound/demo/progressive_c_a.py
+"""
+_base_ = 'progressive_b_c.py'
+
+model = dict(tasks=[_base_.c, _base_.a])

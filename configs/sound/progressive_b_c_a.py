@@ -1,0 +1,18 @@
+"""Progressive columns B -> C -> A (section 4.4, Table 2b): OmniAudio, 50 epochs a task.
+
+    tools/dist_train.sh configs/sound/progressive_b_c_a.py 4
+
+The paper reports SP 32.45 mIoU, VR 29.68, S3R error 0.2035.
+"""
+_base_ = 'progressive_b_c.py'
+
+epochs = [50, 50, 50]  # of the stages
+model = dict(
+    backbone=dict(columns=[_base_.backbone] * 3), tasks=[_base_.b, _base_.c, _base_.a])
+
+train_cfg = dict(max_epochs=sum(epochs))
+param_scheduler = [
+    dict(type='multissl_mm.WarmRestartLR', periods=epochs, by_epoch=True,
+         convert_to_iter_based=True)
+]
+default_hooks = dict(stage=dict(epochs=epochs))

@@ -1,0 +1,9 @@
+"""Progressive columns C -> A (section 4.4, Table 2b): OmniAudio, 50 epochs a task.
+
+    tools/dist_train.sh configs/sound/progressive_c_a.py 4
+
+Not in the paper.
+"""
+_base_ = 'progressive_b_c.py'
+
+model = dict(tasks=[_base_.c, _base_.a])
