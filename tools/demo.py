@@ -23,7 +23,6 @@ sys.path.insert(0, str(ROOT / 'tools'))
 from reproduce import COLUMNS, DEMO, demo_data, draw, evaluate  # noqa: E402
 
 PRETRAIN = 'configs/demo/il_mocov2_densecl.py'
-DETECT = 'configs/demo/mask-rcnn_r18_fpn_coco.py'
 console = Console()
 
 
@@ -54,7 +53,7 @@ def main() -> None:
               'the old responses', 'pretrain', 'tools/train.py', PRETRAIN, '--work-dir',
               str(pretrain), '--resume', done=ROOT / final)
     rows = {
-        title: evaluate(steps, Path(args.out), name, title, checkpoint, PRETRAIN, DETECT, DEMO)
+        title: evaluate(steps, Path(args.out), name, title, checkpoint, PRETRAIN, DEMO)
         for title, name, checkpoint in (
             ('random', 'random', None), ('MoCo v2 (stage 1)', 'mocov2', str(stage1)),
             ('IL M -> D', 'il', str(final)))

@@ -4,19 +4,22 @@
     python tools/reproduce.py table4 --seeds 0 1 2                      # all but DetCo
     python tools/reproduce.py table4 --rows mocov2 --full --gpus 8      # ImageNet, VOC2007, COCO
     python tools/reproduce.py table4 --rows detco --checkpoint DETCO.pth --full --gpus 8
+    python tools/reproduce.py table2a                                   # sound: single tasks
+    python tools/reproduce.py table2b --rows il_b_c --downstream sp     # one cell
+    python tools/reproduce.py table3 --full --gpus 4                    # OmniAudio
 
-A row is pretrained, then evaluated with the VOC07 SVM protocol and with Mask R-CNN. Every step is a
-command of this project, printed as one would type it. What is finished is not done again: remove
-the folder of the run to start over. At demo size the data are simulated street scenes, and the
-numbers show what the code does, not what the method is worth on photographs.
+A row is pretrained, then evaluated: Table 4 with the VOC07 SVM protocol and with Mask R-CNN, Tables
+2 and 3 with semantic prediction, video retrieval and S3R. Every step is a command of this project,
+printed as one would type it. What is finished is not done again: remove the folder of the run to
+start over. At demo size the data are simulated street scenes, and the numbers show what the code
+does, not what the method is worth on real ones.
 """
 import argparse
 import json
-import statistics
+import sys
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Optional
 
-from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
 
@@ -25,6 +28,10 @@ from multissl_mm.utils.cli import run_tool
 from multissl_mm.utils.files import write_atomically
 from multissl_mm.utils.steps import ROOT, Steps
 
+sys.path.insert(0, str(ROOT / 'tools'))
+from _sound_tables import DOWNSTREAM, SOUND_TABLES, run_sound_table  # noqa: E402
+from _tables import Pretraining, Row, Size, last_metrics, spread, train  # noqa: E402
+
 #: Column of the table: key of the results.
 COLUMNS = {
     'SVM mAP': 'svm', 'box AP': 'bbox_mAP', 'AP50': 'bbox_mAP_50', 'AP75': 'bbox_mAP_75',
@@ -32,25 +39,6 @@ COLUMNS = {
 }
 DEMO_DATA = ['--imagenet', '2500', '--voc', '1000', '--coco-train', '400', '--coco-val', '100']
 console = Console()
-
-
-class Row(NamedTuple):
-    """One row of Table 4.
-
-    Args:
-        title (str): As in the paper where it is there.
-        pretrain (str | None): Name of the config; None where there is nothing to train.
-        parts (tuple[str]): Rows whose encoders it is made of, or learns from.
-        backbone (str | None): Name of the config that has the backbone, where it is not pretrain's.
-        detector (str): What comes after ``mask-rcnn_`` in the name of the COCO config.
-        paper (tuple[float]): Its numbers in the order of ``COLUMNS``.
-    """
-    title: str
-    pretrain: Optional[str] = None
-    parts: Tuple[str, ...] = ()
-    backbone: Optional[str] = None
-    detector: str = '{resnet}'
-    paper: Tuple[float, ...] = ()
 
 
 TABLE4 = {
@@ -66,14 +54,14 @@ TABLE4 = {
     'mtl_mocov2_densecl': Row('MTL (M+D)', 'mtl_mocov2_densecl',
                               paper=(85.82, 41.01, 60.96, 44.66, 36.41, 57.84, 39.15)),
     'concat_mocov2_densecl': Row('Concat (M+D)', parts=('mocov2', 'densecl'),
-                                 backbone='concat_mocov2_densecl', detector='concat-{resnet}',
+                                 backbone='concat_mocov2_densecl', kind='concat-',
                                  paper=(85.54, 40.67, 60.59, 43.98, 36.61, 58.18, 39.20)),
     'il_mocov2_densecl': Row('IL (M+D)', 'il_mocov2_densecl',
                              paper=(86.38, 41.82, 62.02, 45.01, 37.21, 59.10, 39.93)),
     # Not in Table 4: the paper reports these for sound (Table 2b), or not at all.
     'il_densecl_mocov2': Row('IL (D+M)', 'il_densecl_mocov2'),
     'progressive_mocov2_densecl': Row('ProgressNet (M+D)', 'progressive_mocov2_densecl',
-                                      detector='progressive-{resnet}'),
+                                      kind='progressive-'),
     'euclidean-dist_mocov2_densecl': Row('Euclidean dist (M+D)', 'euclidean-dist_mocov2_densecl',
                                          parts=('mocov2', 'densecl')),
     'contrastive-dist_mocov2_densecl': Row('Contrastive dist (M+D)',
@@ -83,86 +71,38 @@ TABLE4 = {
 DEFAULT_ROWS = [key for key, row in TABLE4.items() if row.paper and key != 'detco']
 
 
-class Size(NamedTuple):
-    """Where configs and data of a size are."""
-    configs: str
-    resnet: str
-    detector: str
-    voc: str
-    image_size: int
+DEMO = Size('configs/demo', full=False)
+FULL = Size('configs', full=True)
+#: Of the evaluations: config of the Mask R-CNN, VOC2007, size of its pictures.
+EVALUATION = {
+    DEMO: ('configs/demo/mask-rcnn_{}r18_fpn_coco.py', 'data/demo/VOCdevkit/VOC2007', 96),
+    FULL: ('configs/benchmarks/coco/mask-rcnn_{}r50_fpn_ms-1x_coco.py', 'data/VOCdevkit/VOC2007',
+           224),
+}
 
 
-DEMO = Size('configs/demo', 'r18', 'configs/demo/mask-rcnn_{}_fpn_coco.py',
-            'data/demo/VOCdevkit/VOC2007', 96)
-FULL = Size('configs', 'r50', 'configs/benchmarks/coco/mask-rcnn_{}_fpn_ms-1x_coco.py',
-            'data/VOCdevkit/VOC2007', 224)
-
-
-class Table4Run:
-    """Pretrains and evaluates rows of Table 4 with one seed, below ``out/seed<k>``.
+class Table4Run(Pretraining):
+    """Pretrains and evaluates rows of Table 4 with one seed; arguments of :class:`Pretraining`.
 
     Args:
-        size (Size): ``DEMO`` or ``FULL``.
-        out (Path): Folder of the table.
-        seed (int): Of pretraining, SVM and detector.
-        gpus (int): Where not 0, training is distributed over as many GPUs.
         given (str, optional): Checkpoint of the row that is only evaluated (DetCo).
-        steps (Steps): That commands are run by.
     """
 
-    def __init__(self, size: Size, out: Path, seed: int, steps: Steps, gpus: int = 0,
-                 given: Optional[str] = None) -> None:
-        self.size, self.out, self.seed, self.steps = size, out / f'seed{seed}', seed, steps
-        self.gpus, self.given = gpus, given
+    def __init__(self, *args, given: Optional[str] = None, **kwargs) -> None:
+        super().__init__(TABLE4, *args, given=dict(detco=given), **kwargs)
 
     def run(self, key: str) -> Dict[str, float]:
         """Metrics of one row, in percent."""
         row = TABLE4[key]
-        checkpoint = self.checkpoint(key)
         metrics = evaluate(
-            self.steps, self.out, key, row.title, checkpoint,
-            config=f'{self.size.configs}/{row.backbone or row.pretrain}.py',
-            detector=self.size.detector.format(row.detector.format(resnet=self.size.resnet)),
-            size=self.size, seed=self.seed, gpus=self.gpus)
+            self.steps, self.out, key, row.title, self.checkpoint(key), config=self.config(key),
+            kind=row.kind, size=self.size, seed=self.seed, gpus=self.gpus)
         write_atomically(ROOT / self.out / f'{key}.json', json.dumps(metrics, indent=2))
         return metrics
 
-    def checkpoint(self, key: str) -> Optional[str]:
-        """The pretrained weights of a row, made if they are not there; None is random."""
-        row = TABLE4[key]
-        parts = [self.checkpoint(part) for part in row.parts]
-        if row.pretrain is None:
-            if parts:
-                return self._concatenated(key, parts)
-            return self.given if key == 'detco' else None
-        experts = [f'model.experts.{k}.backbone.init_cfg.checkpoint={part}'
-                   for k, part in enumerate(parts)]
-        config = f'{self.size.configs}/{row.pretrain}.py'
-        work_dir = self.out / key
-        last = work_dir / f'epoch_{Config.fromfile(ROOT / config).train_cfg.max_epochs}.pth'
-        self.steps.run(f'{row.title}, seed {self.seed}: pretraining', f'seed{self.seed}_{key}',
-                       *train(config, self.gpus, self.size), '--work-dir', str(work_dir),
-                       '--cfg-options', f'randomness.seed={self.seed}', *experts, done=ROOT / last)
-        return str(last)
-
-    def _concatenated(self, key: str, parts: Sequence[Optional[str]]) -> str:
-        target = self.out / f'{key}.pth'
-        self.steps.run(f'{TABLE4[key].title}, seed {self.seed}: one checkpoint of '
-                       f'{len(parts)} encoders', f'seed{self.seed}_{key}',
-                       'tools/model_converters/concat_backbones.py',
-                       f'{self.size.configs}/{TABLE4[key].backbone}.py', str(target), *parts,
-                       done=ROOT / target)
-        return str(target)
-
-
-def train(config: str, gpus: int, size: Size) -> List[str]:
-    """The beginning of a training command; full-size rates are for 8 GPUs and scale."""
-    start = ['tools/dist_train.sh', config, str(gpus)] if gpus else ['tools/train.py', config]
-    return [*start, '--resume', *(['--auto-scale-lr'] if size is FULL else [])]
-
 
 def evaluate(steps: Steps, out: Path, name: str, title: str, checkpoint: Optional[str],
-             config: str, detector: str, size: Size, seed: int = 0, gpus: int = 0
+             config: str, size: Size, kind: str = '', seed: int = 0, gpus: int = 0
              ) -> Dict[str, float]:
     """VOC07 SVM and Mask R-CNN of one backbone.
 
@@ -171,16 +111,18 @@ def evaluate(steps: Steps, out: Path, name: str, title: str, checkpoint: Optiona
         name (str): Of this backbone's files in it.
         checkpoint (str | None): None is random initialisation.
         config (str): Has the backbone, for the SVM.
-        detector (str): Config of the Mask R-CNN.
+        kind (str): Of the backbone, see :class:`Row`.
 
     Returns:
         dict[str, float]: Values of ``COLUMNS`` in percent.
     """
+    detector, voc, image_size = EVALUATION[size]
+    detector = detector.format(kind)
     svm, work_dir = out / f'svm_{name}.json', out / f'mask_rcnn_{name}'
     log = f'{out.name}_{{}}_{name}'
     steps.run(f'{title}, seed {seed}: VOC07 SVM', log.format('svm'),
               'tools/benchmarks/voc07_svm.py', config, checkpoint or 'random', '--data-root',
-              size.voc, '--image-size', str(size.image_size), '--seed', str(seed), '--out',
+              voc, '--image-size', str(image_size), '--seed', str(seed), '--out',
               str(svm), done=ROOT / svm)
     init = f'model.backbone.init_cfg.checkpoint={checkpoint}' if checkpoint else \
         'model.backbone.init_cfg=None'
@@ -195,15 +137,7 @@ def evaluate(steps: Steps, out: Path, name: str, title: str, checkpoint: Optiona
 
 def coco_metrics(work_dir: Path) -> Dict[str, float]:
     """The last COCO metrics that a run of ``tools/train.py`` wrote, in percent."""
-    found: Dict[str, float] = {}
-    for path in sorted(work_dir.glob('*/vis_data/scalars.json')):
-        for line in path.read_text().splitlines():
-            entry = json.loads(line)
-            if 'coco/bbox_mAP' in entry:
-                found = {k[5:]: 100 * v for k, v in entry.items() if k.startswith('coco/')}
-    if not found:
-        raise MultiSSLError(f'{work_dir} has no COCO metrics; remove that folder and run again')
-    return found
+    return {k: 100 * v for k, v in last_metrics(work_dir, 'coco/').items()}
 
 
 def demo_data(steps: Steps) -> None:
@@ -240,12 +174,6 @@ def show(out: Path, columns: Dict[str, str], rows: Dict[str, Row]) -> None:
     draw({rows[key].title: found for key, found in results.items()}, out / 'table4.png')
 
 
-def spread(found: Dict[str, dict], metric: str) -> Tuple[float, float]:
-    """Mean and standard deviation of a metric over the results of several seeds."""
-    values = [metrics[metric] for metrics in found.values()]
-    return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.
-
-
 def draw(rows: Dict[str, Dict[str, dict]], path: Path) -> None:
     """Classification against detection, as in the paper's Figure 1b.
 
@@ -278,29 +206,45 @@ def draw(rows: Dict[str, Dict[str, dict]], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('table', choices=['table4'])
-    parser.add_argument('--rows', nargs='+', choices=list(TABLE4), metavar='ROW',
-                        help=f'of {", ".join(TABLE4)} (default: those of the paper but detco)')
+    tables = dict(table4=TABLE4, **SOUND_TABLES)
+    parser.add_argument('table', choices=sorted(tables))
+    parser.add_argument('--rows', nargs='+', metavar='ROW', help='; '.join(
+        f'{name}: {", ".join(rows)}' for name, rows in tables.items()) +
+        ' (default: those of the paper but detco, and random)')
+    parser.add_argument('--downstream', nargs='+', choices=DOWNSTREAM, default=list(DOWNSTREAM),
+                        help='of Tables 2 and 3 only these tasks')
     parser.add_argument('--seeds', nargs='+', type=int, default=[0])
-    parser.add_argument('--full', action='store_true', help='ResNet-50 on ImageNet, VOC2007 and '
-                        'COCO in data/ instead of the demo')
+    parser.add_argument('--full', action='store_true', help='the real thing, on ImageNet, VOC2007 '
+                        'and COCO, or OmniAudio, in data/ instead of the demo')
     parser.add_argument('--gpus', type=int, default=0, help='train on so many (default: no '
                         'launcher)')
-    parser.add_argument('--checkpoint', help="of the row detco: MMPretrain's layout, "
-                        'see tools/model_converters/export_backbone.py')
-    parser.add_argument('--out', type=Path, help='default: work_dirs/table4_<demo or full>')
+    parser.add_argument('--checkpoint', help='of the row detco (MMPretrain\'s layout), or of the '
+                        'sound row supervised (AudioSet): see '
+                        'tools/model_converters/export_backbone.py')
+    parser.add_argument('--out', type=Path, help='default: work_dirs/table4_<demo or full>, '
+                        'work_dirs/tables_sound_<demo or full>')
     parser.add_argument('--traceback', action='store_true')
     args = parser.parse_args()
+    unknown = set(args.rows or ()) - set(tables[args.table])
+    if unknown:
+        parser.error(f'{args.table} has no row {", ".join(sorted(unknown))}; it has '
+                     f'{", ".join(tables[args.table])}')
+    size = 'full' if args.full else 'demo'
+    if args.table != 'table4':
+        out = args.out or Path('work_dirs') / f'tables_sound_{size}'
+        run_sound_table(args, out, Steps(ROOT / out / 'logs', console=console))
+        return
     rows = args.rows or DEFAULT_ROWS
     if 'detco' in rows and not args.checkpoint:
         raise MultiSSLError('the row detco evaluates weights that others have trained: name them '
                             'with --checkpoint')
-    out = args.out or Path('work_dirs') / f'table4_{"full" if args.full else "demo"}'
+    out = args.out or Path('work_dirs') / f'table4_{size}'
     steps = Steps(ROOT / out / 'logs', console=console)
     if not args.full:
         demo_data(steps)
     for seed in args.seeds:
-        run = Table4Run(FULL if args.full else DEMO, out, seed, steps, args.gpus, args.checkpoint)
+        run = Table4Run(FULL if args.full else DEMO, out, seed, steps, args.gpus,
+                        given=args.checkpoint)
         for key in rows:
             run.run(key)
     show(ROOT / out, COLUMNS, TABLE4)

@@ -20,8 +20,9 @@ class SemanticMetric(BaseMetric):
     - ``mIoU``: over all pixels; what is said where there is nothing counts against a class.
     - ``mIoU_restricted``: as the paper's predecessor counts, only pixels of a class where something
       moves (``restricted``), where those of the batch are there.
-    - ``mAP``: average precision of finding each class in each of ``bins`` azimuths, by its highest
-      score there; needs no threshold, so that it tells weak models apart.
+    - ``mAP``: average precision of finding each class in each of ``bins`` azimuths, by its mean
+      score there; needs no threshold, so that it tells weak models apart. A class is there if it
+      covers at least ``least`` of the pixels: one that covers less is far away, and hardly heard.
     - ``constant``: an upper bound of the mIoU of any map that is the same for all sounds: for
       each class alone the best of all such regions, chosen on these very samples.
 
@@ -30,13 +31,15 @@ class SemanticMetric(BaseMetric):
     Args:
         classes (sequence[str]): Names of the labels from 1.
         bins (int): Of azimuth. Defaults to 32.
+        least (float): Defaults to 1/8.
     """
 
     default_prefix = 'sp'
 
-    def __init__(self, classes: Sequence[str] = CLASSES, bins: int = 32, **kwargs: Any) -> None:
+    def __init__(self, classes: Sequence[str] = CLASSES, bins: int = 32, least: float = 1 / 8,
+                 **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.classes, self.bins = tuple(classes), bins
+        self.classes, self.bins, self.least = tuple(classes), bins, least
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Counts of each sample; ``scores`` (1 + K, H, W) and ``semantics`` (H, W)."""
@@ -44,11 +47,10 @@ class SemanticMetric(BaseMetric):
         for sample in data_samples:
             scores, truth = sample['scores'], sample['semantics']
             said = scores.argmax(0)
-            found = dict(pixels=confusion(truth, said, count),
-                         truth=torch.stack([truth == k for k in range(1, count)]).cpu(),
-                         azimuth=(in_azimuths(scores[1:], self.bins).cpu(), torch.stack([
-                             in_azimuths((truth == k).float()[None], self.bins)[0] > 0
-                             for k in range(1, count)]).cpu()))
+            regions = torch.stack([truth == k for k in range(1, count)])
+            found = dict(pixels=confusion(truth, said, count), truth=regions.cpu(),
+                         azimuth=(in_azimuths(scores[1:], self.bins).cpu(),
+                                  in_azimuths(regions, self.bins).cpu() >= self.least - 1e-6))
             if 'restricted' in sample:
                 counted = sample['restricted'].bool()
                 found['restricted'] = confusion(truth[counted], said[counted], count)
@@ -84,8 +86,8 @@ def ious(pixels: Tensor) -> np.ndarray:
 
 
 def in_azimuths(maps: Tensor, bins: int) -> Tensor:
-    """The highest value in each of so many ranges of columns: (K, H, W) to (K, bins)."""
-    return torch.nn.functional.adaptive_max_pool2d(maps.float(), (1, bins))[:, 0]
+    """The mean of each of so many ranges of columns: (K, H, W) to (K, bins)."""
+    return torch.nn.functional.adaptive_avg_pool2d(maps.float(), (1, bins))[:, 0]
 
 
 def average_precisions(scores: Tensor, truth: Tensor) -> np.ndarray:

@@ -56,8 +56,7 @@ class SemanticPrediction(SoundDownstream):
 
     @torch.no_grad()
     def predict(self, inputs: Mapping[str, Tensor]) -> Dict[str, Tensor]:
-        """``scores`` (N, 1 + num_classes, H, W), probabilities, and the targets if there are any.
-        """
+        """``scores`` (N, 1 + num_classes, H, W), probabilities, and what targets there are."""
         truth = inputs.get('semantics')
         scores = self.logits(inputs, None if truth is None else truth.shape[1:]).softmax(1)
         targets = {k: inputs[k] for k in ('semantics', 'restricted') if k in inputs}

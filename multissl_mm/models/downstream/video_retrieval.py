@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ...registry import MODELS
 from ...utils.model import pooled
+from ..heads import LinearProbe
 from .base import SoundDownstream
 
 
@@ -25,7 +26,7 @@ class VideoRetrieval(SoundDownstream):
         view (str): Which input is the video. Defaults to ``flow``.
         feat_dim (int): Of the embedding. Defaults to 128.
         temperature (float): Of InfoNCE. Defaults to 0.07.
-        grid (tuple[int, int]): Cells of frequency and time that the linear map reads.
+        grid (tuple[int, int]): Of the linear map, see :class:`LinearProbe`.
         columns (int): Into how many directions the video's features are averaged.
     """
 
@@ -34,18 +35,15 @@ class VideoRetrieval(SoundDownstream):
                  **kwargs) -> None:
         super().__init__(backbone, **dict(kwargs, frozen=True))
         self.view, self.temperature = view, temperature
-        self.grid, self.columns, self.targets = tuple(grid), columns, (view, )
-        # Features of different encoders have different scales; the map itself is linear.
-        self.sound = nn.Sequential(nn.BatchNorm1d(self.width * grid[0] * grid[1], affine=False),
-                                   nn.Linear(self.width * grid[0] * grid[1], feat_dim))
+        self.columns, self.targets = columns, (view, )
+        self.sound = LinearProbe(self.width, feat_dim, grid)
         self.video = MODELS.build(video)
         self.project = nn.Sequential(nn.Linear(2 * columns * self.video.out_channels, 256),
                                      nn.ReLU(inplace=True), nn.Linear(256, feat_dim))
 
     def embed_sound(self, feats: Sequence[Tensor]) -> Tensor:
         """Embeddings (N, feat_dim), of norm 1."""
-        cells = F.adaptive_avg_pool2d(feats[-1], self.grid).flatten(1)
-        return F.normalize(self.sound(cells).float(), dim=1)
+        return F.normalize(self.sound(feats).float(), dim=1)
 
     def embed_video(self, video: Tensor) -> Tensor:
         """Embeddings (N, feat_dim), of norm 1, of panoramas (N, T, C, H, W)."""

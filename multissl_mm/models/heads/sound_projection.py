@@ -38,3 +38,30 @@ class SoundProjection(BaseModule):
     def forward(self, outs: Sequence[Tensor]) -> Tensor:
         cells = F.adaptive_avg_pool2d(outs[-1], self.grid).flatten(1)
         return self.layers(F.dropout(cells, self.dropout, self.training))
+
+
+@MODELS.register_module()
+class LinearProbe(BaseModule):
+    """A linear map of a feature map averaged to a few cells of frequency and time.
+
+    Every value is normalised over the batch first, without parameters: features of different
+    encoders have different scales.
+
+    Args:
+        in_channels (int): C, of both ears.
+        out_channels (int): D.
+        grid (tuple[int, int]): Cells of frequency and of time. Defaults to 4 x 3.
+
+    Input a tuple whose last is (N, C, F, T), output (N, D).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, grid: Tuple[int, int] = (4, 3),
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(init_cfg)
+        self.grid = tuple(grid)
+        cells = in_channels * grid[0] * grid[1]
+        self.norm = nn.BatchNorm1d(cells, affine=False)
+        self.linear = nn.Linear(cells, out_channels)
+
+    def forward(self, outs: Sequence[Tensor]) -> Tensor:
+        return self.linear(self.norm(F.adaptive_avg_pool2d(outs[-1], self.grid).flatten(1)))

@@ -7,10 +7,19 @@ _base_ = ['_base_/downstream.py', '../_base_/s3r.py']
 
 train_dataloader = dict(
     dataset=dict(dataset=dict(pipeline=_base_.train_pipeline, whole_scenes=True)))
-val_dataloader = dict(dataset=dict(dataset=dict(pipeline=_base_.test_pipeline, whole_scenes=True)))
+val_dataloader = dict(dataset=dict(dataset=dict(
+    pipeline=_base_.test_pipeline, whole_scenes=True, every_pair=False)))
 test_dataloader = val_dataloader
 data_preprocessor = dict(spectra=('clip', 'turned'), spectra_hop=160)
 model = dict(decoder=dict(channels=(64, 64, 32, 32)))
 stft = dict(n_fft=256, win_length=256, hop_length=160)
 val_evaluator = stft
 test_evaluator = stft
+
+epochs = 4
+train_cfg = dict(max_epochs=epochs, val_interval=epochs)
+param_scheduler = [
+    dict(type='multissl_mm.WarmRestartLR', periods=[epochs], by_epoch=True,
+         convert_to_iter_based=True)
+]
+default_hooks = dict(checkpoint=dict(interval=epochs))
