@@ -17,7 +17,7 @@ export MALLOC_TRIM_THRESHOLD_ ?= 4294967296
 PY = $(abspath $(VENV))/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-sound sound-controls table4 test test-slow test-upstream lint clean
+.PHONY: help venv demo demo-sound sound-controls table4 tables-sound test test-slow test-upstream lint clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -36,6 +36,11 @@ sound-controls: venv  ## the tasks of sound learn from sound, and learn nothing 
 
 table4: venv  ## the paper's Table 4 at demo size, e.g. ARGS="--rows il_mocov2_densecl --seeds 0 1 2"
 	@$(PY) tools/reproduce.py table4 $(ARGS)
+
+tables-sound: venv  ## the paper's Tables 2a, 2b and 3 at demo size (hours), e.g. ARGS="--downstream sp"
+	@$(PY) tools/reproduce.py table2a $(ARGS)
+	@$(PY) tools/reproduce.py table2b $(ARGS)
+	@$(PY) tools/reproduce.py table3 $(ARGS)
 
 test: lint  ## ruff and the tests
 	@echo "[test] pytest, all but the slow tests"

@@ -45,15 +45,12 @@ def sound_config(name: str, data_root: Union[str, Path], work_dir: Union[str, Pa
                  **options: Any) -> Config:
     """A config of ``configs/sound`` with a tiny encoder, 2 scenes and 2 epochs a task."""
     cfg = Config.fromfile(CONFIGS / 'sound' / 'demo' / f'{name}.py')
-    cfg.model.backbone.channels = (4, 4, 8, 8, 8)
-    video = dict(channels=(4, 4, 8, 8))
-    for task in cfg.model.tasks:
+    _narrow(cfg.model)
+    for task in cfg.model.get('tasks', []):
         task.in_channels = 16
         if 'video' in task:
-            task.video.update(video)
-    cfg.data_preprocessor.update(n_fft=64, win_length=64, hop_length=80)
-    cfg.train_dataloader.dataset.dataset.update(
-        data_root=str(data_root), splits=dict(train=(1, 2), val=(3, 3), test=(3, 3)))
+            task.video.update(dict(channels=(4, 4, 8, 8)))
+    _tiny_data(cfg, data_root)
     cfg.train_dataloader.sampler.group_size = 4
     cfg.merge_from_dict(
         dict(work_dir=str(work_dir), launcher='none', log_level='WARNING',
@@ -72,6 +69,52 @@ def sound_config(name: str, data_root: Union[str, Path], work_dir: Union[str, Pa
         cfg.model.responses = dict(source='stored', replicas=2, dtype='float32', shard_size=10)
     cfg.merge_from_dict({k.replace('__', '.'): v for k, v in options.items()})
     return cfg
+
+
+def downstream_config(task: str, data_root: Union[str, Path], work_dir: Union[str, Path],
+                      backbone: dict, **options: Any) -> Config:
+    """A config of ``configs/benchmarks/sound/demo``, tiny, one epoch, with this backbone."""
+    cfg = Config.fromfile(CONFIGS / 'benchmarks' / 'sound' / 'demo' / f'{task}.py')
+    cfg.pop('pretrained')
+    cfg.model.backbone = backbone
+    if task == 'sp':
+        cfg.model.decoder.update(size=(4, 16), channels=8)
+    elif task == 's3r':
+        cfg.model.decoder.channels = (8, 8, 8, 8)
+        cfg.data_preprocessor.spectra_hop = 32
+        for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
+            evaluator.update(n_fft=64, win_length=64, hop_length=32)
+    else:
+        cfg.model.video.channels = (4, 4, 8, 8)
+    _tiny_data(cfg, data_root)
+    cfg.merge_from_dict(dict(
+        work_dir=str(work_dir), launcher='none', log_level='WARNING',
+        env_cfg=dict(dist_cfg=dict(backend='gloo')),
+        train_cfg=dict(max_epochs=1, val_interval=1),
+        default_hooks=dict(checkpoint=dict(interval=1), logger=dict(interval=1)),
+        **{f'{split}_dataloader': dict(batch_size=12, num_workers=0, persistent_workers=False)
+           for split in ('train', 'val', 'test')}))
+    cfg.param_scheduler[0].periods = [1]
+    cfg.merge_from_dict({k.replace('__', '.'): v for k, v in options.items()})
+    return cfg
+
+
+def _narrow(node: Any) -> None:
+    if isinstance(node, dict):
+        if str(node.get('type')).endswith('BinauralEncoder'):
+            node['channels'] = (4, 4, 8, 8, 8)
+        node = list(node.values())
+    if isinstance(node, (list, tuple)):
+        for child in node:
+            _narrow(child)
+
+
+def _tiny_data(cfg: Config, data_root: Union[str, Path]) -> None:
+    cfg.data_preprocessor.update(n_fft=64, win_length=64, hop_length=80)
+    for split in ('train', 'val', 'test'):
+        if f'{split}_dataloader' in cfg:
+            cfg[f'{split}_dataloader'].dataset.dataset.update(
+                data_root=str(data_root), splits=dict(train=(1, 2), val=(3, 3), test=(3, 3)))
 
 
 def batch(samples: int = 6, width: int = 64) -> dict:

@@ -2,9 +2,9 @@
 
     python tools/reproduce.py table2a --rows supervised --checkpoint AUDIOSET.pth --full --gpus 4
 
-The checkpoint has the keys ``backbone.ear.*`` of this encoder (tools/model_converters/
-export_backbone.py renames those of others), trained on spectrograms of one channel. Without one,
-it is trained here on the classes of OmniAudio's labels (label_omniaudio.py of the converters):
+Its keys are ``backbone.ear.*``, of a ResNet-18 for spectrograms of one channel; those of others
+are renamed by tools/model_converters/export_backbone.py --add ear. Without such a file the encoder
+is trained here, on the classes of OmniAudio's labels (label_omniaudio.py of the converters):
 
     tools/dist_train.sh configs/sound/supervised.py 4
 

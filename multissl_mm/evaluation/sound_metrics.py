@@ -23,8 +23,9 @@ class SemanticMetric(BaseMetric):
     - ``mAP``: average precision of finding each class in each of ``bins`` azimuths, by its mean
       score there; needs no threshold, so that it tells weak models apart. A class is there if it
       covers at least ``least`` of the pixels: one that covers less is far away, and hardly heard.
-    - ``constant``: an upper bound of the mIoU of any map that is the same for all sounds: for
-      each class alone the best of all such regions, chosen on these very samples.
+    - ``constant``: an upper bound of ``mIoU`` (not of the restricted one) of any map that is the
+      same for all sounds: for each class alone the best of all such regions, chosen on these very
+      samples.
 
     Classes that the samples do not have are left out of the means.
 
@@ -60,7 +61,7 @@ class SemanticMetric(BaseMetric):
         """The means, and the IoU of each class."""
         iou = ious(sum(r['pixels'] for r in results))
         metrics = dict(mIoU=_mean(iou))
-        if 'restricted' in results[0]:
+        if all('restricted' in r for r in results):
             metrics['mIoU_restricted'] = _mean(ious(sum(r['restricted'] for r in results)))
         scores, truth = (torch.stack([r['azimuth'][i] for r in results]) for i in (0, 1))
         metrics['mAP'] = _mean(average_precisions(scores, truth))
@@ -76,7 +77,7 @@ def confusion(truth: Tensor, said: Tensor, count: int) -> Tensor:
 
 
 def ious(pixels: Tensor) -> np.ndarray:
-    """IoU of each label from 1, a fraction; NaN where neither truth nor prediction has it."""
+    """IoU of each label from 1, a fraction; NaN for labels that the truth does not have."""
     pixels = pixels.double().numpy()
     both = np.diag(pixels)
     either = pixels.sum(0) + pixels.sum(1) - both
@@ -184,9 +185,13 @@ def retrieval(similar: Tensor, hits: Tensor, candidates: Optional[Tensor] = None
         raise MultiSSLError('no query of the retrieval has a right answer in its gallery; are '
                             'there at least two segments of a video?')
     similar, hits, candidates = (t[asked] for t in (similar.double(), hits, candidates))
+    if not bool(similar[candidates].isfinite().all()):
+        raise MultiSSLError('similarities of the retrieval are not finite: the model puts out NaN; '
+                            'did its training diverge?')
     best = similar.masked_fill(~(hits & candidates), float('-inf')).max(1, keepdim=True).values
-    rank = 1 + ((similar >= best) & candidates & ~hits).sum(1)
-    chance = (hits & candidates).sum(1) / candidates.sum(1)
+    # Equal vectors may have products that differ in the last bits.
+    rank = 1 + ((similar >= best - 1e-6) & candidates & ~hits).sum(1)
+    chance = (hits & candidates).sum(1).double() / candidates.sum(1)
     return dict(top1=100 * (rank <= 1).double().mean().item(),
                 top5=100 * (rank <= 5).double().mean().item(),
                 median_rank=float(np.median(rank.numpy())), chance=100 * chance.mean().item())
@@ -256,6 +261,8 @@ class SuperResolutionMetric(BaseMetric):
 
         spread = {key: (mean(f'{key} squares') - mean(f'{key} sum').square()).mean().item()
                   for key in self.spans}
+        # One sample, or silence, has no variance to take a share of.
+        spread = {key: value or float('nan') for key, value in spread.items()}
         return {f'{name}{key}': mean(f'{name}{key}') / spread.get(key, 1.)
                 for name in ('', 'copy_') for key in (*self.spans, 'stft', 'envelope')}
 

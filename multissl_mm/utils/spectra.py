@@ -10,7 +10,9 @@ def power(stft: Tensor) -> Tensor:
 
 
 def log_cells(power: Tensor, cells: int, floor: float) -> Tensor:
-    """Log of power averaged over spans of time: (..., F, T) to (..., F, cells).
+    """Log of power averaged over spans of time: (N, ..., F, T) to (N, ..., F, cells).
+
+    Where T is no multiple of ``cells``, neighbouring spans share a frame.
 
     Single values of a power spectrogram of noise have a spread of 5.6 dB that nobody can predict;
     over a quarter of a second it becomes small.

@@ -93,5 +93,5 @@ def test_metrics_are_the_last_ones_in_percent(tmp_path):
     lines = [{'loss': 1.}, {'coco/bbox_mAP': .1, 'step': 1}, {'coco/bbox_mAP': .25, 'step': 2}]
     (folder / 'scalars.json').write_text('\n'.join(map(json.dumps, lines)))
     assert tool['coco_metrics'](tmp_path / 'run') == {'bbox_mAP': 25.}
-    with pytest.raises(Exception, match='has no COCO metrics'):
+    with pytest.raises(Exception, match='has no coco metrics'):
         tool['coco_metrics'](tmp_path)

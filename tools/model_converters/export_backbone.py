@@ -12,6 +12,8 @@ Table 4) go in by what their keys start with:
 
     export_backbone.py MOCO_LIKE.pth backbone.pth --prefix encoder_q. --drop fc.
     export_backbone.py TORCHVISION_LIKE.pth backbone.pth --prefix "" --drop fc.
+    export_backbone.py AUDIOSET.pth backbone.pth --prefix "" --drop fc. --add ear. \
+        --config configs/sound/supervised.py
 """
 import argparse
 import logging
@@ -39,6 +41,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--prefix', default='backbone.', help='of its keys in the checkpoint')
     parser.add_argument('--drop', nargs='+', default=[], metavar='KEYS', help='leave out what '
                         'starts like this after the prefix')
+    parser.add_argument('--add', default='', metavar='PREFIX', help='put this before what is left, '
+                        'e.g. ear. for one ear of a BinauralEncoder')
     parser.add_argument('--config', help='fit model.backbone of this config instead')
     parser.add_argument('--traceback', action='store_true')
     return parser.parse_args()
@@ -50,7 +54,7 @@ def main() -> None:
     path = args.checkpoint
     state_dict = backbone_state_dict(load_state_dict_file(path), args.prefix, path)
     dropped = [k for k in state_dict if k.startswith(tuple(args.drop))]
-    state_dict = {k: v for k, v in state_dict.items() if k not in dropped}
+    state_dict = {args.add + k: v for k, v in state_dict.items() if k not in dropped}
     shape = infer_resnet(state_dict)
     if args.config:
         cfg = load_config(args.config)

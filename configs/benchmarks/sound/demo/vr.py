@@ -6,5 +6,6 @@
 _base_ = ['_base_/downstream.py', '../_base_/vr.py']
 
 train_dataloader = dict(dataset=dict(dataset=dict(pipeline=_base_.train_pipeline)))
-val_dataloader = dict(dataset=dict(dataset=dict(pipeline=_base_.test_pipeline, every_pair=False)))
+val_dataloader = dict(dataset=dict(dataset=dict(
+    pipeline=_base_.test_pipeline, every_pair=False, whole_scenes=True)))
 test_dataloader = val_dataloader

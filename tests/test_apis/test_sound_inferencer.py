@@ -1,0 +1,161 @@
+"""Recordings in; representations, maps, other directions, retrieved videos out."""
+import json
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+import sounds
+import torch
+from mmengine.config import Config
+
+from multissl_mm.apis import SoundInferencer
+from multissl_mm.apis.panorama_pictures import read_panorama
+from multissl_mm.errors import MultiSSLError
+from multissl_mm.registry import MODELS
+
+RATE = sounds.HOW.rate
+
+
+@pytest.fixture(scope='module')
+def scenes(tmp_path_factory):
+    return sounds.write_scenes(tmp_path_factory.mktemp('scenes'))
+
+
+@pytest.fixture(scope='module')
+def street(tmp_path_factory):
+    """A binaural recording of 5 s at twice the rate of the scenes."""
+    path = tmp_path_factory.mktemp('street') / 'street.wav'
+    sound = np.random.default_rng(0).normal(0, .1, (10 * RATE, 2))
+    soundfile.write(path, sound, 2 * RATE)
+    return path
+
+
+def trained(task, scenes, folder, **changes):
+    """Config and checkpoint as a run leaves them."""
+    encoder = sounds.sound_config('b', scenes, folder).model.backbone
+    if task == 'b':
+        cfg = sounds.sound_config('b', scenes, folder)
+    else:
+        cfg = sounds.downstream_config(task, scenes, folder, dict(
+            encoder, init_cfg=dict(type='Pretrained', checkpoint='gone.pth', prefix='backbone.')))
+    cfg.merge_from_dict({k.replace('__', '.'): v for k, v in changes.items()})
+    plain = cfg.model.copy()
+    plain.backbone.pop('init_cfg', None)
+    model = MODELS.build(dict(plain, data_preprocessor=cfg.data_preprocessor))
+    cfg.dump(folder / f'{task}.py')
+    torch.save(dict(state_dict=model.state_dict()), folder / 'last.pth')
+    return str(folder / f'{task}.py'), str(folder / 'last.pth')
+
+
+def test_a_map_over_the_panorama(scenes, street, tmp_path):
+    infer = SoundInferencer(*trained('sp', scenes, tmp_path), device='cpu')
+    assert infer.sample_rate == RATE
+    video = scenes.parent / 'omniaudio' / 'scene0001' / 'VIDEO_0001_cropped.mp4'
+    result = infer(str(street), panorama=str(video), out_dir=str(tmp_path / 'out'), batch_size=2)
+    first, second = result['predictions']  # of 5 s, two whole pieces
+    assert (first['start'], second['start']) == (0., 2.)
+    assert first['scores'].shape == (6, 16, 64) and first['semantics'].shape == (16, 64)
+    assert first['representation'].shape == (16, )
+    torch.testing.assert_close(first['scores'].sum(0), torch.ones(16, 64))
+    assert torch.equal(first['scores'].argmax(0), first['semantics'])
+    assert len(result['visualization']) == 2
+    assert read_panorama(result['visualization'][1], 0.).std() > 10
+    again = infer([str(street)])  # one at a time, nothing written
+    assert again['visualization'] == []
+    torch.testing.assert_close(again['predictions'][1]['scores'], second['scores'], rtol=1e-4,
+                               atol=1e-5)
+
+
+def test_other_directions_as_sound(scenes, street, tmp_path):
+    """With the decoder as it starts, the head hears the same in all directions."""
+    infer = SoundInferencer(*trained('s3r', scenes, tmp_path), device='cpu')
+    result = infer(str(street), out_dir=str(tmp_path / 'out'))
+    assert [f[-7:-4] for f in result['visualization']] == ['d90', '180', '270']
+    pieces = [clip for _, clip in infer.pieces(str(street))]
+    for file in result['visualization']:
+        sound, rate = soundfile.read(file, dtype='float32')
+        assert rate == RATE and sound.shape == (4 * RATE, 2)
+        np.testing.assert_allclose(sound.T, torch.cat(pieces, 1).numpy(), atol=1e-4)
+
+
+def test_videos_that_fit(scenes, street, tmp_path):
+    infer = SoundInferencer(*trained('vr', scenes, tmp_path), device='cpu')
+    found = infer(str(street), top=3)['predictions'][0]['retrieved']
+    assert len(found) == 3 and all(entry['scene'] == 3 for entry in found)
+    similar = [entry['similarity'] for entry in found]
+    assert similar == sorted(similar, reverse=True)
+    assert len({entry['start'] for entry in found}) == 3
+
+
+def test_a_pretraining_model_gives_representations(scenes, street, tmp_path):
+    infer = SoundInferencer(*trained('b', scenes, tmp_path), device='cpu')
+    result = infer(str(street), out_dir=str(tmp_path / 'out'))
+    assert set(result['predictions'][0]) == {'file', 'start', 'representation'}
+    assert not (tmp_path / 'out').exists()
+
+
+def test_the_command_line(scenes, street, tmp_path, monkeypatch, capsys):
+    out = tmp_path / 'out'
+    monkeypatch.setattr(sys, 'argv', ['infer_sound.py', *trained('sp', scenes, tmp_path),
+                                      str(street), '--out', str(out), '--device', 'cpu'])
+    sounds.tool('infer_sound.py').main()
+    assert 'street.wav' in capsys.readouterr().out
+    said = json.loads((out / 'predictions.json').read_text())
+    assert [entry['start'] for entry in said] == [0., 2.]
+    arrays = np.load(out / 'predictions.npz')
+    assert arrays['scores'].shape == (2, 6, 16, 64)
+    assert len(list(out.glob('street_*.png'))) == 2 and not list(out.glob('.*'))
+
+
+@pytest.fixture(scope='module')
+def infer(scenes, tmp_path_factory):
+    return SoundInferencer(*trained('sp', scenes, tmp_path_factory.mktemp('sp')), device='cpu')
+
+
+@pytest.mark.parametrize('kind, text', [
+    ('mono', 'has 1 channels; it needs two'),
+    ('short', 'lasts 1.00 s; it needs 2 s'),
+    ('nan', 'not finite between 2 and 4 s'),
+    ('text', 'cannot be read'),
+    ('missing', 'cannot be read'),
+])
+def test_bad_recordings_are_named(infer, tmp_path, kind, text):
+    path = tmp_path / f'{kind}.wav'
+    sound = np.zeros((5 * RATE, 2), np.float32)
+    if kind == 'nan':
+        sound[3 * RATE] = np.nan
+    if kind == 'text':
+        path.write_text('no sound')
+    elif kind != 'missing':
+        sound = sound[:RATE] if kind == 'short' else sound[:, 0] if kind == 'mono' else sound
+        soundfile.write(path, sound, RATE, subtype='FLOAT')
+    with pytest.raises(MultiSSLError, match=f'{kind}.wav.*{text}'):
+        infer(str(path))
+
+
+def test_bad_panoramas_are_named(infer, street, scenes, tmp_path):
+    (tmp_path / 'bad.png').write_text('no picture')
+    (tmp_path / 'bad.mp4').write_text('no video')
+    for name, text in (('bad.png', 'as a picture'), ('bad.mp4', 'as a video')):
+        with pytest.raises(MultiSSLError, match=f'{name} cannot be read {text}'):
+            infer(str(street), panorama=str(tmp_path / name), out_dir=str(tmp_path / 'out'))
+    video = scenes.parent / 'omniaudio' / 'scene0001' / 'VIDEO_0001_cropped.mp4'
+    with pytest.raises(MultiSSLError, match='VIDEO_0001_cropped.mp4 ends before 99.00 s'):
+        read_panorama(str(video), 99.)
+
+
+def test_wrong_weights_and_unknown_rate(scenes, tmp_path):
+    config, _ = trained('sp', scenes, tmp_path)
+    (tmp_path / 'b').mkdir()
+    _, other = trained('b', scenes, tmp_path / 'b')
+    with pytest.raises(MultiSSLError, match='does not fill the SemanticPrediction.*decoder'):
+        SoundInferencer(config, other)
+    cfg = Config.fromfile(config)
+    for split in ('train', 'val', 'test'):
+        cfg[f'{split}_dataloader'].dataset.dataset.data_root = str(tmp_path / 'gone')
+    with pytest.raises(MultiSSLError, match='rate.*give sample_rate'):
+        SoundInferencer(cfg, str(tmp_path / 'last.pth'))
+    assert SoundInferencer(cfg, str(tmp_path / 'last.pth'), sample_rate=8000).sample_rate == 8000
+    with pytest.raises(MultiSSLError, match='nowhere.py: no such config'):
+        SoundInferencer('nowhere.py', str(tmp_path / 'last.pth'))

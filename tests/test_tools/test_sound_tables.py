@@ -1,0 +1,113 @@
+"""Tables 2a, 2b and 3: their commands, and what is made of their results."""
+import json
+import sys
+
+import pytest
+import sounds
+import tiny
+from mmengine.config import Config
+from rich.console import Console
+
+from multissl_mm.utils.steps import ROOT, Steps
+
+tool = sounds.tool('_sound_tables.py')
+VALUES = dict(sp=dict(mIoU=11., mIoU_restricted=40., mAP=20.),
+              vr=dict(sound_top1=50., video_top1=12.), s3r=dict(error=.25))
+
+
+class Recorded(Steps):
+    """Steps that are not run but leave what the next one needs."""
+
+    def __init__(self, logs):
+        super().__init__(logs)
+        self.commands = []
+
+    def run(self, title, log, *command, done=None):
+        if done is not None and not done.exists():
+            self.commands.append(' '.join(command))
+            done.parent.mkdir(parents=True, exist_ok=True)
+            task = done.stem.replace('_frozen', '').rpartition('_')[2]
+            done.write_text(json.dumps(VALUES.get(task, {})))
+
+
+@pytest.mark.parametrize('size', ['DEMO', 'FULL'])
+@pytest.mark.parametrize('key', list(tool.ROWS))
+def test_every_row_names_configs_that_exist(tmp_path, size, key):
+    steps, row = Recorded(tmp_path / 'logs'), tool.ROWS[key]
+    run = tool.SoundRun(tool.ROWS, getattr(tool, size), tmp_path / 'out', 1, steps,
+                        gpus=4 * (size == 'FULL'))
+    run.run(key, tool.DOWNSTREAM)
+    text = '\n'.join(steps.commands)
+    for word in text.replace('=', ' ').split():
+        if word.startswith(('configs/', 'tools/')):
+            assert (ROOT / word).is_file(), word
+    trained = [c for c in steps.commands if 'configs/sound/' in c.split()[1] and 'train' in c]
+    assert len(trained) == bool(row.pretrain) + len(row.parts)
+    evaluated = [c for c in steps.commands if 'configs/benchmarks/sound/' in c]
+    # SP and S3R with the whole model trained and with a frozen encoder; concatenated ones are so.
+    assert len(evaluated) == (3 if key.startswith('concat') else 5)
+    assert sum('model.frozen=True' in c for c in evaluated) == (
+        0 if key.startswith('concat') else 2)
+    assert all('randomness.seed=1' in c for c in evaluated + trained)
+    checkpoint = {c.split('pretrained.checkpoint=')[1].split()[0] for c in evaluated}
+    assert len(checkpoint) == 1 and (checkpoint == {'random'}) == (key == 'random')
+    if row.parts:
+        assert all(f'{part}/epoch_' in text for part in row.parts)
+
+
+def test_given_weights_are_not_trained(tmp_path):
+    steps = Recorded(tmp_path / 'logs')
+    run = tool.SoundRun(tool.ROWS, tool.FULL, tmp_path, 0, steps, given=dict(supervised='x.pth'))
+    run.run('supervised', ['vr'])
+    command, = steps.commands
+    assert 'pretrained.checkpoint=x.pth' in command
+
+
+def test_tables_have_the_papers_rows():
+    tables = tool.SOUND_TABLES
+    assert list(tables['table2a'])[1:] == ['supervised', 'a', 'b', 'c']
+    assert len(tables['table2b']) == 12 and len(tool.default_rows('table3')) == 12
+    assert all(row.paper for row in tables['table2b'].values())
+    assert all(tool.ROWS[key].paper for key in tool.default_rows('table3'))
+    # Two numbers that the text of the paper repeats.
+    assert tool.ROWS['il_b_c_a'].paper == (34.05, 30.32, .1988)
+    assert tool.ROWS['a'].paper[2] == .2105
+
+
+def test_mean_over_seeds_with_the_papers_numbers(tmp_path, capsys):
+    for seed, value in enumerate((10., 12., 14.)):
+        run = tool.SoundRun(tool.ROWS, tool.DEMO, tmp_path, seed, Recorded(tmp_path / 'logs'))
+        for key in ('il_b_c', 'concat_b_c'):
+            for task, values in VALUES.items():
+                for name in (task, f'{task}_frozen'):
+                    path = run.result(key, name)
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_text(json.dumps({k: value for k in values}))
+        run.result('mtl_b_c', 'vr').write_text(json.dumps(VALUES['vr']))  # one cell alone
+    tool.show(tmp_path, 'table2b', Console(width=200))
+    out = capsys.readouterr().out
+    assert 'IL (B+C)' in out and '12.0 ± 2.0' in out and '32.8' in out and '0.2378' in out
+    text = (tmp_path / 'table2b.md').read_text()
+    assert '| Multi-task (B+C) | - | - | 50.0 ± 0.0 | 12.0 ± 0.0 | - | - | - | - |' in text
+    assert len(text.splitlines()) == 5
+    assert list(json.loads((tmp_path / 'table2b.json').read_text())['il_b_c']['sp']) == [
+        'seed0', 'seed1', 'seed2']
+    assert (tmp_path / 'table2b.png').stat().st_size > 10_000
+
+
+def test_full_and_demo_configs_are_the_same_experiment():
+    for key, row in tool.ROWS.items():
+        name = row.backbone or row.pretrain
+        full, demo = (Config.fromfile(tiny.CONFIGS / f'{folder}{name}.py').model
+                      for folder in ('sound/', 'sound/demo/'))
+        assert full.get('type') == demo.get('type'), key
+        for k in ('loss', 'projector', 'temperature', 'distill_weights', 'views'):
+            assert full.get(k) == demo.get(k), (key, k)
+
+
+def test_a_row_of_another_table_is_refused(monkeypatch, capsys):
+    reproduce = sounds.tool('reproduce.py')
+    monkeypatch.setattr(sys, 'argv', ['reproduce.py', 'table2a', '--rows', 'il_b_c'])
+    with pytest.raises(SystemExit):
+        reproduce.main()
+    assert 'table2a has no row il_b_c; it has random' in capsys.readouterr().err

@@ -1,0 +1,91 @@
+"""Uses a trained sound model on binaural recordings (WAV, left and right ear).
+
+    python tools/infer_sound.py work_dirs/sp/sp.py work_dirs/sp/epoch_30.pth street.wav \
+        --panorama street.mp4                                    # a map over the panorama
+    python tools/infer_sound.py work_dirs/s3r/s3r.py CHECKPOINT street.wav    # what the head would
+                                                                 # hear if it turned, as WAV
+    python tools/infer_sound.py work_dirs/vr/vr.py CHECKPOINT street.wav      # videos that fit
+    python tools/infer_sound.py configs/sound/il_b_c_a.py CHECKPOINT street.wav  # representations
+
+The config is that of the model's work directory. Every two seconds are a prediction; all of them go
+to predictions.json and predictions.npz, pictures and sounds beside these.
+"""
+import argparse
+from pathlib import Path
+from typing import List
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+import multissl_mm  # noqa: F401  (creates the scope of its registries)
+from multissl_mm.apis import SoundInferencer
+from multissl_mm.apis.sound_inferencer import Prediction, write_predictions
+from multissl_mm.evaluation.sound_metrics import CLASSES
+from multissl_mm.utils.cli import run_tool
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config')
+    parser.add_argument('checkpoint')
+    parser.add_argument('sounds', nargs='+', help='WAV files of two channels')
+    parser.add_argument('--panorama', help='picture or video of the same place and time, '
+                        'equirectangular, to draw the map on')
+    parser.add_argument('--rows', nargs=2, type=float, metavar=('FROM', 'TO'), help='share of the '
+                        "panorama's height that the map covers (default: that of the config's "
+                        'data, else 0 1)')
+    parser.add_argument('--sample-rate', type=int, help='of the sounds that the model was trained '
+                        "with (default: that of the config's data)")
+    parser.add_argument('--top', type=int, default=5, help='segments to retrieve')
+    parser.add_argument('--batch-size', type=int, default=8)
+    parser.add_argument('--device', help='default: what there is')
+    parser.add_argument('--out', default='outputs', help='folder (default: %(default)s)')
+    parser.add_argument('--traceback', action='store_true', help='show where an error comes from')
+    return parser.parse_args()
+
+
+def show(predictions: List[Prediction], console: Console) -> None:
+    """Prints a line per prediction."""
+    table = Table('file', 's', 'prediction')
+    for pred in predictions:
+        table.add_row(Path(pred['file']).name, f'{pred["start"]:g}', in_words(pred))
+    console.print(table)
+
+
+def in_words(pred: Prediction) -> str:
+    """What was predicted, in a line."""
+    if 'retrieved' in pred:
+        return ', '.join(f'scene {r["scene"]} at {r["start"]:g} s ({r["similarity"]:.2f})'
+                         for r in pred['retrieved'])
+    if 'semantics' in pred:
+        labels = pred['semantics'].numpy()
+        found = []
+        for k, name in enumerate(CLASSES, 1):
+            columns = np.flatnonzero((labels == k).any(0))
+            if len(columns):
+                # Azimuths go from 180 degrees on the left edge to -180; their mean on the circle.
+                angle = np.deg2rad(180 - 360 * (columns + .5) / labels.shape[1])
+                mean = np.rad2deg(np.angle(np.exp(1j * angle).mean()))
+                found.append(f'{name} at {mean:.0f}°')
+        return ', '.join(found) or 'nothing'
+    if 'turned' in pred:
+        return 'three directions, see the WAV files'
+    return f'representation of {len(pred["representation"])} values'
+
+
+def main() -> None:
+    args = parse_args()
+    console = Console()
+    inferencer = SoundInferencer(args.config, args.checkpoint, args.device, args.sample_rate)
+    result = inferencer(args.sounds, batch_size=args.batch_size, panorama=args.panorama,
+                        out_dir=args.out, rows=args.rows, top=args.top)
+    write_predictions(result['predictions'], args.out)
+    show(result['predictions'], console)
+    files = [*result['visualization'], str(Path(args.out) / 'predictions.json')]
+    console.print('\n'.join(files), highlight=False, soft_wrap=True)
+
+
+if __name__ == '__main__':
+    run_tool(main)
