@@ -37,7 +37,7 @@ sound-controls: venv  ## the tasks of sound learn from sound, and learn nothing 
 table4: venv  ## the paper's Table 4 at demo size, e.g. ARGS="--rows il_mocov2_densecl --seeds 0 1 2"
 	@$(PY) tools/reproduce.py table4 $(ARGS)
 
-tables-sound: venv  ## the paper's Tables 2a, 2b and 3 at demo size (hours), e.g. ARGS="--downstream sp"
+tables-sound: venv  ## the paper's Tables 2a, 2b and 3 at demo size (hours), e.g. ARGS="--seeds 0 1"
 	@$(PY) tools/reproduce.py table2a $(ARGS)
 	@$(PY) tools/reproduce.py table2b $(ARGS)
 	@$(PY) tools/reproduce.py table3 $(ARGS)

@@ -210,7 +210,8 @@ def main() -> None:
     parser.add_argument('table', choices=sorted(tables))
     parser.add_argument('--rows', nargs='+', metavar='ROW', help='; '.join(
         f'{name}: {", ".join(rows)}' for name, rows in tables.items()) +
-        ' (default: those of the paper but detco, and random)')
+        ' (default: of Table 4 those of the paper but detco, and random; of Table 3 concat, mtl '
+        'and il; of the others all)')
     parser.add_argument('--downstream', nargs='+', choices=DOWNSTREAM, default=list(DOWNSTREAM),
                         help='of Tables 2 and 3 only these tasks')
     parser.add_argument('--seeds', nargs='+', type=int, default=[0])

@@ -17,4 +17,5 @@ model = dict(
     backbone=dict(type='multissl_mm.BinauralEncoder',
                   ear=dict(type='mmpretrain.ResNet', depth=18, in_channels=1)),
     tasks=[dict(name='classes', type='multissl_mm.SoundTaggingTask', in_channels=2 * 512)])
-train_dataloader = dict(dataset=dict(dataset=dict(pipeline=_base_.pipelines.labelled)))
+train_dataloader = dict(
+    dataset=dict(dataset=dict(pipeline=_base_.pipelines.labelled, needs=('labels', ))))

@@ -47,9 +47,9 @@ def draw_map(scores: np.ndarray, path: Path, panorama: Optional[np.ndarray] = No
         classes (sequence[str]): Names of the K classes.
         title (str): Above the picture.
     """
-    import matplotlib
-    matplotlib.use('Agg')
-    import matplotlib.pyplot as plt
+    # Without pyplot, which would take a notebook's own way of showing figures.
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
     from matplotlib.patches import Patch
     if panorama is None:
         height, width = scores.shape[1] * 4, scores.shape[2] * 4
@@ -58,12 +58,12 @@ def draw_map(scores: np.ndarray, path: Path, panorama: Optional[np.ndarray] = No
     top, bottom = (int(round(share * height)) for share in rows)
     band = np.stack([cv2.resize(s, (width, bottom - top), interpolation=cv2.INTER_LINEAR)
                      for s in scores.astype(np.float32)])
-    labels, colors = band.argmax(0), plt.get_cmap('tab10').colors
+    labels, colors = band.argmax(0), colormaps['tab10'].colors
     overlay = np.zeros((height, width, 4), np.float32)
     for k in range(1, len(scores)):
         overlay[top:bottom][labels == k] = (*colors[(k - 1) % 10], .6)
-    figure, axes = plt.subplots(figsize=(10, max(2.5, 10 * height / width + 1)), dpi=110,
-                                layout='constrained')
+    figure = Figure(figsize=(10, max(2.5, 10 * height / width + 1)), dpi=110, layout='constrained')
+    axes = figure.subplots()
     where = dict(extent=(180, -180, -90, 90), aspect='auto', interpolation='nearest')
     axes.imshow(panorama, **where)
     axes.imshow(overlay, **where)
@@ -73,4 +73,3 @@ def draw_map(scores: np.ndarray, path: Path, panorama: Optional[np.ndarray] = No
                            for k, name in enumerate(classes)],
                   loc='outside lower center', ncols=max(1, len(classes)), fontsize=9)
     figure.savefig(path)
-    plt.close(figure)

@@ -1,6 +1,7 @@
 """A binaural recording in; representations, a map, other directions or retrieved videos out."""
 import json
 import os.path as osp
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
@@ -16,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from ..datasets import KeyedDataset, ViewKey
 from ..datasets.omniaudio import read_index
-from ..engine.runtime import use_pretrained
+from ..engine.runtime import dicts, use_pretrained
 from ..errors import MultiSSLError
 from ..evaluation.sound_metrics import CLASSES
 from ..models.downstream import (
@@ -89,11 +90,13 @@ class SoundInferencer(BaseInferencer):
         init_default_scope('multissl_mm')
         if not isinstance(cfg, Config):
             cfg = Config(cfg)
-        if cfg.get('pretrained'):
-            cfg.pretrained.checkpoint = 'random'  # all weights are in the checkpoint
-            use_pretrained(cfg)
-        for module in _with_weights(cfg.model):
-            module.pop('init_cfg')
+        use_pretrained(cfg, load=False)  # all weights are in the checkpoint
+        if not cfg.model.get('type'):
+            raise MultiSSLError(f'{cfg.filename or "the config"} has only a backbone '
+                                '(concatenation?); give the config in the work directory of a '
+                                'downstream task')
+        for module in dicts(cfg.model):
+            module.pop('init_cfg', None)
         model = MODELS.build(dict(cfg.model, data_preprocessor=cfg.model.get(
             'data_preprocessor', cfg.get('data_preprocessor'))))
         state_dict = load_state_dict_file(weights)
@@ -122,6 +125,7 @@ class SoundInferencer(BaseInferencer):
                 return dict(dataset.get('dataset', dataset))
         return {}
 
+    @cached_property
     def _meta(self) -> Optional[dict]:
         """What the index of the config's data says of them, if they are there."""
         dataset = self._dataset_cfg
@@ -132,7 +136,7 @@ class SoundInferencer(BaseInferencer):
         for step in self._dataset_cfg.get('pipeline', []):
             if step.get('sample_rate'):
                 return step['sample_rate']
-        meta = self._meta()
+        meta = self._meta
         if meta is None:
             raise MultiSSLError('the rate of the sounds that the model was trained with is not '
                                 'known, since the data of its config are not there; give '
@@ -144,6 +148,10 @@ class SoundInferencer(BaseInferencer):
     def preprocess(self, inputs: Sequence[str], batch_size: int = 1, **kwargs: Any
                    ) -> Iterator[List[dict]]:
         """Pieces of the recordings, ``batch_size`` at a time."""
+        names = [Path(path).stem for path in inputs]
+        if len(set(names)) < len(names):
+            raise MultiSSLError('two recordings have the same name, by which what is written is '
+                                f'named: {", ".join(sorted(inputs))}; take them one by one')
         pieces: List[dict] = []
         for path in inputs:
             for start, clip in self.pieces(path):
@@ -195,14 +203,14 @@ class SoundInferencer(BaseInferencer):
         features = model.extract_feat(data['clip'])
         found: Dict[str, Any] = dict(representation=pooled(features).float())
         if isinstance(model, SemanticPrediction):
-            meta = self._meta()
-            found['scores'] = model.logits(data, meta['size'] if meta else None).softmax(1)
+            size = self._meta['size'] if self._meta else None
+            found['scores'] = model.logits(data, size, features).softmax(1)
             found['semantics'] = found['scores'].argmax(1)
         elif isinstance(model, SpatialSuperResolution):
             found['turned'] = model.data_preprocessor.waves(
-                model.turned(data), data['scale'], clips.size(-1))
+                model.turned(data, features), data['scale'], clips.size(-1))
         elif isinstance(model, VideoRetrieval):
-            found['retrieved'] = self._retrieve(model.predict(data)['sound'], top)
+            found['retrieved'] = self._retrieve(model.embed_sound(features), top)
         return [dict(file=piece['file'], start=piece['start'],
                      **{k: v[i].cpu() if isinstance(v, Tensor) else v[i] for k, v in found.items()})
                 for i, piece in enumerate(inputs)]
@@ -251,7 +259,10 @@ class SoundInferencer(BaseInferencer):
         """
         if out_dir is None:
             return []
-        rows = rows or (self._meta() or {}).get('rows') or (0., 1.)
+        if panorama is not None and len(inputs) > 1:
+            raise MultiSSLError(f'{panorama} is one panorama, but there are {len(inputs)} '
+                                'recordings; take them one by one')
+        rows = rows or (self._meta or {}).get('rows') or (0., 1.)
         files = []
         for pred in preds if preds and 'scores' in preds[0] else []:
             frame = None if panorama is None else read_panorama(
@@ -283,25 +294,15 @@ class SoundInferencer(BaseInferencer):
         return dict(predictions=preds, visualization=visualization)
 
 
-def _with_weights(node: Any) -> Iterator[dict]:
-    if isinstance(node, dict):
-        if 'Pretrained' in str(node.get('init_cfg')):
-            yield node
-        for child in list(node.values()):
-            yield from _with_weights(child)
-    elif isinstance(node, (list, tuple)):
-        for child in node:
-            yield from _with_weights(child)
-
-
 def write_predictions(predictions: Sequence[Prediction], out_dir: Union[str, Path]) -> None:
-    """Writes ``predictions.json`` and the arrays beside it: what is a tensor is in an ``.npz``."""
+    """Writes ``predictions.json``, and the tensors, but for sounds, into a ``.npz`` beside it."""
     out_dir = Path(out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
-    keys = [k for k, v in predictions[0].items() if isinstance(v, Tensor)] if predictions else []
+    tensors = [k for k, v in predictions[0].items() if isinstance(v, Tensor)]
+    keys = [k for k in tensors if k != 'turned']  # is in the WAV files
     part = out_dir / '.predictions.npz'
     np.savez(part, **{k: torch.stack([p[k] for p in predictions]).numpy() for k in keys})
     part.replace(out_dir / 'predictions.npz')
     write_atomically(out_dir / 'predictions.json', json.dumps([
-        {k: v for k, v in p.items() if k not in keys} for p in predictions], indent=2))
+        {k: v for k, v in p.items() if k not in tensors} for p in predictions], indent=2))
 

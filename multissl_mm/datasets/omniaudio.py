@@ -28,6 +28,7 @@ class OmniAudioDataset(BaseDataset):
         sound_root (str, optional): Folder of the recordings, if they have moved since.
         every_pair (bool): One sample per segment and ear pair, in that order, as evaluations want;
             otherwise a sample is a segment, and :class:`LoadClip` chooses the pair.
+        needs (sequence[str]): Leave out scenes without these arrays, e.g. those without ``labels``.
         whole_scenes (bool): Leave out scenes that lack a pair (S3R needs all four).
 
     Other arguments as for :class:`mmengine.dataset.BaseDataset`; ``data_root`` is the folder that
@@ -43,14 +44,15 @@ class OmniAudioDataset(BaseDataset):
     def __init__(self, data_root: str, ann_file: str = 'index.json', split: Optional[str] = 'train',
                  splits: Optional[Dict[str, Tuple[int, int]]] = None,
                  sound_root: Optional[str] = None, every_pair: bool = False,
-                 whole_scenes: bool = False, pipeline: Sequence[Union[dict, Any]] = (),
+                 whole_scenes: bool = False, needs: Sequence[str] = (),
+                 pipeline: Sequence[Union[dict, Any]] = (),
                  **kwargs: Any) -> None:
         self.splits = splits or dict(train=(1, 114), val=(115, 139), test=(140, 165))
         if split is not None and split not in self.splits:
             raise MultiSSLError(f"OmniAudioDataset.split is '{split}'; splits are "
                                 f'{", ".join(self.splits)}')
         self.split, self.sound_root = split, sound_root
-        self.every_pair, self.whole_scenes = every_pair, whole_scenes
+        self.every_pair, self.whole_scenes, self.needs = every_pair, whole_scenes, tuple(needs)
         super().__init__(ann_file=ann_file, data_root=data_root, pipeline=list(pipeline), **kwargs)
 
     def load_data_list(self) -> List[dict]:
@@ -61,8 +63,11 @@ class OmniAudioDataset(BaseDataset):
         first, last = self.splits[self.split] if self.split else (0, 10**6)
         segments = []
         for scene in index['data_list']:
-            if not first <= scene['scene'] <= last or (
-                    self.whole_scenes and len(scene['pairs']) < len(EAR_PAIRS)):
+            if not first <= scene['scene'] <= last:
+                continue
+            if self.whole_scenes and len(scene['pairs']) < len(EAR_PAIRS):
+                continue
+            if not set(self.needs) <= set(scene.get('arrays', ())):
                 continue
             shared = dict(
                 scene=scene['scene'], duration=scene['duration'], fps=meta['fps'],
@@ -78,8 +83,9 @@ class OmniAudioDataset(BaseDataset):
             there = [scene['scene'] for scene in index['data_list']]
             raise MultiSSLError(
                 f"{self.ann_file}: no segment in split '{self.split}' (scenes {first} to {last}"
-                f'{", those with all ear pairs" if self.whole_scenes else ""}); it has scenes '
-                f'{min(there)} to {max(there)}; set OmniAudioDataset.splits')
+                f'{", those with all ear pairs" if self.whole_scenes else ""}'
+                f'{", those with " + " and ".join(self.needs) if self.needs else ""}); it has '
+                f'scenes {min(there)} to {max(there)}; set OmniAudioDataset.splits')
         return segments
 
     def scenes(self) -> List[int]:

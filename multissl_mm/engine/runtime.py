@@ -76,16 +76,17 @@ def prepare_cfg(cfg: Config, args: argparse.Namespace) -> Config:
     """
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
-    use_pretrained(cfg)
+    testing = bool(getattr(args, 'checkpoint', None))
+    encoder = use_pretrained(cfg, load=not testing)
     cfg.launcher = args.launcher
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     if args.work_dir:
         cfg.work_dir = args.work_dir
     elif not cfg.get('work_dir'):
-        name = osp.splitext(osp.basename(args.config.replace('::', '/')))[0]
-        cfg.work_dir = osp.join('work_dirs', name)
+        names = [args.config.replace('::', '/'), *([encoder] if encoder else [])]
+        cfg.work_dir = osp.join('work_dirs', '_'.join(
+            osp.splitext(osp.basename(name))[0] for name in names))
 
-    testing = bool(getattr(args, 'checkpoint', None))
     if testing:
         cfg.load_from, cfg.resume = args.checkpoint, False
     if getattr(args, 'resume', None):
@@ -112,27 +113,39 @@ def prepare_cfg(cfg: Config, args: argparse.Namespace) -> Config:
         collate = (cfg.get(f'{split}_dataloader') or {}).get('collate_fn')
         if isinstance(collate, dict):  # MMEngine hands an inherited one's scope to the function
             collate.pop('_scope_', None)
+        loader = cfg.get(f'{split}_dataloader')
+        if loader and loader.get('num_workers') == 0:  # torch refuses to keep what is not there
+            loader.persistent_workers = False
     hooks = list(cfg.get('custom_hooks') or [])
     if not testing:
         _check_stage_hook(cfg, hooks)
-    if not any(hook.get('type') == STRICT_LOAD for hook in hooks):
-        cfg.custom_hooks = [*hooks, dict(type=STRICT_LOAD, check_init=not testing)]
+    # The config that a run leaves has its own, which would ask for weights that a test never loads.
+    cfg.custom_hooks = [*(hook for hook in hooks if hook.get('type') != STRICT_LOAD),
+                        dict(type=STRICT_LOAD, check_init=not testing)]
     check_data(cfg, ('test', ) if testing else ('train', 'val'))
     return cfg
 
 
-def use_pretrained(cfg: Config) -> None:
+def use_pretrained(cfg: Config, load: bool = True) -> Optional[str]:
     """Puts the encoder that ``pretrained`` names into ``model.backbone``, and drops that entry.
 
     ``pretrained`` has ``config``, a pretraining config, and ``checkpoint``, a file or ``random``.
     What a run writes as its config then needs neither to be tested.
+
+    Args:
+        load (bool): Whether the weights will be needed; a test has its own.
+
+    Returns:
+        str | None: The pretraining config, where there is one.
 
     Raises:
         MultiSSLError: If one of them is not there.
     """
     pretrained = cfg.pop('pretrained', None)
     if not isinstance(pretrained, dict):
-        return
+        return None
+    if not load:
+        pretrained['checkpoint'] = 'random'
     missing = [key for key in ('config', 'checkpoint') if not pretrained.get(key)]
     if missing:
         raise MultiSSLError(f'pretrained.{missing[0]} is not set; it needs a pretraining config '
@@ -141,14 +154,17 @@ def use_pretrained(cfg: Config) -> None:
     source = (load_config(pretrained['config']).get('model') or {}).get('backbone')
     if source is None:
         raise MultiSSLError(f'pretrained.config: {pretrained["config"]} has no model.backbone')
+    for node in dicts(source):  # all weights are of that checkpoint, or random
+        node.pop('init_cfg', None)
     if checkpoint == 'random':
-        source.pop('init_cfg', None)
+        pass
     elif '://' in checkpoint or osp.isfile(checkpoint):
         source.init_cfg = dict(type='Pretrained', checkpoint=checkpoint, prefix='backbone.')
     else:
         raise MultiSSLError(f'pretrained.checkpoint: {checkpoint}: no such checkpoint; '
                             "'random' stands for random weights")
     cfg.model.backbone = source
+    return pretrained['config']
 
 
 def build_runner(cfg: Config, args: argparse.Namespace) -> Runner:
@@ -213,20 +229,21 @@ def _distribute_on_cpu(cfg: Config) -> None:
         'find_unused_parameters': cfg.get('find_unused_parameters', False),
         **wrapper, 'device_ids': None
     }
-    changed = [node for node in _dicts(cfg.model) if node.get('type') in ('SyncBN', 'MMSyncBN')]
+    changed = [node for node in dicts(cfg.model) if node.get('type') in ('SyncBN', 'MMSyncBN')]
     for node in changed:
         node['type'] = 'multissl_mm.BNXd'
     if changed:
         print('[cpu] SyncBN exists on GPUs only: each process uses BN on its own batch')
 
 
-def _dicts(node: object) -> Iterator[dict]:
+def dicts(node: object) -> Iterator[dict]:
+    """All dicts of a config, however they are nested."""
     if isinstance(node, dict):
         yield node
         node = list(node.values())
     if isinstance(node, (list, tuple)):
         for child in node:
-            yield from _dicts(child)
+            yield from dicts(child)
 
 
 def _init_gloo(launcher: str) -> None:

@@ -1,5 +1,5 @@
 """Metrics of the downstream tasks of sound (section 5.1)."""
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, Iterable, List, Optional, Sequence
 
 import numpy as np
 import torch
@@ -49,7 +49,7 @@ class SemanticMetric(BaseMetric):
             scores, truth = sample['scores'], sample['semantics']
             said = scores.argmax(0)
             regions = torch.stack([truth == k for k in range(1, count)])
-            found = dict(pixels=confusion(truth, said, count), truth=regions.cpu(),
+            found = dict(pixels=confusion(truth, said, count), truth=regions.cpu().numpy(),
                          azimuth=(in_azimuths(scores[1:], self.bins).cpu(),
                                   in_azimuths(regions, self.bins).cpu() >= self.least - 1e-6))
             if 'restricted' in sample:
@@ -65,7 +65,7 @@ class SemanticMetric(BaseMetric):
             metrics['mIoU_restricted'] = _mean(ious(sum(r['restricted'] for r in results)))
         scores, truth = (torch.stack([r['azimuth'][i] for r in results]) for i in (0, 1))
         metrics['mAP'] = _mean(average_precisions(scores, truth))
-        metrics['constant'] = _mean(constant_ious(torch.stack([r['truth'] for r in results])))
+        metrics['constant'] = _mean(constant_ious(r['truth'] for r in results))
         metrics.update({f'IoU_{name}': 100 * v for name, v in zip(self.classes, iou)})
         return metrics
 
@@ -99,15 +99,18 @@ def average_precisions(scores: Tensor, truth: Tensor) -> np.ndarray:
         if truth[:, k].any() else np.nan for k in range(truth.size(1))])
 
 
-def constant_ious(truth: Tensor) -> np.ndarray:
-    """The best IoU that one region for all samples can have, class by class: (N, K, H, W) to (K,).
+def constant_ious(truth: Iterable[np.ndarray]) -> np.ndarray:
+    """The best IoU that one region for all samples can have, class by class: N x (K, H, W) to (K,).
 
     A region that contains a pixel gains where more samples have the class there, so the best one
     is all pixels above some frequency, and all frequencies are tried.
     """
-    how_often = truth.double().sum(0).flatten(1).sort(1, descending=True).values.numpy()
+    how_often, count = 0., 0
+    for sample in truth:  # one by one: all of a data set would not fit into memory
+        how_often, count = how_often + np.asarray(sample, np.float64), count + 1
+    how_often = -np.sort(-how_often.reshape(len(how_often), -1), axis=1)
     both = how_often.cumsum(1)  # of the regions of 1, 2, ... pixels
-    regions = np.arange(1, both.shape[1] + 1) * len(truth)
+    regions = np.arange(1, both.shape[1] + 1) * count
     total = both[:, -1:]
     with np.errstate(invalid='ignore'):
         best = (both / (regions + total - both)).max(1)
@@ -237,8 +240,8 @@ class SuperResolutionMetric(BaseMetric):
             there = power(truth)
             for key, cells in self.spans.items():
                 logs = log_cells(there, cells, self.floor).double()
-                found[f'{key} sum'] = logs.mean(-1).cpu()
-                found[f'{key} squares'] = logs.square().mean(-1).cpu()
+                found[f'{key} sum'] = logs.mean(-1).float().cpu()
+                found[f'{key} squares'] = logs.square().mean(-1).float().cpu()
                 for name, said in (('', sample['stft']), ('copy_', own)):
                     differs = log_cells(power(said), cells, self.floor) - logs
                     found[f'{name}{key}'] = differs.square().mean().item()
@@ -257,7 +260,8 @@ class SuperResolutionMetric(BaseMetric):
     def compute_metrics(self, results: List[dict]) -> Dict[str, float]:
         """The means over samples."""
         def mean(key: str) -> Any:
-            return sum(r[key] for r in results) / len(results)
+            values = (r[key].double() if isinstance(r[key], Tensor) else r[key] for r in results)
+            return sum(values) / len(results)
 
         spread = {key: (mean(f'{key} squares') - mean(f'{key} sum').square()).mean().item()
                   for key in self.spans}

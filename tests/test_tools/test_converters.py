@@ -229,6 +229,18 @@ def test_export_of_what_others_have_trained(tmp_path, scope, prefix):
     assert same(model.backbone, weights)
 
 
+def test_an_encoder_of_audioset_becomes_one_for_each_ear(tmp_path, scope):
+    config = ROOT / 'configs/sound/supervised.py'
+    backbone = MODELS.build(Config.fromfile(config).model.backbone)
+    state = {**backbone.ear.state_dict(), 'fc.weight': torch.zeros(2)}
+    torch.save(dict(model=state), tmp_path / 'theirs.pth')
+    done = run_tool('export_backbone', tmp_path / 'theirs.pth', tmp_path / 'out.pth', '--prefix',
+                    '', '--drop', 'fc.', '--add', 'ear.', '--config', config)
+    assert done.returncode == 0, done.stderr
+    weights = backbone_state_dict(load_state_dict_file(str(tmp_path / 'out.pth')))
+    assert same(backbone, weights)
+
+
 def test_two_backbones_in_one_checkpoint(tmp_path, images, scope):
     paths, states = [], []
     for seed in (1, 2):

@@ -7,6 +7,7 @@ The paper reports 34.05 mIoU for IL B -> C -> A.
 """
 _base_ = ['_base_/downstream.py', '_base_/sp.py']
 
-train_dataloader = dict(dataset=dict(dataset=dict(pipeline=_base_.train_pipeline)))
-val_dataloader = dict(dataset=dict(dataset=dict(pipeline=_base_.test_pipeline)))
+labelled = ('labels', )
+train_dataloader = dict(dataset=dict(dataset=dict(pipeline=_base_.train_pipeline, needs=labelled)))
+val_dataloader = dict(dataset=dict(dataset=dict(pipeline=_base_.test_pipeline, needs=labelled)))
 test_dataloader = val_dataloader

@@ -17,11 +17,14 @@ class SoundDownstream(BaseModel):
     Args:
         backbone (dict): The encoder; ``pretrained`` of a config puts it there with its weights.
         frozen (bool): Train the decoder alone: no gradients in the encoder, eval mode. By default
-            the whole model is trained, as in the paper; concatenated encoders are always frozen.
+            the whole model is trained, as in the paper; concatenated encoders are always frozen,
+            and so are the earlier ones of progressive columns.
         input_shape (sequence[int]): Of a clip's spectrograms to find the features' width with.
         data_preprocessor, init_cfg (dict, optional): See :class:`mmengine.model.BaseModel`.
     """
 
+    #: A test needs all weights of it, those of the decoder, too; see :class:`StrictLoadHook`.
+    tested_whole = True
     #: Entries of a batch that :meth:`loss` needs.
     targets: Tuple[str, ...] = ()
 
@@ -62,8 +65,9 @@ class SoundDownstream(BaseModel):
                                     'pipeline')
             return self.loss(inputs)
         if mode == 'predict':
-            return [{**dict(zip(found, values)), **_meta(data_samples, i)} for found in
-                    [self.predict(inputs)] for i, values in enumerate(zip(*found.values()))]
+            found = self.predict(inputs)
+            return [{**dict(zip(found, values)), **_meta(data_samples, i)}
+                    for i, values in enumerate(zip(*found.values()))]
         raise ValueError(f"mode '{mode}' is not one of 'loss', 'predict', 'tensor'")
 
     @abstractmethod

@@ -42,9 +42,13 @@ class SemanticPrediction(SoundDownstream):
             'class_weights', None if class_weights is None else torch.tensor(class_weights),
             persistent=False)
 
-    def logits(self, inputs: Mapping[str, Tensor], size: Optional[Sequence[int]] = None) -> Tensor:
-        """(N, 1 + num_classes, H, W), of ``size`` or as the decoder gives them."""
-        logits = self.decoder(self.extract_feat(inputs)).float()
+    def logits(self, inputs: Mapping[str, Tensor], size: Optional[Sequence[int]] = None,
+               feats: Optional[Sequence[Tensor]] = None) -> Tensor:
+        """(N, 1 + num_classes, H, W), of ``size`` or as the decoder gives them.
+
+        ``feats`` of :meth:`extract_feat` may be given, where they are known.
+        """
+        logits = self.decoder(self.extract_feat(inputs) if feats is None else feats).float()
         if size is None:
             return logits
         return F.interpolate(logits, tuple(size), mode='bilinear', align_corners=False)

@@ -1,5 +1,5 @@
 """S3R: what would the head hear if it turned? (section 5.1)"""
-from typing import Dict, Mapping
+from typing import Dict, Mapping, Optional, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -54,10 +54,15 @@ class SpatialSuperResolution(SoundDownstream):
         self.decoder = MODELS.build(
             dict(decoder, in_channels=self.width, out_channels=len(DIRECTIONS) * 2 * 2))
 
-    def turned(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Predicted complex spectrograms (N, 3, 2, F, T): direction, ear."""
+    def turned(self, inputs: Mapping[str, Tensor],
+               feats: Optional[Sequence[Tensor]] = None) -> Tensor:
+        """Predicted complex spectrograms (N, 3, 2, F, T): direction, ear.
+
+        ``feats`` of :meth:`extract_feat` may be given, where they are known.
+        """
+        feats = self.extract_feat(inputs) if feats is None else feats
         own = inputs['clip_stft'].unsqueeze(1)  # (N, 1, 2, F, T)
-        out = self.decoder(self.extract_feat(inputs), own.shape[-2:]).float()
+        out = self.decoder(feats, own.shape[-2:]).float()
         out = out.unflatten(1, (len(DIRECTIONS), 2, 2))  # direction, ear, real and imaginary
         if self.predicts == 'mask':
             out = self.limit * torch.tanh(out / self.limit)

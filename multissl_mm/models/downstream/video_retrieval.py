@@ -52,7 +52,10 @@ class VideoRetrieval(SoundDownstream):
 
     def loss(self, inputs: Mapping[str, Tensor]) -> Dict[str, Tensor]:
         sound = self.embed_sound(self.extract_feat(inputs))
-        similar = sound @ self.embed_video(inputs[self.view]).t() / self.temperature
+        video = self.embed_video(inputs[self.view])
+        # At this temperature half precision would round logits to steps of 0.05.
+        with torch.autocast(sound.device.type, enabled=False):
+            similar = sound @ video.t() / self.temperature
         own = torch.arange(len(similar), device=similar.device)
         return dict(loss=(F.cross_entropy(similar, own) + F.cross_entropy(similar.t(), own)) / 2)
 

@@ -21,6 +21,7 @@ val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 auto_scale_lr = dict(base_batch_size=192)
 find_unused_parameters = True  # frozen encoders and earlier columns
+custom_hooks = [dict(type='SyncBuffersHook')]  # one set of batch norm statistics for all ranks
 
 train_dataloader = dict(
     sampler=dict(_delete_=True, type='multissl_mm.KeyedSampler', shuffle=True))
