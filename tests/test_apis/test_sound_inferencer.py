@@ -8,6 +8,7 @@ import soundfile
 import sounds
 import torch
 from mmengine.config import Config
+from tiny import CONFIGS
 
 from multissl_mm.apis import SoundInferencer
 from multissl_mm.apis.panorama_pictures import read_panorama
@@ -103,6 +104,7 @@ def test_the_command_line(scenes, street, tmp_path, monkeypatch, capsys):
     assert 'street.wav' in capsys.readouterr().out
     said = json.loads((out / 'predictions.json').read_text())
     assert [entry['start'] for entry in said] == [0., 2.]
+    assert set(said[0]) == {'file', 'start'}
     arrays = np.load(out / 'predictions.npz')
     assert arrays['scores'].shape == (2, 6, 16, 64)
     assert len(list(out.glob('street_*.png'))) == 2 and not list(out.glob('.*'))
@@ -159,3 +161,31 @@ def test_wrong_weights_and_unknown_rate(scenes, tmp_path):
     assert SoundInferencer(cfg, str(tmp_path / 'last.pth'), sample_rate=8000).sample_rate == 8000
     with pytest.raises(MultiSSLError, match='nowhere.py: no such config'):
         SoundInferencer('nowhere.py', str(tmp_path / 'last.pth'))
+
+
+def test_what_would_be_written_twice(infer, street, tmp_path):
+    (tmp_path / 'a').mkdir()
+    twin, other = tmp_path / 'a' / street.name, tmp_path / 'other.wav'
+    for path in (twin, other):
+        path.write_bytes(street.read_bytes())
+    with pytest.raises(MultiSSLError, match='two recordings have the same name.*street.wav'):
+        infer([str(street), str(twin)])
+    with pytest.raises(MultiSSLError, match='one panorama, but there are 2 recordings'):
+        infer([str(street), str(other)], panorama='a.png', out_dir=str(tmp_path / 'out'))
+    assert len(infer([str(street), str(other)])['predictions']) == 4
+
+
+def test_a_config_without_a_model(scenes, tmp_path):
+    config = CONFIGS / 'sound/demo/concat_b_c.py'
+    _, weights = trained('sp', scenes, tmp_path)
+    with pytest.raises(MultiSSLError, match='concat_b_c.py has only a backbone'):
+        SoundInferencer(str(config), weights)
+
+
+def test_weights_of_parts_are_not_looked_for(scenes, street, tmp_path):
+    """Of progressive columns each may have had its own."""
+    config, weights = trained('sp', scenes, tmp_path)
+    cfg = Config.fromfile(config)
+    cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint='gone.pth')
+    cfg.model.decoder.init_cfg = dict(type='Pretrained', checkpoint='gone, too.pth')
+    assert SoundInferencer(cfg, weights, device='cpu')(str(street))['predictions']

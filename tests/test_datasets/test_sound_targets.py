@@ -121,3 +121,18 @@ def test_more_labels_than_classes_are_named(scenes):
     with pytest.raises(MultiSSLError, match='labels of scene . go up to .*num_classes is 1'):
         for i in range(len(dataset)):
             first(dataset, i)
+
+
+def test_scenes_without_labels_are_left_out(scenes, tmp_path):
+    """As where only some recordings have been labelled."""
+    root = tmp_path / 'converted'
+    shutil.copytree(scenes, root)
+    index = json.loads((root / 'index.json').read_text())
+    index['metainfo']['source'] = str(scenes.parent / 'omniaudio')
+    index['data_list'][0]['arrays'].remove('labels')
+    (root / 'index.json').write_text(json.dumps(index))
+    labelled = data(root, [CLIP, LABELS], ('labels', ), needs=('labels', ))
+    assert {labelled.get_data_info(i)['scene'] for i in range(len(labelled))} == {2}
+    assert len(data(root, [CLIP], ('clip', ))) > len(labelled)
+    with pytest.raises(MultiSSLError, match='no segment.*those with labels and speech'):
+        data(root, [CLIP], ('clip', ), needs=('labels', 'speech'))

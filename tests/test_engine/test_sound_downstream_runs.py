@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from tiny import CONFIGS
 
-from multissl_mm.engine.runtime import use_pretrained
+from multissl_mm.engine.runtime import load_config, prepare_cfg, use_pretrained
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.registry import MODELS
 
@@ -165,13 +165,61 @@ def test_downstream_configs_build(scope):
 
 def test_arguments_reach_the_encoder(expert, tmp_path):
     """As ``tools/train.py`` is called by ``reproduce.py``."""
-    from multissl_mm.engine.runtime import load_config, prepare_cfg
     demo = CONFIGS / 'benchmarks/sound/demo/sp.py'
     options = {'pretrained.config': str(CONFIGS / 'sound/demo/concat_b_c.py'),
                'pretrained.checkpoint': str(expert), 'train_dataloader': None,
                'val_dataloader': None, 'test_dataloader': None}
-    args = argparse.Namespace(config=str(demo), cfg_options=options, launcher='none', local_rank=0,
-                              work_dir=str(tmp_path))
-    cfg = prepare_cfg(load_config(str(demo)), args)
+    cfg = prepare_cfg(load_config(str(demo)), arguments(
+        demo, cfg_options=options, work_dir=str(tmp_path)))
     assert cfg.model.backbone.type == 'multissl_mm.ConcatBackbone'
     assert cfg.model.backbone.init_cfg.checkpoint == str(expert)
+
+
+def arguments(config, **kwargs):
+    return argparse.Namespace(config=str(config), launcher='none', local_rank=0,
+                              **{**dict(cfg_options=None, work_dir=None), **kwargs})
+
+
+def test_what_a_run_leaves_is_all_that_a_test_needs(scenes, expert, tmp_path, scope):
+    """``tools/train.py``, then ``tools/test.py`` with its config, the encoder's file gone."""
+    encoder = tmp_path / 'b.py'
+    cfg = sounds.sound_config('b', scenes, tmp_path)
+    cfg.dump(encoder)
+    weights = tmp_path / 'expert.pth'
+    weights.write_bytes(expert.read_bytes())
+    config = tmp_path / 'sp.py'
+    cfg = sounds.downstream_config('sp', scenes, tmp_path / 'run', None)
+    cfg.pretrained = dict(config=str(encoder), checkpoint=str(weights))
+    cfg.dump(config)
+    cfg = prepare_cfg(load_config(str(config)), arguments(config))
+    trained = train(cfg)
+    seen = {k: v.current() for k, v in trained.message_hub.log_scalars.items() if 'val/' in k}
+    weights.unlink()
+    encoder.unlink()
+
+    last = (tmp_path / 'run' / 'last_checkpoint').read_text()
+    left = tmp_path / 'run' / 'sp.py'
+    assert 'pretrained' not in Config.fromfile(left)
+
+    def test(checkpoint):
+        cfg = prepare_cfg(load_config(str(left)), arguments(
+            left, checkpoint=str(checkpoint), work_dir=str(tmp_path / 'test')))
+        cfg.experiment_name = str(checkpoint)
+        return Runner.from_cfg(cfg).test()
+
+    for key, value in test(last).items():
+        assert value == pytest.approx(seen[f'val/{key}'], rel=1e-5, nan_ok=True), key
+    state = torch.load(last, weights_only=False)
+    state['state_dict'] = {k: v for k, v in state['state_dict'].items() if 'decoder' not in k}
+    torch.save(state, tmp_path / 'encoder.pth')
+    with pytest.raises(MultiSSLError, match='is being tested lacks decoder.*SemanticPrediction'):
+        test(tmp_path / 'encoder.pth')
+
+
+def test_runs_are_named_by_their_encoder():
+    config = CONFIGS / 'benchmarks/sound/demo/vr.py'
+    options = {'pretrained.config': str(CONFIGS / 'sound/demo/il_b_c_a.py'),
+               'pretrained.checkpoint': 'random', 'train_dataloader': None,
+               'val_dataloader': None, 'test_dataloader': None}
+    cfg = prepare_cfg(load_config(str(config)), arguments(config, cfg_options=options))
+    assert cfg.work_dir.endswith('vr_il_b_c_a')

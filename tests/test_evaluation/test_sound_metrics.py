@@ -208,6 +208,14 @@ def test_no_right_answer_at_all():
         retrieval(torch.randn(3, 3), itself, ~itself)
 
 
+def test_similarities_that_are_not_numbers():
+    similar, itself = torch.randn(3, 3), torch.eye(3, dtype=torch.bool)
+    similar[1, 2] = float('nan')
+    with pytest.raises(MultiSSLError, match='not finite.*diverge'):
+        retrieval(similar, itself)
+    assert retrieval(similar, itself, itself)['top1'] == 100  # nobody asks for it
+
+
 def test_retrieval_metric():
     scene, start = segments()
     own, sound, video = (normalize(torch.randn(24, width), dim=1) for width in (5, 6, 6))
