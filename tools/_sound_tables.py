@@ -30,24 +30,27 @@ class Column(NamedTuple):
         metric (str): Of that task.
         digits (int): After the point.
         paper (int | None): Which of a row's numbers in the paper it is.
+        without (str | None): Metric that says what nothing but a guess gets.
     """
     title: str
     run: str
     metric: str
     digits: int = 1
     paper: Optional[int] = None
+    without: Optional[str] = None
 
 
 COLUMNS = (
-    Column('SP mIoU', 'sp', 'mIoU', paper=0),
+    Column('SP mIoU', 'sp', 'mIoU', paper=0, without='constant'),
     Column('restricted', 'sp', 'mIoU_restricted'),
-    Column('VR, sounds', 'vr', 'sound_top1', paper=1),
-    Column('VR, videos', 'vr', 'video_top1'),
-    Column('S3R error', 's3r', 'error', 4, paper=2),
-    Column('SP mIoU, frozen', 'sp_frozen', 'mIoU'),
+    Column('VR, sounds', 'vr', 'sound_top1', paper=1, without='sound_chance'),
+    Column('VR, videos', 'vr', 'video_top1', without='video_chance'),
+    Column('S3R error', 's3r', 'error', 4, paper=2, without='copy_error'),
+    Column('SP mIoU, frozen', 'sp_frozen', 'mIoU', without='constant'),
     Column('SP mAP, frozen', 'sp_frozen', 'mAP'),
-    Column('S3R error, frozen', 's3r_frozen', 'error', 4),
+    Column('S3R error, frozen', 's3r_frozen', 'error', 4, without='copy_error'),
 )
+GUESSING = 'No encoder'  # title of a row with Column.without
 
 SINGLE: Dict[str, Row] = dict(
     random=Row('Random init', backbone='b'),
@@ -170,22 +173,18 @@ def show(out: Path, table: str, console: Console) -> None:
     """
     titles = [column.title for column in COLUMNS]
     shown = Table('', *titles, title=f'{TITLES[table]}; OmniAudio format, %, S3R as a share of the '
-                  'variance')
+                  'variance', caption=f'{GUESSING}: the best constant map, chance, the input pair '
+                  'copied')
     lines = [['', *titles], ['---'] * (1 + len(titles))]
-    results = {}
-    for key, row in SOUND_TABLES[table].items():
-        found = collect(out, key)
-        if not found:
-            continue
-        results[key] = found
-        cells = []
-        for column in COLUMNS:
-            if column.run not in found:
-                cells.append('-')
-                continue
-            mean, std = spread(found[column.run], column.metric)
-            cells.append(f'{mean:.{column.digits}f}' + (
-                f' ± {std:.{column.digits}f}' if len(found[column.run]) > 1 else ''))
+    results = {key: found for key in SOUND_TABLES[table] if (found := collect(out, key))}
+    # These depend on the data alone, so that those of any row will do.
+    anything = {run: of_seeds for found in results.values() for run, of_seeds in found.items()}
+    cells = [_cell(anything, c.run, c.without, c.digits) if c.without else '-' for c in COLUMNS]
+    shown.add_row(GUESSING, *cells, end_section=True)
+    lines.append([GUESSING, *cells])
+    for key, found in results.items():
+        row = ROWS[key]
+        cells = [_cell(found, c.run, c.metric, c.digits) for c in COLUMNS]
         shown.add_row(row.title, *cells)
         lines.append([row.title, *cells])
         if row.paper:
@@ -196,6 +195,14 @@ def show(out: Path, table: str, console: Console) -> None:
     write_atomically(out / f'{table}.json', json.dumps(results, indent=2))
     write_atomically(out / f'{table}.md', ''.join(f'| {" | ".join(line)} |\n' for line in lines))
     draw(out, list(results), out / f'{table}.png')
+
+
+def _cell(found: Dict[str, Dict[str, Dict[str, float]]], run: str, metric: str,
+          digits: int) -> str:
+    if run not in found:
+        return '-'
+    mean, std = spread(found[run], metric)
+    return f'{mean:.{digits}f}' + (f' ± {std:.{digits}f}' if len(found[run]) > 1 else '')
 
 
 def draw(out: Path, keys: Sequence[str], path: Path) -> None:

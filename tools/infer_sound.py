@@ -1,11 +1,13 @@
 """Uses a trained sound model on binaural recordings (WAV, left and right ear).
 
-    python tools/infer_sound.py work_dirs/sp/sp.py work_dirs/sp/epoch_30.pth street.wav \
-        --panorama street.mp4                                    # a map over the panorama
-    python tools/infer_sound.py work_dirs/s3r/s3r.py CHECKPOINT street.wav    # what the head would
-                                                                 # hear if it turned, as WAV
-    python tools/infer_sound.py work_dirs/vr/vr.py CHECKPOINT street.wav      # videos that fit
-    python tools/infer_sound.py configs/sound/il_b_c_a.py CHECKPOINT street.wav  # representations
+    # a map over the panorama
+    python tools/infer_sound.py work_dirs/sp_b/sp.py CHECKPOINT street.wav --panorama street.mp4
+    # what the head would hear if it turned, as WAV
+    python tools/infer_sound.py work_dirs/s3r_b/s3r.py CHECKPOINT street.wav
+    # segments whose videos fit
+    python tools/infer_sound.py work_dirs/vr_b/vr.py CHECKPOINT street.wav
+    # representations
+    python tools/infer_sound.py configs/sound/il_b_c_a.py CHECKPOINT street.wav
 
 The config is that of the model's work directory. Every two seconds are a prediction; all of them go
 to predictions.json and predictions.npz, pictures and sounds beside these.

@@ -63,7 +63,7 @@ class SoundInferencer(BaseInferencer):
 
     Example::
 
-        infer = SoundInferencer('work_dirs/sp/sp.py', 'work_dirs/sp/epoch_30.pth')
+        infer = SoundInferencer('work_dirs/sp_b/sp.py', 'work_dirs/sp_b/epoch_30.pth')
         result = infer('street.wav', panorama='street.mp4', out_dir='outputs')
         result['predictions'][0]['semantics']  # of the first two seconds
         result['visualization']                # files of the pictures

@@ -11,8 +11,9 @@ from rich.console import Console
 from multissl_mm.utils.steps import ROOT, Steps
 
 tool = sounds.tool('_sound_tables.py')
-VALUES = dict(sp=dict(mIoU=11., mIoU_restricted=40., mAP=20.),
-              vr=dict(sound_top1=50., video_top1=12.), s3r=dict(error=.25))
+VALUES = dict(sp=dict(mIoU=11., mIoU_restricted=40., mAP=20., constant=2.),
+              vr=dict(sound_top1=50., video_top1=12., sound_chance=4., video_chance=.4),
+              s3r=dict(error=.25, copy_error=.5))
 
 
 class Recorded(Steps):
@@ -88,8 +89,9 @@ def test_mean_over_seeds_with_the_papers_numbers(tmp_path, capsys):
     out = capsys.readouterr().out
     assert 'IL (B+C)' in out and '12.0 ± 2.0' in out and '32.8' in out and '0.2378' in out
     text = (tmp_path / 'table2b.md').read_text()
+    assert '| No encoder | 12.0 ± 2.0 | - | 12.0' in text
     assert '| Multi-task (B+C) | - | - | 50.0 ± 0.0 | 12.0 ± 0.0 | - | - | - | - |' in text
-    assert len(text.splitlines()) == 5
+    assert len(text.splitlines()) == 6
     assert list(json.loads((tmp_path / 'table2b.json').read_text())['il_b_c']['sp']) == [
         'seed0', 'seed1', 'seed2']
     assert (tmp_path / 'table2b.png').stat().st_size > 10_000
