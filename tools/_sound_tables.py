@@ -151,6 +151,8 @@ def run_sound_table(args: argparse.Namespace, out: Path, steps: Steps) -> None:
         for key in args.rows or default_rows(args.table):
             run.run(key, args.downstream)
     show(ROOT / out, args.table, steps.console)
+    if args.table == 'table2a':
+        show_bounds(ROOT / out, steps.console)
     steps.console.print(f'{steps.minutes:.1f} minutes. Results in {out}', highlight=False)
 
 
@@ -195,6 +197,66 @@ def show(out: Path, table: str, console: Console) -> None:
     write_atomically(out / f'{table}.json', json.dumps(results, indent=2))
     write_atomically(out / f'{table}.md', ''.join(f'| {" | ".join(line)} |\n' for line in lines))
     draw(out, list(results), out / f'{table}.png')
+
+
+class Bound(NamedTuple):
+    """What must hold if data, tasks and evaluations are sound.
+
+    Args:
+        title (str): In words.
+        value, limit (float): What was measured (mean over seeds), and against what.
+        holds (bool): Whether it is so.
+    """
+    title: str
+    value: float
+    limit: float
+    holds: bool
+
+
+def bounds(out: Path) -> List[Bound]:
+    """Those of which all results are there."""
+    found = {key: collect(out, key) for key in SINGLE}
+
+    def mean(key: str, run: str, metric: str) -> Optional[float]:
+        return spread(found[key][run], metric)[0] if run in found[key] else None
+
+    made: List[Bound] = []
+
+    def add(title: str, value: Optional[float], limit: Optional[float], times: float = 1.,
+            below: bool = False) -> None:
+        if value is not None and limit is not None:
+            limit *= times
+            made.append(Bound(title, value, limit, value < limit if below else value > limit))
+
+    for key, row in SINGLE.items():
+        add(f'{row.title}: SP mIoU above 2 x that of the best constant map',
+            mean(key, 'sp', 'mIoU'), mean(key, 'sp', 'constant'), 2.)
+        add(f'{row.title}: S3R error below that of the input pair copied',
+            mean(key, 's3r', 'error'), mean(key, 's3r', 'copy_error'), below=True)
+        add(f'{row.title}: S3R error below that of the mean predictor',
+            mean(key, 's3r', 'error'), 1., below=True)
+        add(f'{row.title}: VR among videos above 5 x chance',
+            mean(key, 'vr', 'video_top1'), mean(key, 'vr', 'video_chance'), 5.)
+    for key in 'abc':
+        title = f'{SINGLE[key].title}, frozen'
+        add(f'{title}: SP mIoU above random',
+            mean(key, 'sp_frozen', 'mIoU'), mean('random', 'sp_frozen', 'mIoU'))
+        add(f'{title}: S3R error below random', mean(key, 's3r_frozen', 'error'),
+            mean('random', 's3r_frozen', 'error'), below=True)
+    add('B, frozen: SP average precision above 3 x random',
+        mean('b', 'sp_frozen', 'mAP'), mean('random', 'sp_frozen', 'mAP'), 3.)
+    return made
+
+
+def show_bounds(out: Path, console: Console) -> None:
+    """Prints whether what the single tasks are worth makes sense."""
+    shown = Table('', 'measured', 'bound', '', title='What must hold')
+    for bound in bounds(out):
+        digits = 1 if bound.limit > 1 else 4
+        shown.add_row(bound.title, f'{bound.value:.{digits}f}', f'{bound.limit:.{digits}f}',
+                      'holds' if bound.holds else '[red]DOES NOT HOLD[/]')
+    if shown.row_count:
+        console.print(shown)
 
 
 def _cell(found: Dict[str, Dict[str, Dict[str, float]]], run: str, metric: str,

@@ -70,7 +70,7 @@ def in_words(pred: Prediction) -> str:
                 # Azimuths go from 180 degrees on the left edge to -180; their mean on the circle.
                 angle = np.deg2rad(180 - 360 * (columns + .5) / labels.shape[1])
                 mean = np.rad2deg(np.angle(np.exp(1j * angle).mean()))
-                found.append(f'{name} at {mean:.0f}°')
+                found.append(f'{name} {abs(mean):.0f}° to the {"left" if mean > 0 else "right"}')
         return ', '.join(found) or 'nothing'
     if 'turned' in pred:
         return 'three directions, see the WAV files'

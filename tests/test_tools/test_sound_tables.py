@@ -97,6 +97,39 @@ def test_mean_over_seeds_with_the_papers_numbers(tmp_path, capsys):
     assert (tmp_path / 'table2b.png').stat().st_size > 10_000
 
 
+def test_bounds(tmp_path, capsys):
+    """Better by a factor than nothing, and each of them can fail."""
+    worth = dict(random=1., supervised=3., a=1.5, b=3.1, c=1.2)
+    run = tool.SoundRun(tool.ROWS, tool.DEMO, tmp_path, 0, Recorded(tmp_path / 'logs'))
+
+    def write(key, **changes):
+        for task in VALUES:
+            for name in (task, f'{task}_frozen'):
+                metrics = dict(mIoU=6., mAP=5. * worth[key], constant=2., video_top1=3.,
+                               video_chance=.5, error=.4, copy_error=.5)
+                if name.endswith('_frozen'):
+                    metrics.update(mIoU=6. * worth[key], error=.4 / worth[key])
+                path = run.result(key, name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(json.dumps({**metrics, **changes}))
+
+    assert tool.bounds(tmp_path) == []
+    for key in worth:
+        write(key)
+    every = tool.bounds(tmp_path)
+    assert len(every) == 5 * 4 + 3 * 2 + 1 and all(b.holds for b in every)
+    for changes, broken in ((dict(mIoU=4.), {'B: SP mIoU', 'B, frozen: SP mIoU'}),
+                            (dict(mAP=15.), {'B, frozen: SP average'}),
+                            (dict(error=.5), {'B: S3R error', 'B, frozen: S3R error'}),
+                            (dict(video_top1=2.5), {'B: VR among'})):
+        write('b', **changes)
+        failed = [b.title for b in tool.bounds(tmp_path) if not b.holds]
+        assert failed and {next((t for t in broken if name.startswith(t)), name)
+                           for name in failed} == broken
+    tool.show_bounds(tmp_path, Console(width=120))
+    assert capsys.readouterr().out.count('DOES NOT HOLD') == 1
+
+
 def test_full_and_demo_configs_are_the_same_experiment():
     for key, row in tool.ROWS.items():
         name = row.backbone or row.pretrain
