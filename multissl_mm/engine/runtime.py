@@ -119,9 +119,12 @@ def prepare_cfg(cfg: Config, args: argparse.Namespace) -> Config:
     hooks = list(cfg.get('custom_hooks') or [])
     if not testing:
         _check_stage_hook(cfg, hooks)
-    # The config that a run leaves has its own, which would ask for weights that a test never loads.
-    cfg.custom_hooks = [*(hook for hook in hooks if hook.get('type') != STRICT_LOAD),
-                        dict(type=STRICT_LOAD, check_init=not testing)]
+    strict = [hook for hook in hooks if hook.get('type') == STRICT_LOAD]
+    if not strict:
+        hooks.append(dict(type=STRICT_LOAD, check_init=not testing))
+    elif testing:  # what a run leaves as its config would ask for weights that no test loads
+        strict[0]['check_init'] = False
+    cfg.custom_hooks = hooks
     check_data(cfg, ('test', ) if testing else ('train', 'val'))
     return cfg
 
