@@ -13,6 +13,9 @@ export OMP_WAIT_POLICY ?= PASSIVE
 export MALLOC_MMAP_THRESHOLD_ ?= 1073741824
 export MALLOC_TRIM_THRESHOLD_ ?= 4294967296
 
+# Two tests at a time, each file by one process; ARGS="-n 0" takes them one by one, for --pdb.
+TWO = -n 2 --dist loadfile
+
 # Absolute, so that a command may change directory.
 PY = $(abspath $(VENV))/bin/python
 
@@ -44,14 +47,14 @@ tables-sound: venv  ## the paper's Tables 2a, 2b and 3 at demo size (hours), e.g
 
 test: lint  ## ruff and the tests
 	@echo "[test] pytest, all but the slow tests"
-	@$(PY) -m pytest tests -m "not slow" $(ARGS)
+	@$(PY) -m pytest tests -m "not slow" $(TWO) $(ARGS)
 
 test-slow: venv  ## the tests that take minutes each
 	@$(PY) -m pytest tests -m slow $(ARGS)
 
 test-upstream:  ## the tests on the original OpenMMLab distributions, in an environment of its own
 	@PYTHON="$(PYTHON)" VENV="$(UPSTREAM_VENV)" bash tools/setup_env.sh upstream
-	@$(abspath $(UPSTREAM_VENV))/bin/python -m pytest tests -m "not slow" $(ARGS)
+	@$(abspath $(UPSTREAM_VENV))/bin/python -m pytest tests -m "not slow" $(TWO) $(ARGS)
 
 lint: venv  ## ruff alone
 	@echo "[lint] ruff"
