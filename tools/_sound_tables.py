@@ -4,17 +4,25 @@ import json
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-import matplotlib
+from _tables import (
+    Pretraining,
+    Row,
+    Size,
+    cell,
+    last_metrics,
+    spread,
+    train,
+    write_results,
+)
+from demo_sound import sound_data
+from rich.console import Console
+from rich.table import Table
 
-matplotlib.use('Agg')
-import matplotlib.pyplot as plt  # noqa: E402
-from _tables import Pretraining, Row, Size, last_metrics, spread, train  # noqa: E402
-from demo_sound import sound_data  # noqa: E402
-from rich.console import Console  # noqa: E402
-from rich.table import Table  # noqa: E402
+from multissl_mm.utils.files import write_atomically
+from multissl_mm.utils.steps import ROOT, Steps
 
-from multissl_mm.utils.files import write_atomically  # noqa: E402
-from multissl_mm.utils.steps import ROOT, Steps  # noqa: E402
+#: Of a row: evaluation: seed: metrics.
+Found = Dict[str, Dict[str, Dict[str, float]]]
 
 DEMO = Size('configs/sound/demo', full=False)
 FULL = Size('configs/sound', full=True)
@@ -156,9 +164,9 @@ def run_sound_table(args: argparse.Namespace, out: Path, steps: Steps) -> None:
     steps.console.print(f'{steps.minutes:.1f} minutes. Results in {out}', highlight=False)
 
 
-def collect(out: Path, key: str) -> Dict[str, Dict[str, Dict[str, float]]]:
-    """All results of a row: evaluation: seed: metrics."""
-    found: Dict[str, Dict[str, Dict[str, float]]] = {}
+def collect(out: Path, key: str) -> Found:
+    """All results of a row that are there."""
+    found: Found = {}
     for run in sorted({column.run for column in COLUMNS}):
         # Concatenated encoders are always frozen.
         name = run.replace('_frozen', '') if key.startswith('concat') else run
@@ -181,12 +189,12 @@ def show(out: Path, table: str, console: Console) -> None:
     results = {key: found for key in SOUND_TABLES[table] if (found := collect(out, key))}
     # These depend on the data alone, so that those of any row will do.
     anything = {run: of_seeds for found in results.values() for run, of_seeds in found.items()}
-    cells = [_cell(anything, c.run, c.without, c.digits) if c.without else '-' for c in COLUMNS]
+    cells = [_cell(anything, c, c.without) for c in COLUMNS]
     shown.add_row(GUESSING, *cells, end_section=True)
     lines.append([GUESSING, *cells])
     for key, found in results.items():
         row = ROWS[key]
-        cells = [_cell(found, c.run, c.metric, c.digits) for c in COLUMNS]
+        cells = [_cell(found, c, c.metric) for c in COLUMNS]
         shown.add_row(row.title, *cells)
         lines.append([row.title, *cells])
         if row.paper:
@@ -194,9 +202,8 @@ def show(out: Path, table: str, console: Console) -> None:
                 '' if c.paper is None or row.paper[c.paper] is None else
                 f'{row.paper[c.paper]:.{c.digits}f}' for c in COLUMNS], style='dim')
     Console(width=max(console.width, 132)).print(shown)
-    write_atomically(out / f'{table}.json', json.dumps(results, indent=2))
-    write_atomically(out / f'{table}.md', ''.join(f'| {" | ".join(line)} |\n' for line in lines))
-    draw(out, list(results), out / f'{table}.png')
+    write_results(out, table, results, lines)
+    draw(results, out / f'{table}.png')
 
 
 class Bound(NamedTuple):
@@ -259,19 +266,20 @@ def show_bounds(out: Path, console: Console) -> None:
         console.print(shown)
 
 
-def _cell(found: Dict[str, Dict[str, Dict[str, float]]], run: str, metric: str,
-          digits: int) -> str:
-    if run not in found:
+def _cell(found: Found, column: Column, metric: Optional[str]) -> str:
+    if metric is None or column.run not in found:
         return '-'
-    mean, std = spread(found[run], metric)
-    return f'{mean:.{digits}f}' + (f' ± {std:.{digits}f}' if len(found[run]) > 1 else '')
+    return cell(found[column.run], metric, column.digits)
 
 
-def draw(out: Path, keys: Sequence[str], path: Path) -> None:
+def draw(results: Dict[str, Found], path: Path) -> None:
     """The paper's Figure 3: the downstream tasks against each other, a point per encoder.
 
     Above with the whole model trained, below with the encoder frozen.
     """
+    import matplotlib
+    matplotlib.use('Agg')
+    import matplotlib.pyplot as plt
     by_title = {column.title: column for column in COLUMNS}
     panels = [[('SP mIoU', 'VR, sounds'), ('SP mIoU', 'S3R error'), ('VR, sounds', 'S3R error')],
               [('SP mAP, frozen', 'VR, videos'), ('SP mAP, frozen', 'S3R error, frozen'),
@@ -279,8 +287,7 @@ def draw(out: Path, keys: Sequence[str], path: Path) -> None:
     figure, axes = plt.subplots(2, 3, figsize=(15, 8.5), dpi=120, layout='constrained')
     handles = {}
     for pair, axis in zip(sum(panels, []), axes.flat):
-        for i, key in enumerate(keys):
-            found = collect(out, key)
+        for i, (key, found) in enumerate(results.items()):
             columns = [by_title[title] for title in pair]
             if any(column.run not in found for column in columns):
                 continue

@@ -7,6 +7,7 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 from mmengine.config import Config
 
 from multissl_mm.errors import MultiSSLError
+from multissl_mm.utils.files import write_atomically
 from multissl_mm.utils.steps import ROOT, Steps
 
 
@@ -112,3 +113,16 @@ def spread(found: Mapping[str, Mapping[str, float]], metric: str) -> Tuple[float
     """Mean and standard deviation of a metric over the results of several seeds."""
     values = [metrics[metric] for metrics in found.values()]
     return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.
+
+
+def cell(found: Mapping[str, Mapping[str, float]], metric: str, digits: int = 1) -> str:
+    """Mean ± standard deviation over seeds, the mean alone where there is one seed."""
+    mean, std = spread(found, metric)
+    return f'{mean:.{digits}f}' + (f' ± {std:.{digits}f}' if len(found) > 1 else '')
+
+
+def write_results(out: Path, table: str, results: Mapping[str, dict],
+                  lines: Sequence[Sequence[str]]) -> None:
+    """Writes ``<table>.json`` and, of the lines' cells, ``<table>.md``."""
+    write_atomically(out / f'{table}.json', json.dumps(results, indent=2))
+    write_atomically(out / f'{table}.md', ''.join(f'| {" | ".join(line)} |\n' for line in lines))

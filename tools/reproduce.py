@@ -30,7 +30,16 @@ from multissl_mm.utils.steps import ROOT, Steps
 
 sys.path.insert(0, str(ROOT / 'tools'))
 from _sound_tables import DOWNSTREAM, SOUND_TABLES, run_sound_table  # noqa: E402
-from _tables import Pretraining, Row, Size, last_metrics, spread, train  # noqa: E402
+from _tables import (  # noqa: E402
+    Pretraining,
+    Row,
+    Size,
+    cell,
+    last_metrics,
+    spread,
+    train,
+    write_results,
+)
 
 #: Column of the table: key of the results.
 COLUMNS = {
@@ -161,16 +170,13 @@ def show(out: Path, columns: Dict[str, str], rows: Dict[str, Row]) -> None:
         if not found:
             continue
         results[key] = found
-        spreads = [spread(found, metric) for metric in columns.values()]
-        cells = [f'{mean:.1f}' + (f' ± {std:.1f}' if len(found) > 1 else '')
-                 for mean, std in spreads]
+        cells = [cell(found, metric) for metric in columns.values()]
         table.add_row(row.title, str(len(found)), *cells)
         lines.append([row.title, str(len(found)), *cells])
         if row.paper:
             table.add_row('  in the paper', '', *[f'{v:.1f}' for v in row.paper], style='dim')
     Console(width=max(console.width, 118)).print(table)
-    write_atomically(out / 'table4.json', json.dumps(results, indent=2))
-    write_atomically(out / 'table4.md', ''.join(f'| {" | ".join(line)} |\n' for line in lines))
+    write_results(out, 'table4', results, lines)
     draw({rows[key].title: found for key, found in results.items()}, out / 'table4.png')
 
 

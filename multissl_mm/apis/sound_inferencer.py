@@ -82,7 +82,6 @@ class SoundInferencer(BaseInferencer):
         self.seconds = seconds
         super().__init__(model, weights, device, scope='multissl_mm', show_progress=show_progress)
         self.sample_rate = sample_rate or self._trained_rate()
-        self._gallery: Optional[Dict[str, Any]] = None
 
     # ------------------------------------------------------------------ setting up
 
@@ -225,24 +224,22 @@ class SoundInferencer(BaseInferencer):
                       similarity=round(similar[i, j].item(), 4)) for j in row]
                 for i, row in enumerate(order)]
 
-    @property
+    @cached_property
     def gallery(self) -> Dict[str, Any]:
         """Embeddings of the videos of the config's test set, made when they are first needed."""
-        if self._gallery is None:
-            dataset = KeyedDataset(self._dataset_cfg)
-            dataset.full_init()
-            loader = DataLoader(dataset, 32, collate_fn=default_collate,
-                                sampler=[ViewKey(0, 0, i) for i in range(len(dataset))])
-            device = next(self.model.parameters()).device
-            video, scene, start = [], [], []
-            for batch in loader:
-                view = batch['inputs'][self.model.view].to(device)
-                with torch.no_grad():
-                    video.append(self.model.embed_video(view).cpu())
-                scene += [sample.scene for sample in batch['data_samples']]
-                start += [float(sample.start) for sample in batch['data_samples']]
-            self._gallery = dict(video=torch.cat(video), scene=scene, start=start)
-        return self._gallery
+        dataset = KeyedDataset(self._dataset_cfg)
+        dataset.full_init()
+        loader = DataLoader(dataset, 32, collate_fn=default_collate,
+                            sampler=[ViewKey(0, 0, i) for i in range(len(dataset))])
+        device = next(self.model.parameters()).device
+        video, scene, start = [], [], []
+        for batch in loader:
+            view = batch['inputs'][self.model.view].to(device)
+            with torch.no_grad():
+                video.append(self.model.embed_video(view).cpu())
+            scene += [sample.scene for sample in batch['data_samples']]
+            start += [float(sample.start) for sample in batch['data_samples']]
+        return dict(video=torch.cat(video), scene=scene, start=start)
 
     # ------------------------------------------------------------------ what is written
 
@@ -305,4 +302,3 @@ def write_predictions(predictions: Sequence[Prediction], out_dir: Union[str, Pat
     part.replace(out_dir / 'predictions.npz')
     write_atomically(out_dir / 'predictions.json', json.dumps([
         {k: v for k, v in p.items() if k not in tensors} for p in predictions], indent=2))
-

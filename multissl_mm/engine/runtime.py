@@ -110,11 +110,11 @@ def prepare_cfg(cfg: Config, args: argparse.Namespace) -> Config:
         _distribute_on_cpu(cfg)
 
     for split in ('train', 'val', 'test'):
-        collate = (cfg.get(f'{split}_dataloader') or {}).get('collate_fn')
+        loader = cfg.get(f'{split}_dataloader') or {}
+        collate = loader.get('collate_fn')
         if isinstance(collate, dict):  # MMEngine hands an inherited one's scope to the function
             collate.pop('_scope_', None)
-        loader = cfg.get(f'{split}_dataloader')
-        if loader and loader.get('num_workers') == 0:  # torch refuses to keep what is not there
+        if loader.get('num_workers') == 0:  # torch refuses to keep what is not there
             loader.persistent_workers = False
     hooks = list(cfg.get('custom_hooks') or [])
     if not testing:
@@ -159,13 +159,11 @@ def use_pretrained(cfg: Config, load: bool = True) -> Optional[str]:
         raise MultiSSLError(f'pretrained.config: {pretrained["config"]} has no model.backbone')
     for node in dicts(source):  # all weights are of that checkpoint, or random
         node.pop('init_cfg', None)
-    if checkpoint == 'random':
-        pass
-    elif '://' in checkpoint or osp.isfile(checkpoint):
+    if checkpoint != 'random':
+        if '://' not in checkpoint and not osp.isfile(checkpoint):
+            raise MultiSSLError(f'pretrained.checkpoint: {checkpoint}: no such checkpoint; '
+                                "'random' stands for random weights")
         source.init_cfg = dict(type='Pretrained', checkpoint=checkpoint, prefix='backbone.')
-    else:
-        raise MultiSSLError(f'pretrained.checkpoint: {checkpoint}: no such checkpoint; '
-                            "'random' stands for random weights")
     cfg.model.backbone = source
     return pretrained['config']
 
