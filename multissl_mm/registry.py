@@ -17,11 +17,12 @@ __all__ = ['MODELS', 'HOOKS', 'DATASETS', 'DATA_SAMPLERS', 'METRICS', 'OPTIM_WRA
            'PARAM_SCHEDULERS', 'TRANSFORMS']
 
 
-def _child(name: str, parent: Registry, location: str) -> Registry:
-    return Registry(name, parent=parent, scope='multissl_mm', locations=[f'multissl_mm.{location}'])
+def _child(name: str, parent: Registry, *locations: str) -> Registry:
+    return Registry(name, parent=parent, scope='multissl_mm',
+                    locations=[f'multissl_mm.{location}' for location in locations])
 
 
-MODELS = _child('model', MMENGINE_MODELS, 'models')
+MODELS = _child('model', MMENGINE_MODELS, 'models', 'responses')
 HOOKS = _child('hook', MMENGINE_HOOKS, 'engine')
 DATASETS = _child('dataset', MMENGINE_DATASETS, 'datasets')
 DATA_SAMPLERS = _child('data sampler', MMENGINE_DATA_SAMPLERS, 'datasets')

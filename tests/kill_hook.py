@@ -6,8 +6,8 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from multissl_mm.engine import checkpoint_hook
-from multissl_mm.models.response_bank import ResponseBank
+from multissl_mm.engine.hooks import checkpoint as checkpoint_hook
+from multissl_mm.responses.bank import ResponseBank
 from multissl_mm.registry import HOOKS
 
 

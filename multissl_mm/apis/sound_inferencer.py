@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from ..datasets import KeyedDataset, ViewKey
 from ..datasets.omniaudio import read_index
-from ..engine.runtime import dicts, use_pretrained
+from ..runtime import dicts, use_pretrained
 from ..errors import MultiSSLError
 from ..evaluation.sound_metrics import CLASSES
 from ..models.downstream import (

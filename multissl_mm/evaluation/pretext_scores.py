@@ -4,7 +4,7 @@ from typing import Dict, Iterable, List, Optional, Sequence
 import torch
 from torch import Tensor, nn
 
-from ..engine.watching import looking_at
+from ..utils.model import looking_at
 from ..errors import MultiSSLError
 
 

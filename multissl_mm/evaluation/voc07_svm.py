@@ -47,7 +47,7 @@ from sklearn.svm import LinearSVC
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from ..engine.runtime import git_state, load_config, versions
+from ..runtime import git_state, load_config, versions
 from ..errors import MultiSSLError
 from ..registry import MODELS
 from ..utils.checkpoint import backbone_state_dict, compare, load_state_dict_file, some

@@ -1,8 +1,13 @@
 """Small helpers on models."""
-from typing import Sequence
+from contextlib import contextmanager
+from typing import Iterator, Sequence
 
+import torch
+from mmengine.dist import broadcast
 from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
+
+from .keyed_random import keyed_randomness
 
 
 def unwrap(model: nn.Module) -> nn.Module:
@@ -13,3 +18,26 @@ def unwrap(model: nn.Module) -> nn.Module:
 def pooled(outs: Sequence[Tensor]) -> Tensor:
     """The last of a backbone's outputs, (N, C, ...), averaged over its positions: (N, C)."""
     return outs[-1].flatten(2).mean(2) if outs[-1].dim() > 2 else outs[-1]
+
+
+@contextmanager
+def looking_at(model: nn.Module) -> Iterator[None]:
+    """In eval mode, without gradients; modes, statistics and random numbers are restored.
+
+    On several ranks all see the batch norm statistics of rank 0, which are those of checkpoints.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    statistics = [b for name, b in model.named_buffers() if 'running_' in name]
+    own = [b.clone() for b in statistics]
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    model.eval()  # batch norm neither depends on the batch nor notes it
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices), keyed_randomness('watching'):
+            for b in statistics:
+                broadcast(b, src=0)
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
+        for b, before in zip(statistics, own):
+            b.copy_(before)

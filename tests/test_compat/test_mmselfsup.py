@@ -27,7 +27,7 @@ from mmengine.registry import (
 from mmengine.runner import Runner
 
 from multissl_mm.compat import mmselfsup
-from multissl_mm.engine.runtime import load_config
+from multissl_mm.runtime import load_config
 from multissl_mm.errors import MultiSSLError
 
 PACKAGE = find_spec('mmselfsup')  # finds the files; importing them is what fails

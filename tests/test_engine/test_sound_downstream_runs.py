@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from tiny import CONFIGS
 
-from multissl_mm.engine.runtime import load_config, prepare_cfg, use_pretrained
+from multissl_mm.runtime import load_config, prepare_cfg, use_pretrained
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.registry import MODELS
 

@@ -6,7 +6,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from multissl_mm.errors import MultiSSLError
-from multissl_mm.models.queue import NegativeQueue
+from multissl_mm.models.contrast.queue import NegativeQueue
 from multissl_mm.registry import MODELS
 
 

@@ -7,7 +7,7 @@ import torch
 from mmengine.registry import HOOKS
 from torch import nn
 
-from multissl_mm.engine.strict_load_hook import check_pretrained
+from multissl_mm.engine.hooks.strict_load import check_pretrained
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.registry import MODELS
 

@@ -15,10 +15,10 @@ from mmengine.runner import Runner
 from PIL import Image
 from torch import nn
 
-from multissl_mm.engine import watching
-from multissl_mm.engine.forgetting_hook import heldout_losses
-from multissl_mm.engine.gradient_hook import GradientHook, by_task, compare, flat_gradients
-from multissl_mm.engine.knn_hook import accuracy, features
+from multissl_mm.engine.hooks import watching
+from multissl_mm.engine.hooks.forgetting import heldout_losses
+from multissl_mm.engine.hooks.gradient import GradientHook, by_task, compare, flat_gradients
+from multissl_mm.engine.hooks.knn import accuracy, features
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.registry import MODELS
 

@@ -5,9 +5,9 @@ import torch.nn.functional as F
 from mmengine.registry import MODELS
 from mmengine.structures import BaseDataElement
 
-from multissl_mm.engine.forgetting_hook import heldout_losses
+from multissl_mm.engine.hooks.forgetting import heldout_losses
 from multissl_mm.errors import MultiSSLError
-from multissl_mm.models.response_bank import ResponseBank
+from multissl_mm.responses.bank import ResponseBank
 
 WIDTH = 64  # of the panoramas
 ENCODER = dict(type='multissl_mm.BinauralEncoder', channels=(4, 4, 8, 8, 8))

@@ -10,7 +10,7 @@ import pytest
 import tiny
 import torch
 
-from multissl_mm.engine import runtime
+from multissl_mm import runtime
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.utils.cli import run_tool
 

@@ -18,7 +18,7 @@ from curves import save
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
-from multissl_mm.engine.runtime import load_config
+from multissl_mm.runtime import load_config
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.evaluation.voc07_svm import (
     LAYERS,

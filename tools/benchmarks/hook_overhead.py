@@ -29,9 +29,9 @@ from rich.progress import track
 from rich.table import Table
 
 import multissl_mm  # noqa: F401
-from multissl_mm.engine.forgetting_hook import heldout_losses
-from multissl_mm.engine.gradient_hook import GradientHook, compare
-from multissl_mm.engine.knn_hook import accuracy, features
+from multissl_mm.engine.hooks.forgetting import heldout_losses
+from multissl_mm.engine.hooks.gradient import GradientHook, compare
+from multissl_mm.engine.hooks.knn import accuracy, features
 
 WATCH = Path(__file__).parents[2] / 'configs/_base_/watch.py'
 EPOCH = 5005 * 256  # pictures of a full-size epoch

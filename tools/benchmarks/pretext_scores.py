@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader
 
 import multissl_mm  # noqa: F401  (creates the scope of its registries)
 from multissl_mm.datasets import KeyedDataset, ViewKey
-from multissl_mm.engine.runtime import check_data, load_config
+from multissl_mm.runtime import check_data, load_config
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.evaluation.pretext_scores import pretext_scores
 from multissl_mm.models.algorithms.base import MultiSSL

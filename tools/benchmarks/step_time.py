@@ -26,7 +26,7 @@ from rich.table import Table
 from torch import nn
 
 import multissl_mm  # noqa: F401
-from multissl_mm.models.response_bank import ResponseBank
+from multissl_mm.responses.bank import ResponseBank
 
 APART = 'MoCo v2 + DenseCL'  # a step of each
 #: row: (model, what it is compared with, the bound this project promises)

@@ -16,7 +16,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import set_random_seed
 
 import multissl_mm
-from multissl_mm.engine.runtime import load_config
+from multissl_mm.runtime import load_config
 from multissl_mm.registry import MODELS
 from multissl_mm.utils.checkpoint import load_state_dict_file, save_atomically
 from multissl_mm.utils.cli import run_tool

@@ -25,9 +25,9 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from ...errors import MultiSSLError
 from ...registry import MODELS
-from ..momentum import MomentumEncoder
+from ..contrast.momentum import MomentumEncoder
 from ..pretext import Features, PretextTask
-from ..shuffle_bn import shuffle, unshuffle
+from ..contrast.shuffle_bn import shuffle, unshuffle
 
 Views = Mapping[str, Tensor]
 

@@ -13,7 +13,7 @@ from ...utils.model import pooled
 from ..backbones.frozen import FrozenEncoders
 from ..backbones.shapes import output_shapes
 from ..pretext import Responses
-from ..responses import ResponseSource
+from ...responses.source import ResponseSource
 from .base import MultiSSL, Views, prefixed
 
 PROJECTORS = ('none', 'linear', 'mlp')

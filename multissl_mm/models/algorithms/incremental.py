@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from ...errors import MultiSSLError
 from ...registry import MODELS
-from ..momentum import MomentumEncoder
+from ..contrast.momentum import MomentumEncoder
 from ..pretext import Responses
-from ..responses import ResponseSource
+from ...responses.source import ResponseSource
 from .base import Views, needed, prefixed
 from .staged import StagedMultiSSL
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ...registry import MODELS
 from ...utils.model import pooled
-from ..heads import LinearProbe
+from ..necks import LinearProbe
 from .base import SoundDownstream
 
 

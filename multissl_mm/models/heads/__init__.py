@@ -1,6 +1,5 @@
 from .queue_contrast_head import QueueContrastHead, info_nce, queue_softmax, similarity_kl
 from .sound_decoders import SemanticDecoder, SpectrogramDecoder
-from .sound_projection import LinearProbe, SoundProjection
 
-__all__ = ['LinearProbe', 'QueueContrastHead', 'SemanticDecoder',
-           'SoundProjection', 'SpectrogramDecoder', 'info_nce', 'queue_softmax', 'similarity_kl']
+__all__ = ['QueueContrastHead', 'SemanticDecoder', 'SpectrogramDecoder', 'info_nce',
+           'queue_softmax', 'similarity_kl']

@@ -1,29 +1,59 @@
-"""What a pretext task is."""
+"""What a pretext task is, and what a batch is to it."""
 from abc import ABCMeta, abstractmethod
-from typing import Dict, List, Optional, Sequence, Tuple
+from dataclasses import dataclass, field
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 #: Stage outputs of a backbone for every named view, e.g. ``{'query': (c5,)}``.
 Features = Dict[str, Tuple[Tensor, ...]]
+#: Named tensors (N, ...) that a task's own layers put out.
 Responses = Dict[str, Tensor]
+
+
+@dataclass
+class TaskBatch:
+    """What an algorithm hands to the tasks that are active in a step; four different things.
+
+    Attributes:
+        features (dict[str, tuple[Tensor]]): Of the trained backbone, by view: each (N, C, ...).
+        key_features (dict[str, tuple[Tensor]]): Of the momentum backbone, by view; constants.
+        inputs (dict[str, Tensor]): What tasks take of a batch as it is, (N, ...): views, a video
+            for a branch of their own, ground truth.
+        samples (sequence, optional): What the data pipeline packed with the views, N elements.
+    """
+    features: Features = field(default_factory=dict)
+    key_features: Features = field(default_factory=dict)
+    inputs: Dict[str, Tensor] = field(default_factory=dict)
+    samples: Optional[Sequence] = None
+
+
+class TaskOutput(NamedTuple):
+    """What a task gives back; scalars by name.
+
+    Attributes:
+        losses (dict[str, Tensor]): Are summed and minimised.
+        metrics (dict[str, Tensor]): Are only watched, whatever their names.
+    """
+    losses: Dict[str, Tensor]
+    metrics: Dict[str, Tensor] = {}
 
 
 class PretextTask(BaseModule, metaclass=ABCMeta):
     """One self-supervised objective, with layers of its own, on features it did not compute.
 
-    The algorithm that owns the backbone asks a task four things: which views it needs
-    (:attr:`views`, :attr:`key_views`), its responses to their features (:meth:`responses`), its
-    loss (:meth:`loss`), and how far its responses moved from older ones (:meth:`distill_loss`).
+    The algorithm that owns the backbone asks a task what it needs (:attr:`views`,
+    :attr:`key_views`, :attr:`inputs`, and :meth:`make`, which makes views and labels that the data
+    pipeline does not know of), its responses (:meth:`responses`), its loss (:meth:`loss`), and how
+    far its responses moved from older ones (:meth:`distill_loss`).
     """
 
     #: Views that must pass through the trained backbone.
     views: Tuple[str, ...] = ()
     #: Views that must pass through the momentum copy of the backbone.
     key_views: Tuple[str, ...] = ()
-    #: What else of a batch the task takes, as it is: video for a branch of its own, ground truth.
-    #: It stands among the features, a tuple of one tensor (N, ...) each.
+    #: What else of a batch the task takes as it is: :attr:`TaskBatch.inputs`.
     inputs: Tuple[str, ...] = ()
 
     @property
@@ -31,12 +61,29 @@ class PretextTask(BaseModule, metaclass=ABCMeta):
     def layers(self) -> nn.Module:
         """The trained layers that :meth:`responses` goes through; what a teacher copies."""
 
+    def make(self, views: Mapping[str, Tensor], samples: Optional[Sequence]) -> Dict[str, Tensor]:
+        """Views and labels of the task's own, made of a batch on the model's device.
+
+        Called once a step while the task is active, and when its responses are recorded. Random
+        choices must be drawn with :func:`~multissl_mm.utils.keyed_random.keyed_integers`, so that
+        the same view of a sample always has the same label.
+
+        Args:
+            views (mapping[str, Tensor]): All that the data pipeline gives, preprocessed, (N, ...).
+            samples (sequence, optional): What the pipeline packed with them.
+
+        Returns:
+            dict[str, Tensor]: (N, ...) under new names, which :attr:`views` and :attr:`inputs` may
+            name.
+        """
+        return {}
+
     @abstractmethod
-    def responses(self, feats: Features, layers: Optional[nn.Module] = None) -> Responses:
+    def responses(self, batch: TaskBatch, layers: Optional[nn.Module] = None) -> Responses:
         """What the task's own layers put out, row for row independent of the rest of the batch.
 
         Args:
-            feats (dict): Backbone features of :attr:`views`.
+            batch (TaskBatch): With :attr:`~TaskBatch.features` of :attr:`views`.
             layers (nn.Module, optional): A copy of :attr:`layers` to go through instead.
 
         Returns:
@@ -44,21 +91,11 @@ class PretextTask(BaseModule, metaclass=ABCMeta):
         """
 
     @abstractmethod
-    def loss(self, feats: Features, key_feats: Features,
-             data_samples: Optional[Sequence]) -> Dict[str, Tensor]:
-        """The task's own objective on ground truth that the batch carries.
-
-        Args:
-            feats (dict): Backbone features of :attr:`views`.
-            key_feats (dict): Momentum backbone features of :attr:`key_views`, constants.
-            data_samples (sequence, optional): What the data pipeline packed with the views.
-
-        Returns:
-            dict[str, Tensor]: Scalars; those whose name contains ``loss`` are summed.
-        """
+    def loss(self, batch: TaskBatch) -> TaskOutput:
+        """The task's own objective on ground truth that the batch carries."""
 
     @abstractmethod
-    def distill_loss(self, responses: Responses, old: Responses) -> Dict[str, Tensor]:
+    def distill_loss(self, responses: Responses, old: Responses) -> TaskOutput:
         """Distance of responses to the ones the task is asked to keep (section 4.3).
 
         Args:
@@ -66,7 +103,7 @@ class PretextTask(BaseModule, metaclass=ABCMeta):
             old (dict): The same names and shapes, recorded when the task was finished.
 
         Returns:
-            dict[str, Tensor]: Scalars, zero where nothing moved.
+            TaskOutput: Losses that are zero where nothing moved.
         """
 
     def score(self, responses: Responses, inputs: Dict[str, Tensor]) -> Dict[str, float]:

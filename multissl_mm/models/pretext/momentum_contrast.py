@@ -5,8 +5,8 @@ from mmengine.model import ModuleDict
 from torch import nn
 
 from ...registry import MODELS
-from ..momentum import MomentumEncoder
-from ..queue import NegativeQueue
+from ..contrast.momentum import MomentumEncoder
+from ..contrast.queue import NegativeQueue
 from .base import PretextTask
 
 

@@ -3,8 +3,8 @@ from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from ..registry import HOOKS
-from ..utils.keyed_random import seed_all
+from ...registry import HOOKS
+from ...utils.keyed_random import seed_all
 
 
 @HOOKS.register_module()

@@ -6,8 +6,8 @@ from mmengine.device import get_device
 from mmengine.optim import AmpOptimWrapper as _AmpOptimWrapper
 from mmengine.optim import OptimWrapper
 
-from ..errors import MultiSSLError
-from ..registry import OPTIM_WRAPPERS
+from ...errors import MultiSSLError
+from ...registry import OPTIM_WRAPPERS
 
 
 @OPTIM_WRAPPERS.register_module()

@@ -8,11 +8,11 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from ..datasets.keyed import ViewKey
-from ..errors import MultiSSLError
-from ..registry import HOOKS
-from ..utils.model import pooled, unwrap
-from .watching import build_dataset, loader, looking_at, report
+from ...datasets.keyed import ViewKey
+from ...errors import MultiSSLError
+from ...registry import HOOKS
+from ...utils.model import looking_at, pooled, unwrap
+from .watching import build_dataset, loader, report
 
 
 @HOOKS.register_module()

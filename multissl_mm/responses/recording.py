@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from ..datasets.keyed import KeyedDataset, KeyedSampler, ViewKey
 from ..errors import MultiSSLError
-from ..models.response_bank import ResponseBank
+from .bank import ResponseBank
 
 
 def keyed_sampler(runner: Runner) -> KeyedSampler:

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from ..errors import MultiSSLError
-from .pretext import Responses
-from .response_bank import ResponseBank, check_options
+from ..models.pretext import Responses
+from .bank import ResponseBank, check_options
 
 SOURCES = ('stored', 'teacher')
 

@@ -3,10 +3,10 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from ..errors import MultiSSLError
-from ..registry import HOOKS
-from ..utils.model import unwrap
-from .recording import keyed_sampler, record
+from ...errors import MultiSSLError
+from ...registry import HOOKS
+from ...utils.model import unwrap
+from ...responses.recording import keyed_sampler, record
 
 
 @HOOKS.register_module()

@@ -6,7 +6,7 @@ import torch
 from mmengine.structures import BaseDataElement
 
 from multissl_mm.errors import MultiSSLError
-from multissl_mm.models.response_bank import ResponseBank
+from multissl_mm.responses.bank import ResponseBank
 
 IDENTITY = dict(task='m', weights='w', data='d', views='v', seed=0, samples=25)
 

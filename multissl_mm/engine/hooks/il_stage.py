@@ -9,11 +9,11 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
-from ..errors import MultiSSLError
-from ..registry import HOOKS
-from ..utils.keyed_random import keyed_randomness
-from ..utils.model import unwrap
-from .recording import keyed_sampler, open_bank, record
+from ...errors import MultiSSLError
+from ...registry import HOOKS
+from ...utils.keyed_random import keyed_randomness
+from ...utils.model import unwrap
+from ...responses.recording import keyed_sampler, open_bank, record
 
 
 @HOOKS.register_module()

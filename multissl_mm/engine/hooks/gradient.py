@@ -8,9 +8,9 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from ..errors import MultiSSLError
-from ..registry import HOOKS
-from ..utils.model import unwrap
+from ...errors import MultiSSLError
+from ...registry import HOOKS
+from ...utils.model import unwrap
 from .watching import report
 
 

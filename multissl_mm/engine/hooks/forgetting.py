@@ -9,14 +9,14 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
-from ..datasets.keyed import KeyedDataset
-from ..errors import MultiSSLError
-from ..models.pretext import PretextTask
-from ..models.queue import NegativeQueue
-from ..registry import HOOKS
-from ..utils.model import unwrap
-from .il_stage_hook import ILStageHook
-from .watching import build_dataset, loader, looking_at, report
+from ...datasets.keyed import KeyedDataset
+from ...errors import MultiSSLError
+from ...models.pretext import PretextTask
+from ...models.contrast.queue import NegativeQueue
+from ...registry import HOOKS
+from ...utils.model import looking_at, unwrap
+from .il_stage import ILStageHook
+from .watching import build_dataset, loader, report
 
 #: Where the losses of finished tasks stand in MMEngine's message hub, and so in checkpoints.
 FINISHED = 'multissl_mm/heldout_when_finished'

@@ -7,9 +7,9 @@ from mmengine.optim import AmpOptimWrapper
 from mmengine.runner import Runner
 from torch import Tensor
 
-from ..errors import MultiSSLError
-from ..registry import HOOKS
-from ..utils.model import unwrap
+from ...errors import MultiSSLError
+from ...registry import HOOKS
+from ...utils.model import unwrap
 
 Step = Tuple[int, Dict[str, Tensor]]
 

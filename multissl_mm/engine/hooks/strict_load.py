@@ -6,10 +6,10 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 from torch import nn
 
-from ..errors import MultiSSLError
-from ..registry import HOOKS
-from ..utils.checkpoint import backbone_state_dict, compare, load_state_dict_file, some, unwrapped
-from ..utils.model import unwrap
+from ...errors import MultiSSLError
+from ...registry import HOOKS
+from ...utils.checkpoint import backbone_state_dict, compare, load_state_dict_file, some, unwrapped
+from ...utils.model import unwrap
 
 
 @HOOKS.register_module()

@@ -5,7 +5,7 @@ import json
 import pytest
 from mmengine.config import Config
 
-from multissl_mm.engine import runtime
+from multissl_mm import runtime
 from multissl_mm.errors import MultiSSLError
 
 NONE = dict(config='configs/some.py', work_dir=None, cfg_options=None, launcher='none',

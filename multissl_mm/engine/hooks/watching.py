@@ -1,18 +1,15 @@
-"""What the hooks that watch a run share: where their numbers go, and looks that change nothing."""
+"""What the hooks that watch a run share: where their numbers go, and the same samples always."""
 import os
 import random
-from contextlib import contextmanager
-from typing import Dict, Iterator, List, Optional
+from typing import Dict, List, Optional
 
 import torch
-from mmengine.dist import broadcast, get_dist_info
+from mmengine.dist import get_dist_info
 from mmengine.runner import Runner
-from torch import nn
 from torch.utils.data import DataLoader
 
-from ..datasets.keyed import KeyedDataset, ViewKey
-from ..errors import MultiSSLError
-from ..utils.keyed_random import keyed_randomness
+from ...datasets.keyed import KeyedDataset, ViewKey
+from ...errors import MultiSSLError
 
 
 def report(runner: Runner, scalars: Dict[str, float], epoch: int, step: int) -> None:
@@ -26,29 +23,6 @@ def report(runner: Runner, scalars: Dict[str, float], epoch: int, step: int) -> 
     runner.visualizer.add_scalars(dict(scalars, epoch=epoch, iter=step), step=step)
     runner.logger.info(f'Epoch(watch) [{epoch}]  ' +
                        '  '.join(f'{name}: {value:.4f}' for name, value in scalars.items()))
-
-
-@contextmanager
-def looking_at(model: nn.Module) -> Iterator[None]:
-    """In eval mode, without gradients; modes, statistics and random numbers are restored.
-
-    On several ranks all see the batch norm statistics of rank 0, which are those of checkpoints.
-    """
-    modes = [(module, module.training) for module in model.modules()]
-    statistics = [b for name, b in model.named_buffers() if 'running_' in name]
-    own = [b.clone() for b in statistics]
-    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-    model.eval()  # batch norm neither depends on the batch nor notes it
-    try:
-        with torch.no_grad(), torch.random.fork_rng(devices), keyed_randomness('watching'):
-            for b in statistics:
-                broadcast(b, src=0)
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
-        for b, before in zip(statistics, own):
-            b.copy_(before)
 
 
 def build_dataset(runner: Runner, cfg: dict, key: str) -> KeyedDataset:

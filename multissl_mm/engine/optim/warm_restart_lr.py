@@ -4,7 +4,7 @@ from typing import Any, List
 
 from mmengine.optim.scheduler import CosineRestartLR
 
-from ..registry import PARAM_SCHEDULERS
+from ...registry import PARAM_SCHEDULERS
 
 
 @PARAM_SCHEDULERS.register_module()

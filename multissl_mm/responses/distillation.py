@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ..errors import MultiSSLError
 from ..registry import MODELS
 from ..utils.model import pooled
-from .pretext import Features, PretextTask, Responses
+from ..models.pretext import Features, PretextTask, Responses
 
 
 @MODELS.register_module()

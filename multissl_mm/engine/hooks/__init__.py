@@ -1,0 +1,12 @@
+from .checkpoint import AtomicCheckpointHook
+from .epoch_seed import EpochSeedHook
+from .expert_latents import ExpertLatentsHook
+from .forgetting import ForgettingHook
+from .gradient import GradientHook
+from .il_stage import ILStageHook
+from .knn import KNNHook
+from .loss_guard import LossGuardHook
+from .strict_load import StrictLoadHook
+
+__all__ = ['AtomicCheckpointHook', 'EpochSeedHook', 'ExpertLatentsHook', 'ForgettingHook',
+           'GradientHook', 'ILStageHook', 'KNNHook', 'LossGuardHook', 'StrictLoadHook']

@@ -1,0 +1,38 @@
+"""Configs: reading them, and going through them."""
+import os.path as osp
+from typing import Iterator
+
+from mmengine.config import Config
+from mmengine.hub import get_config
+from mmengine.utils import is_installed
+
+from ..errors import MultiSSLError
+
+
+def load_config(path: str) -> Config:
+    """Reads a config: a file, or ``mmdet::folder/name.py`` of an installed package.
+
+    Raises:
+        MultiSSLError: If there is no such file or package.
+    """
+    if '::' not in path:
+        if not osp.isfile(path):
+            raise MultiSSLError(f'{path}: no such config')
+        return Config.fromfile(path)
+    package = path.partition('::')[0]
+    if not is_installed(package):
+        raise MultiSSLError(f'{path}: the package {package} is not installed')
+    try:
+        return get_config(path)
+    except (AssertionError, FileNotFoundError, ValueError) as e:
+        raise MultiSSLError(f'{path}: {package} has no such config ({e})') from e
+
+
+def dicts(node: object) -> Iterator[dict]:
+    """All dicts of a config, however they are nested."""
+    if isinstance(node, dict):
+        yield node
+        node = list(node.values())
+    if isinstance(node, (list, tuple)):
+        for child in node:
+            yield from dicts(child)

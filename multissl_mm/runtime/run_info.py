@@ -1,0 +1,70 @@
+"""What one needs to repeat a run."""
+import json
+import os
+import os.path as osp
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, version
+from typing import Dict, Optional
+
+import torch
+from mmengine.device import get_device
+from mmengine.dist import master_only
+from mmengine.runner import Runner
+
+from ..version import __version__
+
+
+@master_only
+def write_run_info(runner: Runner, config: str) -> None:
+    """Writes what one needs to repeat a run: beside its log, and as the newest of the work dir."""
+    env = {name: os.environ[name] for name in ('NNODES', 'NODE_RANK') if name in os.environ}
+    info = dict(
+        command=shlex.join([sys.executable, *sys.argv]),
+        config=config,
+        date=time.strftime('%Y-%m-%d %H:%M:%S %z'),
+        seed=runner.seed,
+        world_size=runner.world_size,
+        launcher=runner.launcher,
+        device=torch.cuda.get_device_name() if torch.cuda.is_available() else get_device(),
+        versions=versions(),
+        git=git_state(),
+        **env)
+    text = json.dumps(info, indent=2) + '\n'
+    for folder in (runner.log_dir, runner.work_dir):
+        with open(osp.join(folder, 'run_info.json'), 'w') as f:
+            f.write(text)
+
+
+def versions() -> Dict[str, str]:
+    """Versions of Python and of the packages that results depend on; what is absent is left out."""
+    found = dict(python=platform.python_version(), multissl_mm=__version__)
+    names = ('torch', 'torchvision', 'numpy', 'mmengine', 'mmcv', 'mmpretrain', 'mmdet')
+    maintained = dict(mmdet='onedl-mmdetection', **{n: f'onedl-{n}' for n in names[3:6]})
+    for name in names:
+        for dist in (name, maintained.get(name)):
+            try:
+                found[name] = f'{version(dist)}' + (f' ({dist})' if dist != name else '')
+                break
+            except (PackageNotFoundError, TypeError, ValueError):
+                continue
+    return found
+
+
+def git_state() -> Optional[Dict[str, object]]:
+    """Commit of the checkout that this package runs from, and whether it has changes since."""
+    root = osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))
+    if not osp.exists(osp.join(root, '.git')):
+        return None
+
+    def git(*command: str) -> str:
+        return subprocess.run(['git', '-C', root, *command], capture_output=True, text=True,
+                              timeout=30, check=True).stdout.strip()
+
+    try:
+        return dict(commit=git('rev-parse', 'HEAD'), dirty=bool(git('status', '--porcelain')))
+    except (OSError, subprocess.SubprocessError):
+        return None
