@@ -67,6 +67,7 @@ if __name__ == '__main__':
         extras_require=dict(
             mim=requirements('mminstall'),
             tests=requirements('tests'),
+            docs=requirements('docs'),
             optional=requirements('optional'),
         ),
         zip_safe=False)
