@@ -3,8 +3,8 @@
     python examples/plain_pytorch.py
 
 Stage 1 learns MoCo v2, stage 2 DenseCL while a frozen teacher keeps MoCo v2's responses; on 64
-pictures of simulated streets, in a few seconds on a CPU. (At first the losses rise: a task starts with
-a queue of random directions, which real keys replace.)
+pictures of simulated streets, in a few seconds on a CPU. (At first the losses rise: a task starts
+with a queue of random directions, which real keys replace.)
 """
 import torch
 from mmengine.logging import MMLogger

@@ -1,8 +1,6 @@
 """The examples as their readers start them."""
 import re
 import runpy
-import subprocess
-import sys
 
 import pytest
 import tiny
