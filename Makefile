@@ -64,7 +64,7 @@ lint: venv  ## style and docstrings (ruff), spelling (codespell), types (mypy)
 
 docs: venv  ## the documentation, in site/; a broken link, anchor or reference is an error
 	@echo "[docs] mkdocs"
-	@$(PY) -m mkdocs build --strict $(ARGS)
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict $(ARGS)
 
 clean:  ## remove caches and builds; environments, data and runs (work_dirs) stay
 	rm -rf build dist site .pytest_cache .ruff_cache .mypy_cache
