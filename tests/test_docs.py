@@ -10,6 +10,10 @@ from typing import Dict, List
 
 import pytest
 import tiny
+import yaml
+
+import multissl_mm
+from multissl_mm.registry import MODELS
 
 ROOT = tiny.CONFIGS.parent
 PAGES = [ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', *sorted((ROOT / 'docs').rglob('*.md'))]
@@ -65,7 +69,9 @@ def test_links_outside_docs_resolve(page):
 @pytest.mark.parametrize('page', [p for p in PAGES if BLOCK.search(p.read_text())], ids=name)
 def test_code_blocks_run(page, tmp_path, monkeypatch, scope):
     """The blocks of a page run one after the other, as a reader would type them."""
+    (tmp_path / 'configs').symlink_to(ROOT / 'configs')
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(MODELS, '_module_dict', dict(MODELS.module_dict))  # pages register theirs
     namespace: Dict[str, object] = {'__name__': '__main__'}
     for not_run, code in BLOCK.findall(page.read_text()):
         if not not_run:
@@ -73,8 +79,5 @@ def test_code_blocks_run(page, tmp_path, monkeypatch, scope):
 
 
 def test_citation_names_this_version():
-    import yaml
-
-    import multissl_mm
     citation = yaml.safe_load((ROOT / 'CITATION.cff').read_text())
     assert citation['version'] == multissl_mm.__version__
