@@ -8,7 +8,7 @@ from mmengine.registry import DefaultScope, init_default_scope
 sys.path.insert(0, str(Path(__file__).parent))
 import tiny  # noqa: E402
 
-import multissl_mm  # noqa: E402, F401
+from multissl_mm.registry import MODELS  # noqa: E402
 
 torch.set_num_threads(1)  # the models are too small for more
 
@@ -25,3 +25,12 @@ def scope():
     init_default_scope('mmpretrain')
     yield
     DefaultScope._instance_dict.clear()
+
+
+@pytest.fixture
+def registers():
+    """What a test registers in MODELS is forgotten after it."""
+    yield
+    for name, module in list(MODELS.module_dict.items()):
+        if not module.__module__.startswith('multissl_mm.'):
+            del MODELS.module_dict[name]

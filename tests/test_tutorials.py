@@ -9,7 +9,6 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from multissl_mm.evaluation.pretext_scores import pretext_scores
-from multissl_mm.registry import MODELS
 
 ROOT = tiny.CONFIGS.parent
 PAGE = ROOT / 'docs' / 'tutorials' / 'add_a_pretext_task.md'
@@ -17,14 +16,13 @@ FILES = dict(re.findall(r'^```python title="(\S+)"\n(.*?)^```$', PAGE.read_text(
 
 
 @pytest.fixture
-def written(tmp_path, monkeypatch):
+def written(tmp_path, monkeypatch, registers):
     """The tutorial's files where it says, beside the project's configs."""
     (tmp_path / 'configs').symlink_to(tiny.CONFIGS)
     for name, text in FILES.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     monkeypatch.syspath_prepend(str(tmp_path / 'my_tasks'))
-    monkeypatch.setattr(MODELS, '_module_dict', dict(MODELS.module_dict))
     yield tmp_path
     sys.modules.pop('rotation', None)
 
