@@ -11,7 +11,7 @@ FILES = sorted(PACKAGE.rglob('*.py'))
 #: Rooms from the bottom; imports run down, or stay on a level.
 LEVELS = [{'errors', 'registry', 'version'}, {'utils'}, {'runtime'},
           {'datasets', 'models', 'simulation', 'compat'}, {'responses'}, {'engine'},
-          {'evaluation', 'apis'}, {'analysis', 'converters', 'reproduce'}]
+          {'evaluation', 'apis'}, {'analysis', 'benchmarks', 'converters', 'reproduce'}]
 
 
 def imported(path: Path) -> Iterator[Path]:
