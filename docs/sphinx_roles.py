@@ -1,4 +1,4 @@
-"""Makes links of the Sphinx roles in docstrings, for mkdocstrings (an extension of griffe).
+"""Makes Markdown of what is Sphinx's in docstrings, for mkdocstrings (an extension of griffe).
 
 A class named by its role becomes a link to it, wherever it stands in the package. A role that names
 nothing is reported, which ``mkdocs build --strict`` takes for an error.
@@ -9,6 +9,7 @@ from typing import Any, Dict, Iterator, List, Optional
 from griffe import Extension, Module, Object, get_logger
 
 ROLE = re.compile(r':(?:class|func|meth|attr|mod):`(~?)([^`]+)`')
+LINK = re.compile(r'`([^`<]+?)\s+<(https?://[^>]+)>`_')
 ELSEWHERE = ('mmengine.', 'mmcv.', 'mmpretrain.', 'mmdet.', 'torch.', 'numpy.', 'sklearn.')
 logger = get_logger(__name__)
 
@@ -26,8 +27,10 @@ class SphinxRoles(Extension):
                 obj.exports = None
         for obj in objects:
             if obj.docstring:
-                obj.docstring.value = ROLE.sub(lambda m: _link(m, obj, by_name),  # noqa: B023
-                                               obj.docstring.value)
+                text = LINK.sub(r'[\1](\2)', obj.docstring.value)
+                text = re.sub('::$', ':', text, flags=re.M)  # before a block of code
+                obj.docstring.value = ROLE.sub(
+                    lambda match, obj=obj: _link(match, obj, by_name), text)
 
 
 def _walk(obj: Object) -> Iterator[Object]:
