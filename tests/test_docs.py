@@ -34,7 +34,7 @@ def test_builds_strictly_and_refers_to_everything_public(tmp_path):
     """Links, anchors and names in docstrings resolve; no public class or function is left out."""
     pytest.importorskip('mkdocs')
     done = subprocess.run(
-        [sys.executable, '-m', 'mkdocs', 'build', '--strict', '--quiet', '-d', tmp_path / 'site'],
+        [sys.executable, '-m', 'mkdocs', 'build', '--strict', '-d', tmp_path / 'site'],
         cwd=ROOT, env={**os.environ, 'NO_MKDOCS_2_WARNING': '1'}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     inventory = (tmp_path / 'site' / 'objects.inv').read_bytes().split(b'\n', 4)[4]
