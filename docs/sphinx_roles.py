@@ -10,7 +10,7 @@ from griffe import Extension, Module, Object, get_logger
 
 ROLE = re.compile(r':(?:class|func|meth|attr|mod):`(~?)([^`]+)`')
 LINK = re.compile(r'`([^`<]+?)\s+<(https?://[^>]+)>`_')
-ELSEWHERE = ('mmengine.', 'mmcv.', 'mmpretrain.', 'mmdet.', 'torch.', 'numpy.', 'sklearn.')
+ELSEWHERE = ('mmengine.', 'mmcv.', 'mmpretrain.', 'mmdet.', 'torch.', 'nn.', 'numpy.', 'sklearn.')
 logger = get_logger(__name__)
 
 
