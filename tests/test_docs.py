@@ -80,6 +80,23 @@ def test_code_blocks_run(page, tmp_path, monkeypatch, scope, registers):
             exec(compile(code, name(page), 'exec'), namespace)
 
 
+def test_walks_name_what_there_is():
+    """Files and functions of the tables of docs/architecture.md."""
+    text = (ROOT / 'docs' / 'architecture.md').read_text()
+    steps = re.findall(r'^\| \d+ \| (.+?) \|', text, re.M)
+    assert len(steps) > 10
+    for step in steps:
+        code = ''
+        for word in re.findall(r'`(.+?)`', step):
+            if '<' in word:  # any task
+                word = 'models/pretext/base.py'
+            if word.endswith('.py'):
+                code = (ROOT / 'multissl_mm' / word).read_text()
+            elif code:
+                for name in word.split('.'):
+                    assert re.search(rf'\b(def|class) {name}\b', code), f'{step}: {name}'
+
+
 def test_citation_names_this_version():
     citation = yaml.safe_load((ROOT / 'CITATION.cff').read_text())
     assert citation['version'] == multissl_mm.__version__
