@@ -86,5 +86,11 @@ class Watchable(Protocol):
         """Features and inputs of the given tasks, in one pass of the backbone."""
 
 
+@runtime_checkable
+class TestedWhole(Protocol):
+    """Says whether a checkpoint must fill all of it before it is tested, not its backbone alone."""
+    tested_whole: bool
+
+
 #: Outputs of a step by task.
 Outputs = Dict[str, TaskOutput]

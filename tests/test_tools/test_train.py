@@ -10,7 +10,6 @@ import pytest
 import tiny
 import torch
 
-from multissl_mm import runtime
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.utils.cli import run_tool
 
@@ -61,7 +60,7 @@ def test_errors_for_people(arguments, said, tmp_path, images, monkeypatch, capsy
     config = str(write_config('mocov2', images, tmp_path))
     tool, *rest = [config if a == 'CONFIG' else a for a in arguments]
     monkeypatch.setattr(sys, 'argv', [tool, *rest])
-    monkeypatch.setattr(runtime, 'get_device', lambda: 'cpu')
+    monkeypatch.setattr('multissl_mm.runtime.prepare.get_device', lambda: 'cpu')
     with pytest.raises(SystemExit) as stop:
         runpy.run_path(str(ROOT / 'tools' / tool), run_name='__main__')
     assert stop.value.code == 1
