@@ -53,7 +53,7 @@ class AtomicCheckpointHook(CheckpointHook):
             return
         self.backend_args = dict(backend='multissl_mm.atomic')
         if is_main_process():
-            for part in Path(self.out_dir).glob('.*.pth.*.partial'):  # a killed run's
+            for part in Path(self.out_dir).glob('.*.partial'):  # a killed run's
                 part.unlink(missing_ok=True)
             if runner.iter < runner.max_iters:  # an earlier run's
                 Path(self.out_dir, FINAL).unlink(missing_ok=True)
