@@ -6,8 +6,8 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from multissl_mm.responses.bank import ResponseBank
 from multissl_mm.registry import HOOKS
+from multissl_mm.responses.bank import ResponseBank
 
 
 def kill(*args: Any, **kwargs: Any) -> None:

@@ -87,10 +87,10 @@ def on_two_ranks(function: Callable[[int], Any]) -> List[str]:
         process.start()
     for process in processes:
         process.join(60)
-    ended = [not process.is_alive() for process in processes]
+    finished = [not process.is_alive() for process in processes]
     for process in processes:
         process.kill()
-    assert all(ended), 'a rank hangs'
+    assert all(finished), 'a rank hangs'
     return [text for _, text in sorted(queue.get() for _ in processes)]
 
 

@@ -12,7 +12,9 @@ from .keyed_random import keyed_randomness
 
 def unwrap(model: nn.Module) -> nn.Module:
     """The model itself, without the wrapper of a distributed run."""
-    return model.module if is_model_wrapper(model) else model
+    if is_model_wrapper(model):
+        model = model.get_submodule('module')
+    return model
 
 
 def pooled(outs: Sequence[Tensor]) -> Tensor:

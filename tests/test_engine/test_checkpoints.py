@@ -4,8 +4,8 @@ import signal
 from pathlib import Path
 
 import pytest
-import toy
 import torch
+import toy
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, METRICS
@@ -65,8 +65,9 @@ def validated(tmp_path, scores, save_best='accuracy', **kwargs):
 def test_no_checkpoint_has_nan(tmp_path, checkpoint, fault):
     """E3, F2, F3: NaN in the last step of a run, by epoch, by step, and of `save_last`."""
     cfg = toy.config(tmp_path, checkpoint=checkpoint, faults={'4': fault})
-    what = 'align_loss.loss is not finite' if fault == 'loss' else 'backbone.0.weight'
-    with pytest.raises(MultiSSLError, match=rf'step 4: {what}') as error:
+    what = r'step 4 \(epoch 2\): align_loss.loss is not finite' if fault == 'loss' else \
+        'after step 4: backbone.0.weight'
+    with pytest.raises(MultiSSLError, match=what) as error:
         run(cfg)
     left = sorted(tmp_path.glob('*.pth'))
     assert all(torch.load(p, weights_only=False)['state_dict']['backbone.0.weight'].isfinite().all()
@@ -193,27 +194,27 @@ def train(cfg, **options):
 def test_all_ranks_end_where_one_has_nan(tmp_path, rank, fault):
     """E5: the guard raised on one rank, the others waited for it without end."""
     cfg = toy.config(tmp_path, epochs=4, faults={'2': fault}, rank=rank)
-    said = toy.on_two_ranks(lambda _: train(cfg))
-    assert said[0] == said[1]
-    what = f'step 2: align_loss.loss (rank {rank}) is' if fault == 'loss' else \
-        'step 3: align.accuracy (rank 0, 1), align_loss.loss (rank 0, 1) is'
-    assert f'MultiSSLError: {what} not finite' in said[0]
+    ended = toy.on_two_ranks(lambda _: train(cfg))
+    assert ended[0] == ended[1]
+    what = f'step 2 (epoch 2): align_loss.loss (rank {rank}) is' if fault == 'loss' else \
+        'step 3 (epoch 3): align.accuracy (rank 0, 1), align_loss.loss (rank 0, 1) is'
+    assert f'MultiSSLError: {what} not finite' in ended[0]
 
 
 def test_rank_0_decides_what_is_resumed(tmp_path):
     """R2: two machines with work directories of their own; only the first has a checkpoint."""
     run(toy.config(tmp_path / '0', epochs=1))
     cfgs = [toy.config(tmp_path / str(rank)) for rank in range(2)]
-    said = toy.on_two_ranks(lambda rank: train(cfgs[rank], resume='auto'))
+    ended = toy.on_two_ranks(lambda rank: train(cfgs[rank], resume='auto'))
     # One file system: rank 1 reads rank 0's.
-    assert said == ['done after 3 steps'] * 2
+    assert ended == ['done after 3 steps'] * 2
     # MMEngine's own `resume = True`, and an option that one rank lacks
     for cfg in cfgs:
         cfg.resume = True
     assert toy.on_two_ranks(lambda rank: train(cfgs[rank])) == ['done after 3 steps'] * 2
     cfgs = [toy.config(tmp_path / str(rank)) for rank in range(2)]
-    said = toy.on_two_ranks(lambda rank: train(cfgs[rank], resume=None if rank else 'auto'))
-    assert said == ['done after 3 steps'] * 2
+    ended = toy.on_two_ranks(lambda rank: train(cfgs[rank], resume=None if rank else 'auto'))
+    assert ended == ['done after 3 steps'] * 2
 
 
 @pytest.mark.parametrize('key', ['state_dict', 'meta', 'nothing'])
@@ -239,14 +240,15 @@ def test_ranks_that_loaded_different_files_end(tmp_path, monkeypatch, key, resum
             cfg.load_from = 'start.pth'
         return train(cfg, resume='start.pth' if resume else None)
 
-    said = toy.on_two_ranks(train_on)
-    assert said[0] == said[1]
+    ended = toy.on_two_ranks(train_on)
+    assert ended[0] == ended[1]
     if key == 'nothing':
-        assert 'start.pth: the checkpoint that rank 0 starts from cannot be seen by rank 1' in said[0]
+        assert 'start.pth: the checkpoint that rank 0 starts from cannot be seen by rank 1' \
+            in ended[0]
     elif key == 'meta' and not resume:  # only weights are loaded
-        assert said[0].startswith('done')
+        assert ended[0].startswith('done')
     else:
-        assert 'rank 1 does not start with the weights, epoch and iteration of rank 0' in said[0]
+        assert 'rank 1 does not start with the weights, epoch and iteration of rank 0' in ended[0]
 
 
 @pytest.mark.parametrize('by', ['option', 'config'])

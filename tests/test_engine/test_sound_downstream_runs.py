@@ -8,9 +8,9 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from tiny import CONFIGS
 
-from multissl_mm.runtime import RunOptions, load_config, prepare_cfg, use_pretrained
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.registry import MODELS
+from multissl_mm.runtime import RunOptions, load_config, prepare_cfg, use_pretrained
 
 COMBINATIONS = ('b_c', 'b_c_a', 'b_a', 'c_a')
 

@@ -73,8 +73,8 @@ def test_work_dir_options_and_hook():
     assert cfg.val_cfg is cfg.val_dataloader is cfg.val_evaluator is None
     assert cfg.custom_hooks == [dict(type='multissl_mm.StrictLoadHook', check_init=True)]
     assert prepare(dict(work_dir='a'), work_dir='b').work_dir == 'b'
-    mine = [dict(type='multissl_mm.StrictLoadHook', check_init=False)]
-    assert prepare(dict(custom_hooks=mine)).custom_hooks == mine
+    own = [dict(type='multissl_mm.StrictLoadHook', check_init=False)]
+    assert prepare(dict(custom_hooks=own)).custom_hooks == own
 
 
 def test_auto_scale_lr():
@@ -162,3 +162,28 @@ def test_configs_of_other_packages():
 def test_run_info_is_json():
     json.dumps([runtime.versions(), runtime.git_state()])
     assert {'python', 'torch', 'mmengine', 'multissl_mm'} <= set(runtime.versions())
+
+
+def test_a_group_on_gpus_is_the_one_that_a_runner_would_start(monkeypatch):
+    """It exists before the runner, so that rank 0 can say what is resumed (R2)."""
+    set_device(monkeypatch, 'cuda')
+    calls = []
+    monkeypatch.setattr(processes, 'set_multi_processing', lambda **kw: calls.append(kw))
+    monkeypatch.setattr(processes, 'init_dist', lambda *args, **kw: calls.append((*args, kw)))
+    processes.start_group(Config(dict(launcher='none')))
+    assert not calls
+    env_cfg = dict(mp_cfg=dict(mp_start_method='fork'), dist_cfg=dict(backend='nccl', timeout=9))
+    processes.start_group(Config(dict(launcher='slurm', env_cfg=env_cfg)))
+    assert calls == [dict(mp_start_method='fork', distributed=True),
+                     ('slurm', dict(backend='nccl', timeout=9))]
+
+
+def test_any_package_can_be_tested():
+    """F1: mmpretrain's `test_cfg = dict()` was taken for none."""
+    pytest.importorskip('mmpretrain')
+    with pytest.raises(MultiSSLError, match='no test_dataloader'):
+        runtime.test(runtime.RunOptions('mmpretrain::mocov2/mocov2_resnet50_8xb32-coslr-200e_in1k.py',
+                                        checkpoint='x.pth'))
+    with pytest.raises(MultiSSLError, match='test_dataloader.dataset.data_root'):
+        runtime.test(runtime.RunOptions('mmpretrain::resnet/resnet18_8xb32_in1k.py',
+                                        checkpoint='x.pth'))

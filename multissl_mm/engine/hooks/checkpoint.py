@@ -13,7 +13,7 @@ from ...registry import HOOKS
 from ...utils.files import link_or_copy, write_atomically
 from .finite import check_weights
 
-#: Of the finished run, beside its checkpoints.
+#: Of a finished run, in its work directory.
 FINAL = 'final.pth'
 
 
@@ -56,14 +56,14 @@ class AtomicCheckpointHook(CheckpointHook):
             for part in Path(self.out_dir).glob('.*.partial'):  # a killed run's
                 part.unlink(missing_ok=True)
             if runner.iter < runner.max_iters:  # an earlier run's
-                Path(self.out_dir, FINAL).unlink(missing_ok=True)
+                Path(runner.work_dir, FINAL).unlink(missing_ok=True)
 
     def after_train(self, runner: Runner) -> None:
         super().after_train(runner)
         last = runner.message_hub.runtime_info.get('last_ckpt')
         if self.is_local and is_main_process() and self.saved_iter == runner.iter and \
                 last and osp.isfile(last):
-            link_or_copy(last, osp.join(self.out_dir, FINAL))
+            link_or_copy(last, osp.join(runner.work_dir, FINAL))
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: Dict[str, Any]) -> None:
         runner.call_hook('before_checkpoint')

@@ -20,7 +20,7 @@ def check_weights(runner: Runner, step: int) -> None:
     """
     found = by_rank(not_finite(unwrap(runner.model).state_dict()))
     if found:
-        stop(runner, step, f'{some(found)} is not finite')
+        stop(runner, f'after step {step}: {some(found)} is not finite')
 
 
 def by_rank(names: List[str]) -> List[str]:
@@ -33,15 +33,13 @@ def by_rank(names: List[str]) -> List[str]:
     return [f'{name} (rank {", ".join(which)})' for name, which in ranks.items()]
 
 
-def stop(runner: Runner, step: int, why: str) -> NoReturn:
+def stop(runner: Runner, seen: str) -> NoReturn:
     """Ends the run and names the checkpoint to go on from, which is a good one.
 
     Args:
-        step (int): From 1.
-        why (str): What was seen in it.
+        seen (str): What is wrong, and in which step.
     """
     last = runner.message_hub.runtime_info.get('last_ckpt')
     raise MultiSSLError(
-        f"step {step}: {why}; no checkpoint of it is written. Lower the learning rate or that task's "
-        'weight and resume from '
-        f'{last or "the start (no checkpoint yet)"}')
+        f'{seen}; no checkpoint of it is written. Lower the learning rate or the weight of that task '
+        f'and resume from {last or "the start (no checkpoint yet)"}')

@@ -82,11 +82,11 @@ class LossGuardHook(Hook):
             self.in_a_row = self.in_a_row + 1 if is_bad else 0
             if not is_bad:
                 continue
-            named = ', '.join(by_rank(step.culprits()))
+            seen = f'step {step.number} (epoch {runner.epoch + 1}): ' + \
+                f'{", ".join(by_rank(step.culprits()))} is not finite'
             if not amp or self.in_a_row >= self.patience:
                 row = f', {self.in_a_row} times in a row' if self.in_a_row > 1 else ''
-                stop(runner, step.number, f'{named} is not finite{row}')
-            runner.logger.warning(f'step {step.number}: {named} is not finite; the step was '
-                                  f'skipped ({self.in_a_row} in a row, {self.patience} end the '
-                                  'run)')
+                stop(runner, f'{seen}{row}')
+            runner.logger.warning(f'{seen}; the step was skipped ({self.in_a_row} in a row, '
+                                  f'{self.patience} end the run)')
         check_weights(runner, steps[-1].number)

@@ -1,12 +1,13 @@
 """Weights that were asked for are loaded, or the run ends."""
 from typing import Any, List, Mapping, Optional, Set, Tuple
 
-from mmengine.dist import all_gather_object, get_world_size
+from mmengine.dist import all_gather_object
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from mmengine.runner import Runner
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from ...errors import MultiSSLError
 from ...models.protocols import TestedWhole
@@ -88,14 +89,15 @@ def check_ranks(runner: Runner, *progress: int) -> None:
     Raises:
         MultiSSLError: On all ranks, if one differs.
     """
-    if get_world_size() == 1:
+    if not isinstance(runner.model, DistributedDataParallel):  # on one rank, or in shards
         return
     states = all_gather_object((*progress, digest(unwrap(runner.model).state_dict())))
     others = [str(rank) for rank, state in enumerate(states) if state != states[0]]
     if others:
-        raise MultiSSLError(f'rank {", ".join(others)} does not start with the weights, epoch and '
-                            'iteration of rank 0: the ranks loaded different files; put checkpoints '
-                            'on a path that all machines share, or copy rank 0\'s to the others')
+        raise MultiSSLError(
+            f'rank {", ".join(others)} does not start with the weights, epoch and iteration of '
+            'rank 0: the ranks loaded different files; put checkpoints on a path that all machines '
+            "share, or copy rank 0's to the others")
 
 
 def check_pretrained(model: nn.Module) -> None:
