@@ -79,7 +79,7 @@ def test_every_combination_by_the_same_algorithms(scenes, expert, tmp_path, meth
     batch = model.data_preprocessor(sounds.batch(width=128), True)
     inputs = {k: v for k, v in batch['inputs'].items()
               if method[-4:] != 'dist' or k == 'clip'}
-    losses = model(inputs, mode='loss')
+    losses = model(inputs, mode='loss').losses
     sum(v for k, v in losses.items() if 'loss' in k).backward()
     moved = [p for p in model.backbone.parameters() if p.grad is not None and p.grad.any()]
     assert moved
