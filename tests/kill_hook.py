@@ -6,10 +6,6 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-<<<<<<< HEAD
-=======
-from multissl_mm.engine.hooks import checkpoint as checkpoint_hook
->>>>>>> main
 from multissl_mm.registry import HOOKS
 from multissl_mm.responses.bank import ResponseBank
 
