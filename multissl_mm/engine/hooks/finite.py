@@ -41,5 +41,5 @@ def stop(runner: Runner, seen: str) -> NoReturn:
     """
     last = runner.message_hub.runtime_info.get('last_ckpt')
     raise MultiSSLError(
-        f'{seen}; no checkpoint of it is written. Lower the learning rate or the weight of that task '
-        f'and resume from {last or "the start (no checkpoint yet)"}')
+        f'{seen}; no checkpoint of it is written. Lower the learning rate or the weight of that '
+        f'task and resume from {last or "the start (no checkpoint yet)"}')
