@@ -6,7 +6,6 @@ attributes will do, whether it is of this package or not.
 from typing import (
     Any,
     Callable,
-    Dict,
     List,
     Mapping,
     Optional,
@@ -90,7 +89,3 @@ class Watchable(Protocol):
 class TestedWhole(Protocol):
     """Says whether a checkpoint must fill all of it before it is tested, not its backbone alone."""
     tested_whole: bool
-
-
-#: Outputs of a step by task.
-Outputs = Dict[str, TaskOutput]
