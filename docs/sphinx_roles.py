@@ -41,7 +41,7 @@ def _walk(obj: Object) -> Iterator[Object]:
 
 
 def _link(match: re.Match, obj: Object, by_name: Dict[str, List[Object]]) -> str:
-    short, target = match.groups()
+    short, target = match.group(1), match.group(2).lstrip('.')
     shown = f'`{target.split(".")[-1] if short else target}`'
     if target.startswith(ELSEWHERE):
         return shown
