@@ -6,8 +6,7 @@ import cv2
 import numpy as np
 
 from ..errors import MultiSSLError
-
-PICTURES = ('.png', '.jpg', '.jpeg', '.bmp')
+from ..utils.images import SUFFIXES, read_image
 
 
 def read_panorama(path: str, seconds: float) -> np.ndarray:
@@ -16,11 +15,8 @@ def read_panorama(path: str, seconds: float) -> np.ndarray:
     Raises:
         MultiSSLError: If it cannot be read, or the video ends before.
     """
-    if path.lower().endswith(PICTURES):
-        image = cv2.imread(path)
-        if image is None:
-            raise MultiSSLError(f'{path} cannot be read as a picture')
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    if path.lower().endswith(SUFFIXES):
+        return read_image(path)
     import av
     try:
         with av.open(path) as container:
