@@ -54,7 +54,9 @@ class ToSpectrograms(nn.Module):
 
 
 class Encoder(nn.Module):
-    """A backbone with all its weights, in eval mode and without gradients, from :func:`load_encoder`.
+    """A backbone with all its weights, for use as it is: in eval mode, without gradients.
+
+    :func:`load_encoder` makes it.
 
     Attributes:
         backbone (nn.Module): On its own; takes what ``prepare`` gives. Whoever trains it goes on

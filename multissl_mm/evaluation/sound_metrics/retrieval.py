@@ -1,5 +1,5 @@
 """VR: is the right segment found?"""
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Dict, List, Optional
 
 import numpy as np
 import torch
@@ -25,17 +25,12 @@ class RetrievalMetric(SoundMetric):
     """
 
     default_prefix = 'vr'
+    needs = ('representation', 'sound', 'video', 'scene', 'start')
 
-    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+    def measure(self, sample: dict) -> dict:
         """``representation`` (C,), ``sound`` and ``video`` (D,), ``scene`` and ``start``."""
-        for sample in data_samples:
-            missing = {'representation', 'sound', 'video', 'scene', 'start'} - set(sample)
-            if missing:
-                raise MultiSSLError(f'RetrievalMetric needs {", ".join(sorted(missing))} of every '
-                                    'sample; see PackSound.keys of the pipeline')
-            self.results.append({
-                k: v.cpu() if isinstance(v, Tensor) else v for k, v in sample.items()
-                if k in ('representation', 'sound', 'video', 'scene', 'start')})
+        return {k: v.cpu() if isinstance(v, Tensor) else v for k, v in sample.items()
+                if k in self.needs}
 
     def summarise(self, results: List[dict]) -> Dict[str, float]:
         """Of both galleries."""

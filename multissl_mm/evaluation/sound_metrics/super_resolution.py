@@ -1,5 +1,5 @@
 """S3R: is it what the head would hear if it turned?"""
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List
 
 import torch
 from torch import Tensor
@@ -23,48 +23,46 @@ class SuperResolutionMetric(SoundMetric):
     - ``envelope``: RMSE of the envelopes of the waveforms, by the Hilbert transform.
     - ``copy_*``: the same where the input pair is the prediction.
 
-    Sounds are those that the preprocessor scaled.
+    Sounds are those that the preprocessor scaled; it also turns spectrograms into waveforms.
+    Errors as a share of the variance are NaN where there is none: of silence, and of one sample
+    alone.
 
     Args:
-        n_fft, win_length, hop_length (int): Of the data preprocessor, for waveforms.
         cells (int): See :func:`log_cells`. Defaults to 8.
         floor (float): Of power. Defaults to 1e-5.
     """
 
     default_prefix = 's3r'
+    needs = ('stft', 'turned_stft', 'clip_stft', 'waves', 'turned_waves', 'clip_waves')
 
-    def __init__(self, n_fft: int = 512, win_length: int = 400, hop_length: int = 160,
-                 cells: int = 8, floor: float = 1e-5, **kwargs: Any) -> None:
+    def __init__(self, cells: int = 8, floor: float = 1e-5, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.spans = dict(error=cells, spectrum_error=1)
-        self.window = dict(n_fft=n_fft, win_length=win_length, hop_length=hop_length)
         self.floor = floor
 
-    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """``stft``, ``turned_stft`` (3, 2, F, T) and ``clip_stft`` (2, F, T), complex."""
-        for sample in data_samples:
-            truth = sample['turned_stft']
-            own = sample['clip_stft'].unsqueeze(0).expand_as(truth)
-            found: Dict[str, Any] = {}
-            there = power(truth)
-            for key, cells in self.spans.items():
-                logs = log_cells(there, cells, self.floor).double()
-                found[f'{key} sum'] = logs.mean(-1).float().cpu()
-                found[f'{key} squares'] = logs.square().mean(-1).float().cpu()
-                for name, said in (('', sample['stft']), ('copy_', own)):
-                    differs = log_cells(power(said), cells, self.floor) - logs
-                    found[f'{name}{key}'] = differs.square().mean().item()
-            for name, said in (('', sample['stft']), ('copy_', own)):
-                found[f'{name}stft'] = stft_distance(said, truth).mean().item()
-                found[f'{name}envelope'] = envelope_distance(
-                    self.waves(said), self.waves(truth)).mean().item()
-            self.results.append(found)
+    def measure(self, sample: dict) -> dict:
+        """Errors of ``stft`` and of ``clip_stft`` (2, F, T) against ``turned_stft`` (3, 2, F, T).
 
-    def waves(self, stft: Tensor) -> Tensor:
-        """Waveforms (..., S) of spectrograms (..., F, T)."""
-        window = torch.hann_window(self.window['win_length'], device=stft.device)
-        flat = torch.istft(stft.flatten(0, -3), window=window, **self.window)
-        return flat.view(*stft.shape[:-2], -1)
+        All are complex; ``waves``, ``clip_waves`` (2, S) and ``turned_waves`` (3, 2, S) are the
+        same as waveforms.
+        """
+        target, target_waves = sample['turned_stft'], sample['turned_waves']
+        target_power = power(target)
+        predictions = {'': (sample['stft'], sample['waves']),
+                       'copy_': (sample['clip_stft'].unsqueeze(0).expand_as(target),
+                                 sample['clip_waves'].unsqueeze(0).expand_as(target_waves))}
+        found: Dict[str, Any] = {}
+        for key, cells in self.spans.items():
+            logs = log_cells(target_power, cells, self.floor).double()
+            found[f'{key} sum'] = logs.mean(-1).float().cpu()
+            found[f'{key} squares'] = logs.square().mean(-1).float().cpu()
+            for name, (predicted, _) in predictions.items():
+                error = log_cells(power(predicted), cells, self.floor) - logs
+                found[f'{name}{key}'] = error.square().mean().item()
+        for name, (predicted, waves) in predictions.items():
+            found[f'{name}stft'] = stft_distance(predicted, target).mean().item()
+            found[f'{name}envelope'] = envelope_distance(waves, target_waves).mean().item()
+        return found
 
     def summarise(self, results: List[dict]) -> Dict[str, float]:
         """The means over samples."""
@@ -74,15 +72,14 @@ class SuperResolutionMetric(SoundMetric):
 
         spread = {key: (mean(f'{key} squares') - mean(f'{key} sum').square()).mean().item()
                   for key in self.spans}
-        # One sample, or silence, has no variance to take a share of.
         spread = {key: value or float('nan') for key, value in spread.items()}
         return {f'{name}{key}': mean(f'{name}{key}') / spread.get(key, 1.)
                 for name in ('', 'copy_') for key in (*self.spans, 'stft', 'envelope')}
 
 
-def stft_distance(said: Tensor, truth: Tensor) -> Tensor:
+def stft_distance(predicted: Tensor, target: Tensor) -> Tensor:
     """L2 distance of complex spectrograms (..., 2, F, T), summed over the two ears."""
-    return torch.linalg.vector_norm(said - truth, dim=(-2, -1)).sum(-1)
+    return torch.linalg.vector_norm(predicted - target, dim=(-2, -1)).sum(-1)
 
 
 def envelope(waves: Tensor) -> Tensor:
@@ -95,6 +92,6 @@ def envelope(waves: Tensor) -> Tensor:
     return torch.fft.ifft(torch.fft.fft(waves) * gain).abs()
 
 
-def envelope_distance(said: Tensor, truth: Tensor) -> Tensor:
+def envelope_distance(predicted: Tensor, target: Tensor) -> Tensor:
     """RMSE of envelopes of (..., 2, S), summed over the two ears."""
-    return (envelope(said) - envelope(truth)).square().mean(-1).sqrt().sum(-1)
+    return (envelope(predicted) - envelope(target)).square().mean(-1).sqrt().sum(-1)

@@ -3,7 +3,7 @@ import hashlib
 import json
 import os.path as osp
 import time
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
+from typing import Any, Dict, Mapping, Optional, Sequence, Union
 
 import joblib
 import sklearn
