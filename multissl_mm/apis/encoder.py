@@ -10,7 +10,8 @@ from ..models.sound_preprocessor import SoundPreprocessor
 from ..utils.model import pooled
 
 #: Mean and standard deviation of ImageNet's pixels: what a config without its own means.
-IMAGENET = dict(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375), to_rgb=True)
+IMAGENET: Dict[str, Any] = dict(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375),
+                                to_rgb=True)
 
 
 class NormalisePixels(nn.Module):
@@ -20,6 +21,9 @@ class NormalisePixels(nn.Module):
         mean, std (sequence[float]): Of each channel, in the backbone's order of channels.
         to_rgb (bool): Whether that is RGB; otherwise BGR.
     """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, mean: Sequence[float], std: Sequence[float], to_rgb: bool) -> None:
         super().__init__()

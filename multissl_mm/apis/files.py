@@ -81,7 +81,7 @@ def write_predictions(predictions: Sequence[Prediction], out_dir: Union[str, Pat
         for key, value in prediction.items():
             if isinstance(value, Tensor):
                 tensors.setdefault(key, []).append(value)
-    arrays: Dict[str, np.ndarray] = {}
+    arrays: Dict[str, Any] = {}
     for key, values in tensors.items():
         if key in without:
             continue

@@ -1,6 +1,6 @@
 """Pictures of what a sound model says, drawn over the panorama."""
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import Any, Dict, Optional, Sequence
 
 import cv2
 import numpy as np
@@ -53,14 +53,14 @@ def draw_map(scores: np.ndarray, path: Path, panorama: Optional[np.ndarray] = No
     height, width = panorama.shape[:2]
     top, bottom = (int(round(share * height)) for share in rows)
     band = np.stack([cv2.resize(s, (width, bottom - top), interpolation=cv2.INTER_LINEAR)
-                     for s in scores.astype(np.float32)])
-    labels, colors = band.argmax(0), colormaps['tab10'].colors
+                     for s in list(scores.astype(np.float32))])
+    labels, colors = band.argmax(0), colormaps['tab10'](range(10))[:, :3]
     overlay = np.zeros((height, width, 4), np.float32)
     for k in range(1, len(scores)):
         overlay[top:bottom][labels == k] = (*colors[(k - 1) % 10], .6)
     figure = Figure(figsize=(10, max(2.5, 10 * height / width + 1)), dpi=110, layout='constrained')
     axes = figure.subplots()
-    where = dict(extent=(180, -180, -90, 90), aspect='auto', interpolation='nearest')
+    where: Dict[str, Any] = dict(extent=(180, -180, -90, 90), aspect='auto', interpolation='nearest')
     axes.imshow(panorama, **where)
     axes.imshow(overlay, **where)
     axes.set(title=title, xlabel='azimuth, degrees to the left of the front', yticks=[],

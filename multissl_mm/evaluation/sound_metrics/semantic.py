@@ -104,7 +104,8 @@ def constant_ious(regions: Iterable[np.ndarray]) -> np.ndarray:
     A region that contains a pixel gains where more samples have the class there, so the best one
     is all pixels above some frequency, and all frequencies are tried.
     """
-    frequency, count = np.zeros(()), 0
+    frequency: np.ndarray = np.zeros(())
+    count = 0
     for sample in regions:  # one by one: all of a data set would not fit into memory
         frequency, count = frequency + np.asarray(sample, np.float64), count + 1
     frequency = -np.sort(-frequency.reshape(len(frequency), -1), axis=1)

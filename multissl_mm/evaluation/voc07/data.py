@@ -40,7 +40,8 @@ def load_voc2007(data_root: str) -> Tuple[List[str], VOCSplit, VOCSplit]:
             path = osp.join(main, f'{lacking[0] if lacking else "*"}_{split}.txt')
             raise MultiSSLError(f'{path}: no such file; extract both VOCtrainval_06-Nov-2007.tar '
                                 f'and VOCtest_06-Nov-2007.tar into {data_root}')
-    return names, *(_load_split(data_root, main, names, split) for split in found)
+    trainval, test = (_load_split(data_root, main, names, split) for split in found)
+    return names, trainval, test
 
 
 def _load_split(data_root: str, main: str, names: Sequence[str], split: str) -> VOCSplit:

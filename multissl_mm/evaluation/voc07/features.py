@@ -1,6 +1,6 @@
 """A layer of a frozen backbone, pooled to about 9,000 numbers, for every picture of a list."""
 import os
-from typing import List, NamedTuple, Optional, Protocol, Sequence, Tuple, runtime_checkable
+from typing import List, NamedTuple, Protocol, Sequence, Tuple, runtime_checkable
 
 import cv2
 import numpy as np
@@ -76,7 +76,7 @@ class PooledFeatures(nn.Module):
             raise MultiSSLError(f'{encoder.config.filename or "the config"}: its encoder takes '
                                 'sounds; features of pictures need one of pictures')
         self.encoder, self.layer, self.pooling = encoder, layer, ''
-        self._stem: Optional[Tensor] = None
+        self._stem = torch.empty(0)  # of the last pass
         backbone = encoder.backbone
         if isinstance(backbone, ResNetLike) and len(backbone.res_layers) == 4:
             backbone.out_indices = (0, 1, 2, 3)

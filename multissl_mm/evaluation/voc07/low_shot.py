@@ -71,7 +71,8 @@ def evaluate_low_shot(features_train: np.ndarray,
                           [(x_train, held_out), (x_test, labels_test[:, c])]))
     precisions = {}  # (k, sample, class) -> (2: held out, test; costs)
     not_converged = 0
-    for key, precision, stuck in in_parallel(fit_and_test, tasks[::-1], jobs, 'low-shot', progress):
+    for key, precision, stuck in in_parallel(fit_and_test, tasks[::-1], jobs, 'low-shot',
+                                             progress):
         precisions[key] = precision
         not_converged += stuck
     table = {}

@@ -72,7 +72,7 @@ def run_voc07_svm(config: Union[str, Config],
     extracted = time.time()
     data = (features[:len(train.paths)], train.labels, features[len(train.paths):], test.labels,
             class_names)
-    rest = dict(costs=costs, jobs=jobs, seed=seed, progress=verbose)
+    rest: Dict[str, Any] = dict(costs=costs, jobs=jobs, seed=seed, progress=verbose)
     result = evaluate_voc07(*data, **rest)
     if low_shot:
         result['low_shot'] = evaluate_low_shot(*data, low_shot, low_shot_samples, **rest)

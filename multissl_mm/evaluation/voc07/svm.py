@@ -140,16 +140,16 @@ def evaluate_voc07(features_train: np.ndarray,
     cv_precisions = np.zeros((len(class_names), len(costs)))
     not_converged = 0
     for key, precision, stuck in in_parallel(_cross_validate, tasks, jobs, 'cross-validation',
-                                           progress):
+                                             progress):
         cv_precisions[key] = precision
         not_converged += stuck
     best = cv_precisions.argmax(axis=1)
 
-    tasks = [(c, x_train, y_train[:, c], None, [costs[best[c]]], seed,
-              [(x_test, labels_test[:, c])])  # ... and is left out here
-             for c in used]
+    fits = [(c, x_train, y_train[:, c], None, [costs[best[c]]], seed,
+             [(x_test, labels_test[:, c])])  # ... and is left out here
+            for c in used]
     classes: Dict[int, Dict[str, Any]] = {}
-    for c, precisions, stuck in in_parallel(fit_and_test, tasks, jobs, 'test', progress):
+    for c, precisions, stuck in in_parallel(fit_and_test, fits, jobs, 'test', progress):
         classes[c] = dict(AP=100 * float(precisions[0, 0]), cost=costs[best[c]],
                           cv_AP=100 * float(cv_precisions[c, best[c]]),
                           positives_train=int((labels_train[:, c] == 1).sum()),
