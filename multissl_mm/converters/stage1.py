@@ -158,10 +158,8 @@ def _fill(module: nn.Module, state_dict: StateDict, where: str) -> None:
 
 def refuse(diff: Difference, where: str) -> None:
     """Raises a :class:`MultiSSLError` with the keys that do not fit, if there are any."""
-    said = [f'{what}: {some(keys, 20)}' for what, keys in zip(
-        ('missing', 'unexpected', 'of another shape'), diff) if keys]
-    if said:
-        raise MultiSSLError(f'{where}: keys do not fit; ' + '; '.join(said))
+    if any(diff):
+        raise MultiSSLError(f'{where}: keys do not fit; {diff.in_words(20)}')
 
 
 # ---------------------------------------------------------------------- export

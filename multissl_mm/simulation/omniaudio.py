@@ -44,8 +44,8 @@ def nth_scene(seed: int, index: int, seconds: float) -> Scene:
 def write_scene(root: Path, seed: int, how: Recording, index: int) -> None:
     """``root/scene%04d/`` with the video, ``_Tr1`` to ``_Tr8`` and the labels of the frames.
 
-    ``LABELS_%04d.npz`` holds ``labels`` (F, H, W), uint8: 0, or 1 to 5 where a bus, car, tram,
-    motorcycle or truck is that sounds.
+    ``LABELS_%04d.npz`` holds ``labels`` (F, H, W), uint8: 0, or where something is that sounds
+    its place in ``CLASSES``, from 1.
     """
     final = root / f'scene{index:04d}'
     if final.exists():

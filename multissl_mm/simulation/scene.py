@@ -9,7 +9,8 @@ from typing import Dict, List, NamedTuple, Tuple
 
 import numpy as np
 
-CLASSES = ('bus', 'car', 'tram', 'motorcycle', 'truck')
+from ..datasets.classes import CLASSES
+
 #: (length, width, height) in metres, before a random factor of 0.85 to 1.15
 SIZES: Dict[str, Tuple[float, float, float]] = {
     'bus': (11., 2.5, 3.1), 'car': (4.3, 1.8, 1.45), 'tram': (20., 2.4, 3.3),

@@ -20,7 +20,7 @@ class SemanticPrediction(SoundDownstream):
         backbone (dict): See :class:`SoundDownstream`.
         decoder (dict): From features to logits, e.g. :class:`SemanticDecoder`, without its numbers
             of channels and classes.
-        num_classes (int): Defaults to 5: bus, car, tram, motorcycle, truck.
+        num_classes (int): Defaults to 5, those of ``multissl_mm.datasets.CLASSES``.
         class_weights (sequence[float], optional): Of the cross-entropy, nothing first.
 
     For the others see :class:`SoundDownstream`.
