@@ -9,8 +9,8 @@
     python tools/reproduce.py table3 --full --gpus 4                    # OmniAudio
 
 A row is pretrained, then evaluated: Table 4 with the VOC07 SVM protocol and with Mask R-CNN, Tables
-2 and 3 with semantic prediction, video retrieval and S3R. At demo size the data are simulated street
-scenes, and the numbers show what the code does, not what the method is worth on real ones.
+2 and 3 with semantic prediction, video retrieval and S3R. At demo size the data are simulated
+streets, and the numbers show what the code does, not what the method is worth on real ones.
 """
 import argparse
 from pathlib import Path

@@ -1,99 +1,65 @@
-"""Checkpoints of other code bases into ours, and ours into a plain backbone."""
-import re
-from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
+"""A finished first task, from a checkpoint of another code base."""
+from typing import Dict, List, Mapping, NamedTuple, Optional
 
 import torch
+from mmengine.registry import DefaultScope
+from mmengine.runner import set_random_seed
 from torch import Tensor, nn
 
 from ..errors import MultiSSLError
+from ..models.algorithms.base import MultiSSL
+from ..models.pretext.algorithm_task import AlgorithmTask, FeatureFeed
+from ..models.pretext.momentum_contrast import MomentumContrastTask
 from ..registry import MODELS
-from .checkpoint import Difference, compare, some
-
-StateDict = Dict[str, Tensor]
-
-# Key of the file (a pattern) -> part and key in it. The first that matches counts; None: not used.
-_OPENMMLAB = [
-    (r'backbone\.(.+)', ('backbone', r'\1')),
-    (r'neck\.(.+)', ('neck', r'\1')),
-    (r'encoder_k\.steps', None),
-    (r'encoder_k\.(?:module\.)?0\.(.+)', ('momentum_backbone', r'\1')),
-    (r'encoder_k\.(?:module\.)?1\.(.+)', ('momentum_neck', r'\1')),
-]
-_QUEUES = [
-    (r'queue', ('queue', 'global.keys')),
-    (r'queue_ptr', ('queue', 'global.ptr')),
-    (r'queue2', ('queue', 'dense.keys')),
-    (r'queue2_ptr', ('queue', 'dense.ptr')),
-]
-LAYOUTS = {
-    # github.com/facebookresearch/moco; its two-layer head is `fc`
-    'moco': [
-        (r'encoder_q\.fc\.(.+)', ('neck', r'mlp.\1')),
-        (r'encoder_q\.(.+)', ('backbone', r'\1')),
-        (r'encoder_k\.fc\.(.+)', ('momentum_neck', r'mlp.\1')),
-        (r'encoder_k\.(.+)', ('momentum_backbone', r'\1')),
-        *_QUEUES,
-    ],
-    # github.com/WXinlong/DenseCL, on OpenSelfSup; `backbone.*` repeats `encoder_q.0.*`
-    'densecl': [
-        (r'encoder_q\.0\.(.+)', ('backbone', r'\1')),
-        (r'encoder_q\.1\.(.+)', ('neck', r'\1')),
-        *_OPENMMLAB,
-        *_QUEUES,
-    ],
-    'mmpretrain': [*_OPENMMLAB, *_QUEUES],
-    'mmselfsup': [*_OPENMMLAB, *_QUEUES],
-}
+from ..runtime import load_config
+from ..utils.checkpoint import fill, load_state_dict_file, save_atomically
+from ..version import __version__
+from .layouts import LAYOUTS, StateDict, guess_layout, split_parts
 
 
-def guess_layout(state_dict: Mapping[str, Tensor]) -> str:
-    """Name of the layout (key of ``LAYOUTS``) that a checkpoint is written in."""
-    if any(k.startswith('encoder_q.0.') for k in state_dict):
-        return 'densecl'
-    if any(k.startswith('encoder_q.') for k in state_dict):
-        return 'moco'
-    if any(k.startswith('backbone.') for k in state_dict):
-        return 'mmpretrain'
-    raise MultiSSLError(f'the checkpoint is in none of the layouts {", ".join(LAYOUTS)}; its keys '
-                        f'are {some(state_dict)}')
+class Stage1(NamedTuple):
+    """What a checkpoint was taken for: layout, name of the task, and one line per part that says
+    where it came from."""
+    layout: str
+    task: str
+    parts: List[str]
 
 
-def split_parts(state_dict: Mapping[str, Tensor], layout: str) -> Dict[str, StateDict]:
-    """Sorts a checkpoint of another code base into its parts.
+def convert_to_stage1(config: str, source: str, out: str, layout: Optional[str] = None,
+                      seed: int = 0, options: Optional[dict] = None) -> Stage1:
+    """Turns a checkpoint of another code base into a finished stage 1.
 
     Args:
-        state_dict (mapping[str, Tensor]): Without ``module.`` prefixes.
-        layout (str): Key of ``LAYOUTS``.
-
-    Returns:
-        dict[str, dict[str, Tensor]]: Of ``backbone``, ``neck``, ``momentum_backbone``,
-        ``momentum_neck``, ``queue`` those that the file has; keys as in our modules, queues
-        (K, C) and their pointers ().
+        config (str): Of the run that is to start at stage 2.
+        source (str): File or URL, of MoCo v2 or DenseCL in one of :data:`LAYOUTS`, or of the
+            algorithm of MMPretrain that the first task is.
+        out (str): Checkpoint to write, for ``load_from``.
+        layout (str, optional): Key of :data:`LAYOUTS`. Defaults to what the keys look like.
+        seed (int): Of the layers of later stages.
+        options (dict, optional): Changes of the config, as MMEngine's ``--cfg-options``.
 
     Raises:
-        MultiSSLError: If a key has no place in this layout.
+        MultiSSLError: If anything does not fit the first task of the config, key by key.
     """
-    parts: Dict[str, StateDict] = {}
-    strange: List[str] = []
-    for key, value in state_dict.items():
-        for pattern, target in LAYOUTS[layout]:
-            match = re.fullmatch(pattern, key)
-            if match:
-                if target is not None:
-                    parts.setdefault(target[0], {})[match.expand(target[1])] = value
-                break
-        else:
-            strange.append(key)
-    if strange:
-        raise MultiSSLError(f"keys without a place in the layout '{layout}': {some(strange, 20)}")
-    for key, value in parts.get('queue', {}).items():
-        # Theirs are (C, K) and (1,).
-        parts['queue'][key] = (value.t().contiguous() if key.endswith('.keys') else
-                               value.reshape(()).long())
-    return parts
+    state_dict = load_state_dict_file(source)
+    cfg = load_config(config)
+    cfg.merge_from_dict(options or {})
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine')):
+        set_random_seed(seed)
+        model = MODELS.build(cfg.model) if cfg.get('model') else None
+        if not isinstance(model, MultiSSL) or not len(model.tasks):
+            raise MultiSSLError(f'{config}: model is a {type(model).__name__} without pretext '
+                                'tasks, so it has no first stage; name the config of a run that '
+                                'starts at stage 2')
+        model.init_weights()
+    stage1 = fill_first_task(model, state_dict, layout)
+    save_atomically(dict(state_dict=model.state_dict(), meta=dict(
+        multissl_mm_version=__version__, task=stage1.task, layout=stage1.layout)), out)
+    return stage1
 
 
-def to_stage1(model: nn.Module, parts: Mapping[str, StateDict]) -> Tuple[str, List[str]]:
+def fill_first_task(model: MultiSSL, state_dict: StateDict, layout: Optional[str] = None
+                    ) -> Stage1:
     """Fills the first task of a model, its backbone and their momentum copies, in place.
 
     What the file does not have is what it is when a task starts: momentum layers equal to the
@@ -101,34 +67,47 @@ def to_stage1(model: nn.Module, parts: Mapping[str, StateDict]) -> Tuple[str, Li
 
     Args:
         model (MultiSSL): Freshly built.
-        parts (mapping): From :func:`split_parts`.
-
-    Returns:
-        tuple: Name of the task, and one line per part that says where it came from.
+        state_dict (dict[str, Tensor]): Without ``module.`` prefixes.
+        layout (str, optional): Key of :data:`LAYOUTS`. Defaults to what the keys look like.
 
     Raises:
-        MultiSSLError: If backbone or neck are missing or any key or shape does not fit.
+        MultiSSLError: If backbone or neck are missing, any key or shape does not fit, or there is
+            no other code base with a task of this kind.
     """
     name = next(iter(model.tasks))
     task = model.tasks[name]
-    modules = {
-        'backbone': ('backbone', model.backbone),
-        'neck': (f'tasks.{name}.neck', task.neck),
-        'momentum_backbone': ('momentum_backbone', model.momentum_backbone.module),
-        'momentum_neck': (f'tasks.{name}.momentum_neck', task.momentum_neck.module),
+    layout = layout or guess_layout(state_dict)
+    if isinstance(task, MomentumContrastTask):
+        lines = _fill_contrast(model, name, task, split_parts(state_dict, layout))
+    elif isinstance(task, AlgorithmTask):
+        lines = _fill_algorithm(model, name, task, state_dict)
+    else:
+        raise MultiSSLError(f"the first task '{name}' is a {type(task).__name__}, which no other "
+                            f'code base has; checkpoints ({", ".join(LAYOUTS)}) are of MoCo v2, '
+                            'DenseCL or an algorithm of MMPretrain')
+    return Stage1(layout, name, lines)
+
+
+def _fill_contrast(model: MultiSSL, name: str, task: MomentumContrastTask,
+                   parts: Mapping[str, StateDict]) -> List[str]:
+    modules: Dict[str, nn.Module] = {
+        'backbone': model.backbone,
+        'neck': task.neck,
+        'momentum_backbone': model.momentum_backbone.module,
+        'momentum_neck': task.momentum_neck.module,
     }
-    said: List[str] = []
-    for part, (where, module) in modules.items():
+    lines: List[str] = []
+    for part, module in modules.items():
+        where = f'tasks.{name}.{part}' if part.endswith('neck') else part
         if part == 'momentum_backbone':
             model.start_task(name)  # the query layers are in place; what follows only improves
         if part in parts:
             _fill(module, parts[part], where)
-            said.append(f'{where}: from the file')
+            lines.append(f'{where}: from the file')
         elif part.startswith('momentum'):
-            said.append(f'{where}: not in the file, a copy of the query encoder')
+            lines.append(f'{where}: not in the file, a copy of the query encoder')
         else:
-            raise MultiSSLError(f'the file has no {part}; stage 1 needs backbone and neck '
-                                '(to start from a backbone alone use its init_cfg)')
+            raise _no(part)
     found = parts.get('queue', {})
     unknown = {k.partition('.')[0] for k in found} - set(task.queues)
     if unknown:
@@ -137,7 +116,7 @@ def to_stage1(model: nn.Module, parts: Mapping[str, StateDict]) -> Tuple[str, Li
     for which, queue in task.queues.items():
         where = f'tasks.{name}.queues.{which}'
         if f'{which}.keys' not in found:
-            said.append(f'{where}: not in the file, random directions')
+            lines.append(f'{where}: not in the file, random directions')
             continue
         keys = found[f'{which}.keys']
         if keys.shape != queue.keys.shape:
@@ -147,64 +126,37 @@ def to_stage1(model: nn.Module, parts: Mapping[str, StateDict]) -> Tuple[str, Li
                 f'of task {name} accordingly')
         queue.keys.copy_(keys)
         queue.ptr.copy_(found.get(f'{which}.ptr', torch.zeros(())) % len(queue))
-        said.append(f'{where}: from the file')
-    return name, said
+        lines.append(f'{where}: from the file')
+    return lines
 
 
-def _fill(module: nn.Module, state_dict: StateDict, where: str) -> None:
-    refuse(compare(module.state_dict(), state_dict), where)
-    module.load_state_dict(state_dict, strict=False)
+def _fill_algorithm(model: MultiSSL, name: str, task: AlgorithmTask, state_dict: StateDict
+                    ) -> List[str]:
+    """An algorithm of MMPretrain: its backbones are the model's, all else keeps its name."""
+    feeds = {path: module.role for path, module in task.algorithm.named_modules()
+             if isinstance(module, FeatureFeed)}
+    parts: Dict[str, StateDict] = {}
+    for key, value in state_dict.items():
+        feed = next((path for path in feeds if key.startswith(f'{path}.')), None)
+        part, key = ('rest', key) if feed is None else (feeds[feed], key[len(feed) + 1:])
+        parts.setdefault(part, {})[key] = value
+    if 'query' not in parts:
+        raise _no('backbone')
+    _fill(model.backbone, parts['query'], 'backbone')
+    model.start_task(name)
+    lines = ['backbone: from the file']
+    _fill(task.algorithm, parts.get('rest', {}), f'tasks.{name}.algorithm')
+    lines.append(f'tasks.{name}.algorithm: from the file')
+    if 'key' in parts:
+        _fill(model.momentum_backbone.module, parts['key'], 'momentum_backbone')
+        lines.append('momentum_backbone: from the file')
+    return lines
 
 
-def refuse(diff: Difference, where: str) -> None:
-    """Raises a :class:`MultiSSLError` with the keys that do not fit, if there are any."""
-    if any(diff):
-        raise MultiSSLError(f'{where}: keys do not fit; {diff.in_words(20)}')
+def _fill(module: nn.Module, state_dict: Mapping[str, Tensor], where: str) -> None:
+    fill(module, state_dict, f'{where}: keys do not fit')
 
 
-# ---------------------------------------------------------------------- export
-
-class ResNetShape(NamedTuple):
-    """Arguments, by mmpretrain's and mmdet's names, of the ResNet that a state dict is of."""
-    depth: int
-    in_channels: int
-    stem_channels: int
-    base_channels: int
-
-
-_BLOCKS = {  # blocks per layer, with a bottleneck -> depth
-    ((2, 2, 2, 2), False): 18,
-    ((3, 4, 6, 3), False): 34,
-    ((3, 4, 6, 3), True): 50,
-    ((3, 4, 23, 3), True): 101,
-    ((3, 8, 36, 3), True): 152,
-}
-
-
-def infer_resnet(state_dict: Mapping[str, Tensor]) -> Optional[ResNetShape]:
-    """What ResNet a backbone's state dict belongs to; None where it is none.
-
-    None for variants with a deep stem, too: mmdet and mmpretrain name its layers differently.
-    """
-    blocks = tuple(
-        len({k.split('.')[1] for k in state_dict if k.startswith(f'layer{i}.')})
-        for i in range(1, 5))
-    depth = _BLOCKS.get((blocks, 'layer1.0.conv3.weight' in state_dict))
-    stem, inner = state_dict.get('conv1.weight'), state_dict.get('layer1.0.conv1.weight')
-    if depth is None or stem is None or inner is None:
-        return None
-    return ResNetShape(depth, stem.size(1), stem.size(0), inner.size(0))
-
-
-def verify_backbone(state_dict: Mapping[str, Tensor], cfg: dict) -> None:
-    """Refuses a state dict that does not fit a backbone's config key by key.
-
-    Args:
-        state_dict (mapping[str, Tensor]): Keys as in the backbone itself.
-        cfg (dict): Of the backbone, with a ``type``.
-
-    Raises:
-        MultiSSLError: Lists the keys.
-    """
-    cfg = {k: v for k, v in cfg.items() if k not in ('init_cfg', 'pretrained')}
-    refuse(compare(MODELS.build(cfg).state_dict(), state_dict), str(cfg['type']))
+def _no(part: str) -> MultiSSLError:
+    return MultiSSLError(f'the file has no {part}; stage 1 needs backbone and neck (to start from '
+                         'a backbone alone use its init_cfg)')

@@ -1,6 +1,6 @@
 """The numbers of the paper's tables, each behind one call."""
 from pathlib import Path
-from typing import Dict, Optional, Sequence, Type
+from typing import Dict, Iterable, Optional, Sequence, Type
 
 from rich.console import Console
 
@@ -74,7 +74,7 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
     return found
 
 
-def _refuse(asked: Sequence[str], known: Sequence[str], what: str) -> None:
+def _refuse(asked: Iterable[str], known: Iterable[str], what: str) -> None:
     unknown = sorted(set(asked) - set(known))
     if unknown:
         raise MultiSSLError(f'{what} {", ".join(unknown)}; it has {", ".join(known)}')

@@ -1,17 +1,4 @@
-"""Labels the vehicles of real recordings with a Cityscapes segmentation model of mmsegmentation.
-
-    python tools/dataset_converters/label_omniaudio.py OUT CONFIG CHECKPOINT --device cuda
-
-OUT is what tools/dataset_converters/omniaudio.py wrote. The model sees the frame in the middle of
-each segment, at the video's own size (section 5.1: one frame at 1 s of 2). Of what it finds, buses,
-cars, trams, motorcycles and trucks are kept where something moves, as in the paper's predecessor:
-what stands still makes no sound. Each scene gets labels.npy like that of simulated scenes (0, or 1
-to 5; frames between are 0), and the index says so. Scenes that came with labels keep them, and what
-the same model has labelled is not done again.
-
-mmsegmentation is optional: ``pip install onedl-mmsegmentation`` or ``mmsegmentation``.
-"""
-import argparse
+"""Labels of real recordings, by a Cityscapes segmentation model of mmsegmentation."""
 import json
 import os
 from pathlib import Path
@@ -19,15 +6,14 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import cv2
 import numpy as np
-from omniaudio import crop, read_frames
-from rich.console import Console
 from rich.progress import Progress
 
-from multissl_mm.datasets.omniaudio import CONVERTER, OmniAudioDataset, read_index
-from multissl_mm.errors import MultiSSLError
-from multissl_mm.utils.checkpoint import compare, load_state_dict_file, some
-from multissl_mm.utils.cli import run_tool
-from multissl_mm.utils.files import write_atomically
+from ...datasets.classes import CLASSES
+from ...datasets.omniaudio import CONVERTER, read_index
+from ...errors import MultiSSLError
+from ...utils.checkpoint import compare, load_state_dict_file, some
+from ...utils.files import write_atomically
+from .video import crop, read_frames
 
 #: What Cityscapes calls our classes 1 to 5 (trainIds 15, 13, 16, 17 and 14).
 CITYSCAPES = dict(bus='bus', car='car', tram='train', motorcycle='motorcycle', truck='truck')
@@ -71,7 +57,7 @@ def load_segmenter(config: str, checkpoint: str, device: str) -> Segmenter:
         raise MultiSSLError(f'{checkpoint} knows the classes {some(names)}, but not '
                             f'{", ".join(unknown)}; take a model trained on Cityscapes')
     to_ours = np.zeros(256, np.uint8)
-    for i, ours in enumerate(OmniAudioDataset.METAINFO['classes'], 1):
+    for i, ours in enumerate(CLASSES, 1):
         to_ours[names.index(CITYSCAPES[ours])] = i
 
     def segment(picture: np.ndarray) -> np.ndarray:
@@ -162,6 +148,46 @@ class Labelled(NamedTuple):
     given: List[int]
     bad: Dict[int, str]
 
+    def summary(self, out: Path) -> List[str]:
+        """Lines for people."""
+        lines = [f'{len(self.now)} scenes labelled in {out}, {len(self.before)} were labelled '
+                 'before']
+        if self.given:
+            lines.append(f'{len(self.given)} scenes came with labels and keep them')
+        if self.bad:
+            lines += [f'{len(self.bad)} scenes could not be labelled:',
+                      *(f'  scene {scene}: {self.bad[scene]}' for scene in sorted(self.bad))]
+        return lines
+
+
+def label_omniaudio(out: Path, config: str, checkpoint: str, device: str = 'cpu',
+                    root: Optional[Path] = None) -> Labelled:
+    """Labels the vehicles of what :func:`~multissl_mm.converters.omniaudio.convert` wrote.
+
+    The model sees the frame in the middle of each segment, at the video's own size (section 5.1:
+    one frame at 1 s of 2). Of what it finds, buses, cars, trams, motorcycles and trucks are kept
+    where something moves, as in the paper's predecessor: what stands still makes no sound. Each
+    scene gets ``labels.npy`` like that of simulated scenes (0, or 1 to 5; frames between are 0),
+    and the index says so. Scenes that came with labels keep them, and what the same model has
+    labelled is not done again.
+
+    Args:
+        out (Path): Folder of the index.
+        config (str): Of mmsegmentation.
+        checkpoint (str): Of that config, trained on Cityscapes.
+        device (str): Of the model.
+        root (Path, optional): Folder of the recordings, if they have moved.
+
+    Raises:
+        MultiSSLError: If mmsegmentation is not installed, the model is not one of Cityscapes, or
+            the index cannot be used.
+    """
+    for path in (config, checkpoint):
+        if '://' not in path and not Path(path).is_file():
+            raise MultiSSLError(f'{path}: no such file')
+    by = dict(config=Path(config).name, checkpoint=Path(checkpoint).name)
+    return label(out, by, lambda: load_segmenter(config, checkpoint, device), root)
+
 
 def label(out: Path, by: Dict[str, Any], load: Callable[[], Segmenter],
           root: Optional[Path] = None) -> Labelled:
@@ -196,7 +222,10 @@ def label(out: Path, by: Dict[str, Any], load: Callable[[], Segmenter],
             continue
         entry['arrays'] = noted['entry']['arrays']  # an interrupted run did not write the index
         (result.before if 'labelled_by' in noted else result.given).append(scene)
-    segment = load() if todo else None
+    if not todo:
+        write_atomically(out / 'index.json', json.dumps(index))
+        return result
+    segment = load()
     with Progress() as progress:
         bar = progress.add_task('frames', total=sum(len(wanted) for *_, wanted in todo))
         for entry, noted, wanted in todo:
@@ -217,37 +246,3 @@ def label(out: Path, by: Dict[str, Any], load: Callable[[], Segmenter],
             result.now.append(scene)
     write_atomically(out / 'index.json', json.dumps(index))
     return result
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('out', type=Path, help='folder with the index of the converter')
-    parser.add_argument('config', help='of mmsegmentation')
-    parser.add_argument('checkpoint', help='of that config, trained on Cityscapes')
-    parser.add_argument('--device', default='cpu', help='default: %(default)s')
-    parser.add_argument('--root', type=Path, help='folder of the recordings, if they have moved')
-    parser.add_argument('--strict', action='store_true', help='exit with 1 if any scene is bad')
-    parser.add_argument('--traceback', action='store_true', help='show where an error comes from')
-    args = parser.parse_args()
-
-    for path in (args.config, args.checkpoint):
-        if '://' not in path and not Path(path).is_file():
-            raise MultiSSLError(f'{path}: no such file')
-    by = dict(config=Path(args.config).name, checkpoint=Path(args.checkpoint).name)
-    now, before, given, bad = label(
-        args.out, by, lambda: load_segmenter(args.config, args.checkpoint, args.device), args.root)
-    say = Console(soft_wrap=True, highlight=False).print
-    say(f'{len(now)} scenes labelled in {args.out}, {len(before)} were labelled before')
-    if given:
-        say(f'{len(given)} scenes came with labels and keep them')
-    if bad:
-        say(f'{len(bad)} scenes could not be labelled:')
-        for scene in sorted(bad):
-            say(f'  scene {scene}: {bad[scene]}', markup=False)
-        if args.strict or not (now or before or given):
-            raise SystemExit(1)
-
-
-if __name__ == '__main__':
-    run_tool(main)

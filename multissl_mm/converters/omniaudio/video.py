@@ -16,7 +16,7 @@ def read_frames(path: Path, rate: float) -> Iterator[Tuple[int, np.ndarray]]:
     Raises:
         MultiSSLError: If the video cannot be decoded.
     """
-    wanted = 0
+    av, wanted = import_av(), 0
     try:
         with av.open(str(path)) as file:
             stream = file.streams.video[0]
@@ -65,23 +65,23 @@ def find_foreground(frames: np.ndarray, window: int = 240) -> np.ndarray:
     return np.stack(masks)
 
 
-def cut_video(path: Path, labels: Optional[np.ndarray], how: Options) -> Dict[str, np.ndarray]:
+def cut_video(path: Path, labels: Optional[np.ndarray], options: Options) -> Dict[str, np.ndarray]:
     """Arrays of a scene, see the module; ``labels`` are those of all frames of the video."""
-    height, width = how.size
-    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    height, width = options.size
+    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     frames: List[np.ndarray] = []
     flows: List[np.ndarray] = []
     kept: List[int] = []
     before, moved = None, np.zeros((height, width, 2), np.float32)
-    for i, (number, picture) in enumerate(read_frames(path, how.fps * how.flow_steps)):
-        picture = crop(picture, how.rows)
+    for i, (number, picture) in enumerate(read_frames(path, options.fps * options.flow_steps)):
+        picture = crop(picture, options.rows)
         grey = cv2.resize(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), (2 * width, 2 * height),
                           interpolation=cv2.INTER_AREA)
         if before is not None:
             moved += cv2.resize(flow_between(before, grey, dis), (width, height),
                                 interpolation=cv2.INTER_AREA) / 2
         before = grey
-        if i % how.flow_steps == 0:
+        if i % options.flow_steps == 0:
             frames.append(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA))
             flows.append(moved.astype(np.float16))
             kept.append(number)
@@ -92,6 +92,6 @@ def cut_video(path: Path, labels: Optional[np.ndarray], how: Options) -> Dict[st
     arrays['masks'] = find_foreground(arrays['frames'])
     if labels is not None:
         arrays['labels'] = np.stack([
-            cv2.resize(crop(labels[min(n, len(labels) - 1)], how.rows), (width, height),
+            cv2.resize(crop(labels[min(n, len(labels) - 1)], options.rows), (width, height),
                        interpolation=cv2.INTER_NEAREST) for n in kept])
     return arrays
