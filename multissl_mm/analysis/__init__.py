@@ -1,7 +1,6 @@
-"""Pictures and tables of runs and of data."""
+"""Pictures and tables of runs; :mod:`.difficulty` of the simulated data."""
 from .compare import compare_runs
 from .curves import draw_curves
-from .difficulty import Difficulty, measure_difficulty
 from .runs import Run, read_run
 
-__all__ = ['Difficulty', 'Run', 'compare_runs', 'draw_curves', 'measure_difficulty', 'read_run']
+__all__ = ['Run', 'compare_runs', 'draw_curves', 'read_run']

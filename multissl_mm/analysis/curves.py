@@ -11,7 +11,7 @@ from ..errors import MultiSSLError
 from .runs import Run, read_run
 
 #: title: (keys, label of the vertical axis, its scale); the rest of a key is its line's name.
-PANELS = {
+PANELS: Dict[str, Tuple[str, str, str]] = {
     'Losses by task': (r'(?!.*/)(.+\..*loss.*)', 'loss', 'linear'),
     'Loss': (r'(loss)', 'loss', 'linear'),
     'Own losses on held-out views': (r'heldout/(.+)', 'loss', 'linear'),
@@ -59,7 +59,7 @@ def grid(count: int, title: str, columns: int = 2) -> Tuple[Figure, List[Axes]]:
     return figure, axes[:count]
 
 
-def draw_line(axis: Axes, x: np.ndarray, y: np.ndarray, label: str, **style: object) -> None:
+def draw_line(axis: Axes, x: np.ndarray, y: np.ndarray, label: str, **style: Any) -> None:
     """A curve; few points, as of a look once in some epochs, are marked."""
     axis.plot(x, y, label=label, marker='o' if len(x) <= 40 else None, markersize=3, linewidth=1.3,
               **style)
@@ -75,16 +75,16 @@ def finish(axis: Axes, title: str, ylabel: str, scale: str) -> None:
 
 def draw(run: Run) -> Figure:
     """Panels of one run; a task has the same colour in all of them."""
-    panels = {}
-    for title, (pattern, *rest) in PANELS.items():
+    panels: Dict[str, Dict[str, str]] = {}
+    for title, (pattern, _, _) in PANELS.items():
         found = {key: match[1] for key in run.curves if (match := re.fullmatch(pattern, key))}
         if found and not (title == 'Loss' and 'Losses by task' in panels):
-            panels[title] = found, *rest
+            panels[title] = found
     if not panels:
         raise MultiSSLError(f'{run.name}: nothing is logged that there is a picture of')
     colours: Dict[str, str] = {}
     figure, axes = grid(len(panels), run.name)
-    for axis, (title, (keys, ylabel, scale)) in zip(axes, panels.items()):
+    for axis, (title, keys) in zip(axes, panels.items()):
         # In the order of the tasks, where they are learned one after the other.
         for key, label in sorted(keys.items(), key=lambda item: (run.curves[item[0]][0][0], item)):
             task = label.partition('.')[0]
@@ -96,7 +96,7 @@ def draw(run: Run) -> Figure:
             axis.axvspan(start, end, color=('0.93', '0.85')[k % 2], zorder=0, linewidth=0)
             axis.text((start + end) / 2, 1.01, name, transform=axis.get_xaxis_transform(),
                       ha='center', va='bottom', fontsize=8, color='0.35')
-        finish(axis, title, ylabel, scale)
+        finish(axis, title, *PANELS[title][1:])
     return figure
 
 

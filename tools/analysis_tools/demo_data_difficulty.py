@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from multissl_mm.analysis import measure_difficulty
+from multissl_mm.analysis.difficulty import measure_difficulty
 from multissl_mm.utils.cli import run_tool
 
 
