@@ -11,11 +11,9 @@ from rich.console import Console
 
 from ..errors import MultiSSLError
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 class Steps:
-    """Runs commands one after the other in the project's folder and says where one is.
+    """Runs commands one after the other in the current directory and says where one is.
 
     Args:
         logs (Path): Folder for what the commands print.
@@ -55,9 +53,9 @@ class Steps:
             soft_wrap=True, highlight=False)
         path, begin, shown = self.logs / f'{log}.log', time.time(), time.time()
         with open(path, 'w') as out:
-            process = subprocess.Popen(['bash' if shell else sys.executable, *command], cwd=ROOT,
-                                       text=True, stdout=subprocess.PIPE,
-                                       stderr=subprocess.STDOUT)
+            process = subprocess.Popen(['bash' if shell else sys.executable, *command], text=True,
+                                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            assert process.stdout is not None
             for line in process.stdout:
                 out.write(line)
                 sign = sign_of_life(line)
