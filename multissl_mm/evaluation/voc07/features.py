@@ -1,10 +1,21 @@
 """A layer of a frozen backbone, pooled to about 9,000 numbers, for every picture of a list."""
+import contextlib
 import os
-from typing import List, NamedTuple, Protocol, Sequence, Tuple, runtime_checkable
+from typing import (
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Protocol,
+    Sequence,
+    Tuple,
+    runtime_checkable,
+)
 
 import cv2
 import numpy as np
 import torch
+import torch.distributed
 import torch.nn.functional as F
 from mmengine.dist import all_gather_object, get_dist_info
 from torch import Tensor, nn
@@ -158,3 +169,22 @@ def extract_features(model: PooledFeatures,
 
 def _one_thread(worker: int) -> None:
     cv2.setNumThreads(0)
+
+
+@contextlib.contextmanager
+def processes(launcher: Optional[str] = None) -> Iterator[None]:
+    """The default group of all processes that torchrun has started.
+
+    Args:
+        launcher (str, optional): ``none`` for one process, ``pytorch`` for those of torchrun; by
+            default the latter if torchrun is there.
+    """
+    if (launcher or ('pytorch' if 'TORCHELASTIC_RUN_ID' in os.environ else 'none')) == 'none':
+        yield
+        return
+    if 'RANK' not in os.environ:
+        raise MultiSSLError('--launcher pytorch: start it with torchrun')
+    # Only features on the CPU are exchanged: gloo does, with GPUs as without.
+    torch.distributed.init_process_group('gloo')
+    yield
+    torch.distributed.destroy_process_group()
