@@ -146,7 +146,7 @@ def test_configs_of_other_packages():
 # ---------------------------------------------------------------------- whole models
 
 def test_a_whole_model_or_none(tmp_path):
-    cfg = Config(dict(model=dict(
+    cfg = Config(dict(default_scope='mmpretrain', model=dict(
         type='mmpretrain.ImageClassifier', backbone=tiny.backbone(),
         head=dict(type='mmpretrain.LinearClsHead', num_classes=2, in_channels=64))))
     model = load_model(cfg, 'random')
