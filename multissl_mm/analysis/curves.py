@@ -1,7 +1,7 @@
 """Curves of a run: losses by task, learning rate, and whatever hooks have logged."""
 import re
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple, Union
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 import numpy as np
 from matplotlib.axes import Axes

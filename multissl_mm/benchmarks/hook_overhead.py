@@ -110,6 +110,7 @@ def build(sizes: Sizes, hooks: Dict[str, dict]) -> Dict[str, Callable[[], object
         model.on_losses = lambda losses: hook._look(model.backbone, 1., losses)
         step()
         model.on_losses = None
+        assert hook._found is not None
         compare(*hook._found)
 
     bank = torch.nn.functional.normalize(torch.randn(
