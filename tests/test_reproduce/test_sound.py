@@ -76,7 +76,7 @@ def test_mean_over_seeds_with_the_papers_numbers(tmp_path, capsys):
     assert 'IL (B+C)' in out and '12.0 ± 2.0' in out and '32.8' in out and '0.2378' in out
     text = (tmp_path / 'table2b.md').read_text()
     assert '| No encoder |  | 12.0 ± 2.0 | - | 12.0' in text
-    assert '| Multi-task (B+C) | 1 | - | - | 50.0 | 12.0 | - | - | - | - |' in text
+    assert '| Multi-task (B+C) | 3 | - | - | 50.0 ± 0.0 | 12.0 ± 0.0 | - | - | - | - |' in text
     assert len(text.splitlines()) == 6
     assert list(json.loads((tmp_path / 'table2b.json').read_text())['il_b_c']['sp']) == [
         'seed0', 'seed1', 'seed2']
