@@ -107,9 +107,10 @@ def build(sizes: Sizes, hooks: Dict[str, dict]) -> Dict[str, Callable[[], object
     step, hook = training_step(model, views), GradientHook(hooks['GradientHook']['interval'])
 
     def watched_step() -> None:
-        model.on_losses = lambda losses: hook._look(model.backbone, 1., losses)
+        model.on_outputs = lambda outputs: hook._look(model.backbone, 1., outputs)
         step()
-        model.on_losses = None
+        model.on_outputs = None
+        assert hook._found is not None
         compare(*hook._found)
 
     bank = torch.nn.functional.normalize(torch.randn(

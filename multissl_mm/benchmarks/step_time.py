@@ -12,7 +12,6 @@ from mmengine.registry import MODELS, DefaultScope
 from mmengine.structures import BaseDataElement
 from rich.console import Console
 from rich.table import Table
-from torch import nn
 
 from ..errors import MultiSSLError
 from ..models.protocols import Recorded, Staged
@@ -143,19 +142,19 @@ def build_step(name: str, sizes: Sizes, bank_root: str) -> Callable[[], None]:
     MMLogger.get_instance('step_time', log_level='ERROR')
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
-        model = MODELS.build(configs(sizes)[name]).to(device()).train()
+        model: Any = MODELS.build(configs(sizes)[name]).to(device())
     views = sizes.views(device())
     samples = [BaseDataElement(metainfo=dict(sample_idx=i, replica=0))
                for i in range(sizes.batch_size)]
     if isinstance(model, Staged):
         model.set_stage(1, warming_up='warm-up' in name)
-        model.train()
+    model.train()
     if isinstance(model, Recorded) and model.responses.stored:
         _record(model, views, samples, f'{bank_root}/{name}')
     return training_step(model, views, samples)
 
 
-def _record(model: nn.Module, views: list, samples: list, root: str) -> None:
+def _record(model: Any, views: list, samples: list, root: str) -> None:
     model.eval()
     for who in model.responses.names:
         identity = dict(task=who, weights='', data='', views='', seed=0, samples=len(samples))

@@ -146,8 +146,9 @@ class PaperTable:
         figure.supxlabel(f'bars: standard deviation over {seeds} seeds' if seeds > 1 else
                          'one seed: a difference of a point or two is noise', fontsize=8,
                          color='0.4')
-        figure.legend(handles=list(handles.values()), labels=list(handles), fontsize=8,
-                      loc='outside right center', frameon=False)
+        if handles:
+            figure.legend(handles=list(handles.values()), labels=list(handles), fontsize=8,
+                          loc='outside right center', frameon=False)
         figure.savefig(path)
 
 

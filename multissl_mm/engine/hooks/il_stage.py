@@ -10,10 +10,11 @@ from mmengine.runner import Runner
 from torch import nn
 
 from ...errors import MultiSSLError
+from ...models.protocols import Recorded, Staged
 from ...registry import HOOKS
+from ...responses.recording import keyed_sampler, open_bank, record
 from ...utils.keyed_random import keyed_randomness
 from ...utils.model import unwrap
-from ...responses.recording import keyed_sampler, open_bank, record
 
 
 @HOOKS.register_module()
@@ -49,18 +50,18 @@ class ILStageHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         model = unwrap(runner.model)
-        names = getattr(model, 'task_names', None)
-        if names is None:
+        if not isinstance(model, Staged):
             raise MultiSSLError('ILStageHook leads a multissl_mm.IncrementalLearning or '
                                 f'ProgressiveNet, but model is a {type(model).__name__}; remove '
                                 'the hook or change model.type')
+        names = model.task_names
         if len(names) != len(self.epochs):
             raise MultiSSLError(f'ILStageHook.epochs has {len(self.epochs)} stages, but '
                                 f'model.tasks has {len(names)}: {", ".join(names)}')
         if sum(self.epochs) != runner.max_epochs or min(self.epochs[1:], default=1) < 1:
             raise MultiSSLError(f'ILStageHook.epochs {self.epochs} must be positive and add up to '
                                 f'train_cfg.max_epochs, which is {runner.max_epochs}')
-        if self.warmup_epochs and not hasattr(model, 'responses'):
+        if self.warmup_epochs and not isinstance(model, Recorded):
             raise MultiSSLError('ILStageHook.warmup_epochs is for IncrementalLearning: every stage '
                                 f'of a {type(model).__name__} trains its own backbone; remove it')
         if self.warmup_epochs and self.warmup_epochs >= min(self.epochs[1:], default=1):
@@ -132,7 +133,7 @@ class ILStageHook(Hook):
 
     def _transition(self, runner: Runner, model: nn.Module, finished: int) -> None:
         name, new = model.task_names[finished], model.task_names[finished + 1]
-        how = '' if not hasattr(model, 'responses') else (
+        how = '' if not isinstance(model, Recorded) else (
             f' and keeps {", ".join(model.task_names[:finished + 1])} by '
             f'{"stored responses" if _stored(model) else "a teacher"}')
         runner.logger.info(f'stage {finished + 1} ({name}) is finished; stage {finished + 2} '
@@ -181,8 +182,8 @@ def _schedulers(found: Any) -> Iterator[Any]:
 
 
 def _replicas(model: nn.Module) -> Optional[int]:
-    return model.responses.replicas if hasattr(model, 'responses') else None
+    return model.responses.replicas if isinstance(model, Recorded) else None
 
 
 def _stored(model: nn.Module) -> bool:
-    return hasattr(model, 'responses') and model.responses.stored
+    return isinstance(model, Recorded) and model.responses.stored

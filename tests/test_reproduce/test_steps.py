@@ -1,14 +1,10 @@
-"""The demo's table and picture, and the steps that long tools are made of."""
-import json
-import runpy
-
+"""The steps that long work is made of."""
 import pytest
-import tiny
+from rich.console import Console
 
 from multissl_mm.errors import MultiSSLError
-from multissl_mm.utils.steps import Steps, sign_of_life
-
-demo = runpy.run_path(str(tiny.CONFIGS.parent / 'tools' / 'demo.py'))
+from multissl_mm.reproduce import Steps
+from multissl_mm.reproduce.steps import sign_of_life
 
 
 def test_lines_of_a_log_become_signs_of_life():
@@ -32,10 +28,11 @@ def test_a_step_that_fails_shows_the_end_of_its_log(tmp_path):
     steps.run('another', 'y', 'no_such_script.py', done=done)  # is not run at all
 
 
-def test_table_and_picture(tmp_path):
-    row = {key: 10. for key in demo['COLUMNS'].values()}
-    rows = {'random': row, 'MoCo v2 (stage 1)': row, 'IL M -> D': dict(row, svm=20.)}
-    demo['show'](rows, tmp_path)
-    demo['draw']({name: dict(seed0=row) for name, row in rows.items()}, tmp_path / 'trade_off.png')
-    assert json.loads((tmp_path / 'table.json').read_text()) == rows
-    assert (tmp_path / 'trade_off.png').stat().st_size > 10_000
+def test_commands_run_where_one_is(tmp_path, monkeypatch):
+    """Work goes to the current directory, wherever the package is."""
+    monkeypatch.chdir(tmp_path)
+    console = Console(record=True, width=100)
+    Steps(tmp_path / 'logs', console=console).run('a file', 'x', '-c',
+                                                  'open("made", "w").close()')
+    assert (tmp_path / 'made').is_file()
+    assert "python -c 'open(" in console.export_text()

@@ -10,11 +10,11 @@ import pytest
 import soundfile
 import sounds
 
+from multissl_mm.converters.omniaudio import convert, convert_scene, video
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.simulation.omniaudio import write_omniaudio
 
-converter = sounds.tool('dataset_converters/omniaudio.py')
-HOW = converter.Options(fps=4., flow_steps=1, size=(16, 64), rows=(.25, .75), silence=60.)
+HOW = sounds.CONVERTED
 SHORT = sounds.HOW._replace(seconds=6.)
 
 
@@ -34,12 +34,12 @@ def wav(root, scene, track):
     return root / f'scene{scene:04d}' / f'SCENE_{scene:04d}_Tr{track}.WAV'
 
 
-def convert(root, scene=1, how=HOW):
-    return converter.convert_scene(root, root.parent / 'out', how, scene)
+def converted(root, scene=1, how=HOW):
+    return convert_scene(root, root.parent / 'out', how, scene)
 
 
 def test_what_a_scene_becomes(root):
-    entry = convert(root)
+    entry = converted(root)
     assert entry['segments'] == [0., 2., 4.] and entry['pairs'] == [0, 1, 2, 3]
     assert entry['frames'] == 24 and entry['sample_rate'] == 4000 and entry['duration'] == 6
     folder = root.parent / 'out' / 'scene0001'
@@ -59,7 +59,7 @@ def test_flow_is_pixels_per_stored_frame_and_crosses_the_seam():
     texture = cv2.GaussianBlur(np.random.default_rng(0).normal(0, 255, (64, 256)), (0, 0), 2)
     texture = np.clip(texture * 3 + 128, 0, 255).astype(np.uint8)
     dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    flow = converter.flow_between(texture, np.roll(texture, 5, axis=1), dis)
+    flow = video.flow_between(texture, np.roll(texture, 5, axis=1), dis)
     assert flow.shape == (64, 256, 2)
     for columns in (slice(8), slice(100, 150), slice(-8, None)):
         assert np.median(flow[:, columns, 0]) == pytest.approx(5, abs=.3)
@@ -68,9 +68,9 @@ def test_flow_is_pixels_per_stored_frame_and_crosses_the_seam():
 
 def test_steps_of_flow_add_up(root):
     """Half the frames, with flow in two steps: the same motion as all frames' flow summed."""
-    all_frames = convert(root)
+    all_frames = converted(root)
     every = np.load(root.parent / 'out' / 'scene0001' / 'flow.npy').astype(np.float32)
-    half = convert(root, how=HOW._replace(fps=2., flow_steps=2))
+    half = converted(root, how=HOW._replace(fps=2., flow_steps=2))
     steps = np.load(root.parent / 'out' / 'scene0001' / 'flow.npy').astype(np.float32)
     assert half['frames'] == 12 and all_frames['frames'] == 24
     np.testing.assert_allclose(steps[1:], every[1:-1:2] + every[2::2], atol=.05)
@@ -81,7 +81,7 @@ def test_foreground_is_what_moves():
     frames += np.random.default_rng(0).integers(0, 6, frames.shape, dtype=np.uint8)
     for i in range(40):
         frames[i, 4:10, i:i + 8] = 220
-    masks = converter.find_foreground(frames)
+    masks = video.find_foreground(frames)
     truth = frames[..., 0] == 220
     assert (masks[truth] == 1).mean() > .9 and masks[~truth].mean() < .12
 
@@ -91,13 +91,13 @@ def test_silent_segments_are_skipped(root):
         sound, rate = soundfile.read(wav(root, 1, n))
         sound[2 * rate:4 * rate] *= 1e-3
         soundfile.write(wav(root, 1, n), sound, rate)
-    assert convert(root, how=HOW._replace(silence=30.))['segments'] == [0., 4.]
+    assert converted(root, how=HOW._replace(silence=30.))['segments'] == [0., 4.]
 
 
 def test_scenes_without_tracks_3_and_4(root):
     for n in (3, 4):
         wav(root, 1, n).unlink()
-    assert convert(root)['pairs'] == [1, 2]
+    assert converted(root)['pairs'] == [1, 2]
 
 
 def spoil_truncated(root):
@@ -162,7 +162,7 @@ def spoil_silence(root):
 def test_bad_files_are_named_and_nothing_is_left_of_their_scene(root, spoil, message):
     spoil(root)
     with pytest.raises(MultiSSLError, match=message):
-        convert(root)
+        converted(root)
     out = root.parent / 'out'
     assert not out.exists() or not list(out.iterdir())
 
@@ -187,11 +187,26 @@ def test_the_command_goes_on_without_bad_scenes_and_resumes(root, tmp_path):
     assert (out / index['metainfo']['source'] / index['data_list'][0]['video']).is_file()
 
     before = (out / 'scene0002' / 'flow.npy').stat().st_mtime_ns
-    good, bad = converter.convert(root, out, HOW._replace(flow_steps=2, rows=(0., 1.)), [1, 2], 1)
+    good, bad = convert(root, out, HOW._replace(flow_steps=2, rows=(0., 1.)), [1, 2], 1)
     assert (out / 'scene0002' / 'flow.npy').stat().st_mtime_ns == before  # not done again
     assert len(good) == 1 and set(bad) == {1}
     for n in (1, 2):
         wav(root, 2, n).write_text('no sound')
     shutil.rmtree(out / 'scene0002')
     with pytest.raises(MultiSSLError, match='none of the 2 scenes'):
-        converter.convert(root, out, HOW, [1, 2], 1)
+        convert(root, out, HOW, [1, 2], 1)
+
+
+def test_options_that_make_no_sense(root, tmp_path):
+    for options in (dict(size=(16, 100)), dict(rows=(.5, .5)), dict(flow_steps=0), dict(fps=0.)):
+        with pytest.raises(MultiSSLError, match='--size needs a width that is a multiple of 64'):
+            convert(root, tmp_path / 'out', HOW._replace(**options))
+    with pytest.raises(MultiSSLError, match='no folders scene0001'):
+        convert(tmp_path, tmp_path / 'out')
+
+
+def test_without_av_the_extra_is_named(root, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'av', None)
+    with pytest.raises(MultiSSLError, match=r'pip install "multissl_mm\[video\]"'):
+        convert(root, tmp_path / 'out', HOW)
+    assert not (tmp_path / 'out').exists()

@@ -1,7 +1,6 @@
-"""to_stage1 and export_backbone on the layouts of four code bases."""
-import subprocess
-import sys
+"""Stage 1 and backbones, on the layouts of four code bases."""
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny
@@ -11,12 +10,17 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from multissl_mm.converters import (
+    concat_backbones,
+    convert_to_stage1,
+    export_backbone,
+    fill_first_task,
+    infer_resnet,
+)
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.registry import MODELS
 from multissl_mm.utils.checkpoint import backbone_state_dict, load_state_dict_file
-from multissl_mm.utils.convert import guess_layout, infer_resnet, split_parts, to_stage1
 
-ROOT = Path(tiny.__file__).parent.parent
 QUEUE, DIM = 64, 16
 
 
@@ -87,10 +91,10 @@ def build(first: str) -> nn.Module:
 
 def convert(state: dict, first: str, layout: str, tmp_path: Path) -> tuple:
     torch.save(dict(state_dict=state), tmp_path / 'source.pth')
-    state = load_state_dict_file(str(tmp_path / 'source.pth'))
-    assert guess_layout(state) == layout
     model = build(first)
-    return model, to_stage1(model, split_parts(state, layout))[1]
+    stage1 = fill_first_task(model, load_state_dict_file(str(tmp_path / 'source.pth')))
+    assert (stage1.task, stage1.layout) == (first, layout)
+    return model, stage1.parts
 
 
 def same(module: nn.Module, expected: dict) -> bool:
@@ -147,11 +151,6 @@ def test_what_does_not_fit_is_refused(spoil, said, tmp_path, scope):
         convert(state, 'mocov2', 'mmpretrain', tmp_path)
 
 
-def run_tool(tool: str, *args: object) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, f'tools/model_converters/{tool}.py', *map(str, args)],
-                          cwd=ROOT, capture_output=True, text=True)
-
-
 def test_a_run_starts_at_stage_2_from_a_converted_file(tmp_path, images, scope):
     stage1 = tmp_path / 'stage1.pth'
     cfg = tiny.tiny_config('il_mocov2_densecl_from_stage1', images, tmp_path / 'work',
@@ -160,9 +159,9 @@ def test_a_run_starts_at_stage_2_from_a_converted_file(tmp_path, images, scope):
     cfg.param_scheduler[0].update(periods=[1], restart_weights=[1])
     cfg.dump(tmp_path / 'config.py')
     torch.save(dict(state_dict=moco(Source(TASKS['mocov2']['neck']))), tmp_path / 'moco.pth')
-    done = run_tool('to_stage1', tmp_path / 'config.py', tmp_path / 'moco.pth', stage1)
-    assert done.returncode == 0, done.stderr
-    assert 'layout moco' in done.stdout and 'tasks.mocov2.queues.global: from the' in done.stdout
+    config = str(tmp_path / 'config.py')
+    done = convert_to_stage1(config, str(tmp_path / 'moco.pth'), str(stage1))
+    assert done.layout == 'moco' and 'tasks.mocov2.queues.global: from the file' in done.parts
 
     Runner.from_cfg(cfg).train()
     trained = load_state_dict_file(str(tmp_path / 'work' / 'epoch_1.pth'))
@@ -170,9 +169,8 @@ def test_a_run_starts_at_stage_2_from_a_converted_file(tmp_path, images, scope):
     queue = 'tasks.mocov2.queues.global.keys'  # kept as it was when the task was finished
     assert torch.equal(trained[queue], load_state_dict_file(str(stage1))[queue])
 
-    done = run_tool('to_stage1', tmp_path / 'config.py', tmp_path / 'none.pth', tmp_path / 'x')
-    assert done.returncode == 1 and 'Traceback' not in done.stderr
-    assert f'error: {tmp_path}/none.pth: no such checkpoint' in done.stderr.splitlines()
+    with pytest.raises(MultiSSLError, match='none.pth: no such checkpoint'):
+        convert_to_stage1(config, str(tmp_path / 'none.pth'), str(tmp_path / 'x'))
 
 
 @pytest.mark.parametrize('shape', [
@@ -194,9 +192,8 @@ def test_export_loads_into_mmdet_and_mmpretrain(tmp_path, scope):
     source, out = tmp_path / 'epoch_4.pth', tmp_path / 'backbone.pth'
     torch.save(dict(state_dict=model.state_dict(), meta={}), source)
 
-    done = run_tool('export_backbone', source, out)
-    assert done.returncode == 0, done.stderr
-    assert 'ResNet-18 of mmdet and of mmpretrain' in done.stdout
+    done = export_backbone(str(source), str(out))
+    assert done.fits == 'the ResNet-18 of mmdet and of mmpretrain'
     weights = load_state_dict_file(str(out))
     assert all(k.startswith('backbone.') for k in weights)
     for package in ('mmdet', 'mmpretrain'):
@@ -207,12 +204,13 @@ def test_export_loads_into_mmdet_and_mmpretrain(tmp_path, scope):
         assert same(resnet, model.backbone.state_dict())
 
     # nothing is written for a misspelt prefix or a key too many
-    done = run_tool('export_backbone', source, tmp_path / 'no.pth', '--prefix', 'bakcbone.')
-    assert done.returncode == 1 and "'bakcbone.'" in done.stderr and 'tasks.' in done.stderr
+    no = str(tmp_path / 'no.pth')
+    with pytest.raises(MultiSSLError, match=r"'bakcbone\.'.*tasks\."):
+        export_backbone(str(source), no, prefix='bakcbone.')
     torch.save(dict(state_dict={**model.state_dict(), 'backbone.fc.weight': torch.zeros(1)}),
                source)
-    done = run_tool('export_backbone', source, tmp_path / 'no.pth')
-    assert done.returncode == 1 and 'unexpected: fc.weight' in done.stderr
+    with pytest.raises(MultiSSLError, match='unexpected: fc.weight'):
+        export_backbone(str(source), no)
     assert not (tmp_path / 'no.pth').exists()
 
 
@@ -221,22 +219,20 @@ def test_export_of_what_others_have_trained(tmp_path, scope, prefix):
     model = build('mocov2')
     state = {**model.backbone.state_dict(), 'fc.0.weight': torch.zeros(2)}
     torch.save(dict(state_dict=put(f'module.{prefix}', state)), tmp_path / 'theirs.pth')
-    done = run_tool('export_backbone', tmp_path / 'theirs.pth', tmp_path / 'out.pth', '--prefix',
-                    prefix, '--drop', 'fc.')
-    assert done.returncode == 0, done.stderr
-    assert 'left out: fc.0.weight' in done.stdout
+    done = export_backbone(str(tmp_path / 'theirs.pth'), str(tmp_path / 'out.pth'), prefix,
+                           drop=['fc.'])
+    assert done.dropped == ['fc.0.weight']
     weights = backbone_state_dict(load_state_dict_file(str(tmp_path / 'out.pth')))
     assert same(model.backbone, weights)
 
 
 def test_an_encoder_of_audioset_becomes_one_for_each_ear(tmp_path, scope):
-    config = ROOT / 'configs/sound/supervised.py'
+    config = str(tiny.CONFIGS / 'sound/supervised.py')
     backbone = MODELS.build(Config.fromfile(config).model.backbone)
     state = {**backbone.ear.state_dict(), 'fc.weight': torch.zeros(2)}
     torch.save(dict(model=state), tmp_path / 'theirs.pth')
-    done = run_tool('export_backbone', tmp_path / 'theirs.pth', tmp_path / 'out.pth', '--prefix',
-                    '', '--drop', 'fc.', '--add', 'ear.', '--config', config)
-    assert done.returncode == 0, done.stderr
+    export_backbone(str(tmp_path / 'theirs.pth'), str(tmp_path / 'out.pth'), '', drop=['fc.'],
+                    add='ear.', config=config)
     weights = backbone_state_dict(load_state_dict_file(str(tmp_path / 'out.pth')))
     assert same(backbone, weights)
 
@@ -246,15 +242,15 @@ def test_two_backbones_in_one_checkpoint(tmp_path, images, scope):
     for seed in (1, 2):
         torch.manual_seed(seed)
         states.append(MODELS.build(tiny.backbone()).state_dict())
-        paths.append(tmp_path / f'{seed}.pth')
+        paths.append(str(tmp_path / f'{seed}.pth'))
         torch.save(dict(state_dict=put('backbone.', states[-1])), paths[-1])
     cfg = Config(dict(
         custom_imports=dict(imports=['multissl_mm']), default_scope='mmpretrain',
         model=dict(backbone=dict(type='multissl_mm.ConcatBackbone',
                                  encoders=[tiny.backbone()] * 2))))
     cfg.dump(tmp_path / 'config.py')
-    done = run_tool('concat_backbones', tmp_path / 'config.py', tmp_path / 'all.pth', *paths)
-    assert done.returncode == 0, done.stderr
+    config, no = str(tmp_path / 'config.py'), str(tmp_path / 'no.pth')
+    concat_backbones(config, str(tmp_path / 'all.pth'), paths)
     weights = backbone_state_dict(load_state_dict_file(str(tmp_path / 'all.pth')))
     for k, state in enumerate(states):
         assert all(torch.equal(weights[f'frozen.encoders.{k}.{key}'], v)
@@ -264,9 +260,94 @@ def test_two_backbones_in_one_checkpoint(tmp_path, images, scope):
     MODELS.build(dict(type='multissl_mm.ConcatBackbone', encoders=[theirs] * 2)).load_state_dict(
         weights, strict=True)
 
-    done = run_tool('concat_backbones', tmp_path / 'config.py', tmp_path / 'no.pth', paths[0])
-    assert done.returncode == 1 and 'has 2 encoders, but 1 checkpoints' in done.stderr
+    with pytest.raises(MultiSSLError, match='has 2 encoders, but 1 checkpoints'):
+        concat_backbones(config, no, paths[:1])
     torch.save(dict(state_dict=put('backbone.', {**states[0], 'x': torch.zeros(1)})), paths[0])
-    done = run_tool('concat_backbones', tmp_path / 'config.py', tmp_path / 'no.pth', *paths)
-    assert done.returncode == 1 and 'unexpected: x' in done.stderr
+    with pytest.raises(MultiSSLError, match='1.pth does not fit .*encoders.0.*unexpected: x'):
+        concat_backbones(config, no, paths)
     assert not (tmp_path / 'no.pth').exists()
+
+
+# ---------------------------------------------------------------------- E4: other tasks, no tasks
+
+def write_config(path: Path, **content: Any) -> str:
+    Config(dict(custom_imports=dict(imports=['multissl_mm']), default_scope='mmpretrain',
+                **content)).dump(path)
+    return str(path)
+
+
+@pytest.mark.parametrize('first', ['simclr', 'byol'])
+def test_an_algorithm_of_mmpretrain_becomes_stage_1(first, tmp_path, scope):
+    """E4: the first task is an AlgorithmTask; BYOL has a target network, too."""
+    task = dict(getattr(tiny, f'{first}_task')(), name=first)
+    torch.manual_seed(3)
+    theirs = MODELS.build(dict(task['algorithm'], backbone=tiny.backbone()))
+    for value in theirs.state_dict().values():
+        if value.is_floating_point():
+            value.copy_(torch.rand(value.shape))  # as if it had been trained
+    torch.save(dict(state_dict=theirs.state_dict()), tmp_path / 'theirs.pth')
+    config = write_config(tmp_path / 'config.py', model=dict(
+        type='multissl_mm.IncrementalLearning', backbone=tiny.backbone(),
+        tasks=[task, dict(TASKS['mocov2'], name='mocov2')]))
+    done = convert_to_stage1(config, str(tmp_path / 'theirs.pth'), str(tmp_path / 'stage1.pth'))
+    assert done.task == first and f'tasks.{first}.algorithm: from the file' in done.parts
+    state = load_state_dict_file(str(tmp_path / 'stage1.pth'))
+    assert torch.equal(state['backbone.conv1.weight'], theirs.backbone.conv1.weight)
+    neck = {k: v for k, v in state.items() if k.startswith(f'tasks.{first}.algorithm.neck.')}
+    assert len(neck) == len(theirs.neck.state_dict())
+    assert all(torch.equal(v, theirs.state_dict()[k.partition('algorithm.')[2]])
+               for k, v in neck.items())
+    key = state['momentum_backbone.module.conv1.weight']  # needed by MoCo v2
+    if first == 'byol':
+        assert torch.equal(key, theirs.target_net.module[0].conv1.weight)
+        assert torch.equal(state['tasks.byol.algorithm.target_net.module.1.fc0.weight'],
+                           theirs.target_net.module[1].fc0.weight)
+        assert 'momentum_backbone: from the file' in done.parts
+    else:
+        assert torch.equal(key, state['backbone.conv1.weight'])
+
+
+@pytest.mark.parametrize('model, message', [
+    (dict(type='multissl_mm.IncrementalLearning', backbone=tiny.backbone(), tasks=[
+        dict(tiny.simclr_task(), name='s'), dict(tiny.moco_task(), name='m')]),
+     'tasks.s.algorithm: keys do not fit'),
+    (dict(type='multissl_mm.ExpertDistillation', backbone=tiny.backbone(),
+          responses=dict(source='teacher'), experts=[dict(name='m', backbone=tiny.backbone())]),
+     'a ExpertDistillation without pretext tasks'),
+    (dict(type='mmpretrain.SimCLR', backbone=tiny.backbone(),
+          neck=tiny.simclr_task()['algorithm']['neck'],
+          head=tiny.simclr_task()['algorithm']['head']), 'a SimCLR without pretext tasks'),
+    (None, 'a NoneType without pretext tasks'),
+])
+def test_what_has_no_such_first_stage_is_refused(model, message, tmp_path, scope):
+    """E4: a sentence, not an AttributeError."""
+    torch.save(moco(Source(TASKS['mocov2']['neck'])) if model is None else
+               openmmlab(Source(TASKS['mocov2']['neck'])), tmp_path / 'moco.pth')
+    config = write_config(tmp_path / 'config.py', **(dict(model=model) if model else {}))
+    with pytest.raises(MultiSSLError, match=message):
+        convert_to_stage1(config, str(tmp_path / 'moco.pth'), str(tmp_path / 'x.pth'))
+    assert not (tmp_path / 'x.pth').exists()
+
+
+def test_a_task_that_no_other_code_base_has(tmp_path, scope):
+    """E4: spatial alignment has neither neck nor queue."""
+    state = openmmlab(Source(TASKS['mocov2']['neck']))
+    torch.save(state, tmp_path / 'moco.pth')
+    with pytest.raises(MultiSSLError, match="the first task 'a' is a SpatialAlignmentTask, which"):
+        convert_to_stage1(str(tiny.CONFIGS / 'sound/demo/a.py'), str(tmp_path / 'moco.pth'),
+                          str(tmp_path / 'x.pth'))
+
+
+def test_a_config_without_a_backbone(tmp_path, scope):
+    """E4, its twins: export and concatenation say what is missing."""
+    torch.save(put('backbone.', MODELS.build(tiny.backbone()).state_dict()), tmp_path / 'b.pth')
+    source, out = str(tmp_path / 'b.pth'), str(tmp_path / 'out.pth')
+    for content in ({}, dict(model=dict(type='mmpretrain.SimCLR'))):
+        config = write_config(tmp_path / 'config.py', **content)
+        with pytest.raises(MultiSSLError, match='has no model.backbone'):
+            export_backbone(source, out, config=config)
+        with pytest.raises(MultiSSLError, match='has no model.backbone'):
+            concat_backbones(config, out, [source])
+    with pytest.raises(MultiSSLError, match='is a ResNet, not a multissl_mm.ConcatBackbone'):
+        concat_backbones(write_config(tmp_path / 'config.py', model=dict(
+            backbone=tiny.backbone())), out, [source])

@@ -9,13 +9,12 @@ import pytest
 import sounds
 import torch
 
+from multissl_mm.converters.omniaudio import convert, label_omniaudio, labels
 from multissl_mm.datasets import LoadClip, LoadPanorama, OmniAudioDataset
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.simulation.omniaudio import write_omniaudio
 
-converter = sounds.tool('dataset_converters/omniaudio.py')
-labeller = sounds.tool('dataset_converters/label_omniaudio.py')
-HOW = converter.Options(fps=4., flow_steps=1, size=(16, 64), rows=(.25, .75), silence=60.)
+TOOL = sounds.CONFIGS.parent / 'tools/dataset_converters/label_omniaudio.py'
 BY = dict(config='m.py', checkpoint='m.pth')
 MIDDLES = [4, 12, 20]  # frames at 1, 3 and 5 s
 
@@ -27,7 +26,7 @@ def recorded(tmp_path_factory):
     write_omniaudio(root / 'public', 5, 3, sounds.HOW._replace(seconds=6.), workers=1)
     for n in (1, 2):
         (root / 'public' / f'scene{n:04d}' / f'LABELS_{n:04d}.npz').unlink()
-    converter.convert(root / 'public', root / 'out', HOW, [1, 2, 3], 1)
+    convert(root / 'public', root / 'out', sounds.CONVERTED)
     return root
 
 
@@ -43,7 +42,7 @@ def rows_as_classes(picture):
 
 
 def label(out, segment=rows_as_classes, by=BY):
-    return labeller.label(out, by, lambda: segment)
+    return labels.label(out, by, lambda: segment)
 
 
 def arrays_of(out):
@@ -55,13 +54,13 @@ def test_labels_are_of_the_middle_frame_and_of_what_moves(out):
     assert label(out) == ([1, 2], [], [3], {})
     np.testing.assert_array_equal(np.load(out / 'scene0003' / 'labels.npy'), given)
     for n in (1, 2):
-        labels = np.load(out / f'scene000{n}' / 'labels.npy')
+        found = np.load(out / f'scene000{n}' / 'labels.npy')
         masks = np.load(out / f'scene000{n}' / 'masks.npy')
-        assert labels.shape == masks.shape == (24, 16, 64) and labels.dtype == np.uint8
-        expected = np.zeros_like(labels)
+        assert found.shape == masks.shape == (24, 16, 64) and found.dtype == np.uint8
+        expected = np.zeros_like(found)
         expected[MIDDLES, :8], expected[MIDDLES, 8:] = 2, 3
-        np.testing.assert_array_equal(labels, expected * masks)
-        assert labels.any()
+        np.testing.assert_array_equal(found, expected * masks)
+        assert found.any()
     assert all('labels' in arrays for arrays in arrays_of(out))
 
 
@@ -76,8 +75,8 @@ def test_labelled_scenes_are_kept_by_both_tools_and_can_be_read(out):
     label(out)
     before = (out / 'scene0001' / 'labels.npy').stat().st_mtime_ns
     (out / 'scene0001' / '.labels.npy.123').write_text('half')  # of an interrupted run
-    assert labeller.label(out, BY, lambda: pytest.fail('nothing to do')) == ([], [1, 2], [3], {})
-    converter.convert(out.parent / 'public', out, HOW, [1, 2, 3], 1)
+    assert labels.label(out, BY, lambda: pytest.fail('nothing to do')) == ([], [1, 2], [3], {})
+    convert(out.parent / 'public', out, sounds.CONVERTED)
     assert (out / 'scene0001' / 'labels.npy').stat().st_mtime_ns == before
     assert not (out / 'scene0001' / '.labels.npy.123').exists()
     assert all('labels' in arrays for arrays in arrays_of(out))
@@ -115,12 +114,11 @@ def test_bad_scenes_are_named_and_the_others_done(out):
 
 
 def test_what_is_missing_is_named(out, monkeypatch):
-    monkeypatch.setattr(sys, 'argv', ['label_omniaudio.py', str(out), 'm.py', 'm.pth'])
     with pytest.raises(MultiSSLError, match='m.py: no such file'):
-        labeller.main()
+        label_omniaudio(out, 'm.py', 'm.pth')
     monkeypatch.setitem(sys.modules, 'mmseg.apis', None)
     with pytest.raises(MultiSSLError, match='pip install onedl-mmsegmentation'):
-        labeller.load_segmenter('m.py', 'm.pth', 'cpu')
+        labels.load_segmenter('m.py', 'm.pth', 'cpu')
 
 
 CONFIG = '''
@@ -152,25 +150,25 @@ def test_a_model_of_mmsegmentation(out, tmp_path):
     state['decode_head.conv_seg.bias'].copy_(torch.eye(19)[16])
     meta = dict(dataset_meta=dict(classes=classes))
     torch.save(dict(meta=meta, state_dict=state), checkpoint)
-    done = subprocess.run([sys.executable, labeller.__file__, out, config, checkpoint],
+    done = subprocess.run([sys.executable, TOOL, out, config, checkpoint],
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert '2 scenes labelled' in done.stdout and '1 scenes came with labels' in done.stdout
-    labels = np.load(out / 'scene0001' / 'labels.npy')
+    found = np.load(out / 'scene0001' / 'labels.npy')
     masks = np.load(out / 'scene0001' / 'masks.npy')
-    np.testing.assert_array_equal(labels[MIDDLES], 3 * masks[MIDDLES])
-    assert labels.any() and not np.delete(labels, MIDDLES, axis=0).any()
+    np.testing.assert_array_equal(found[MIDDLES], 3 * masks[MIDDLES])
+    assert found.any() and not np.delete(found, MIDDLES, axis=0).any()
 
-    segment = labeller.load_segmenter(str(config), str(checkpoint), 'cpu')
+    segment = labels.load_segmenter(str(config), str(checkpoint), 'cpu')
     assert segment(np.zeros((32, 64, 3), np.uint8)).shape == (32, 64)
     torch.save(dict(meta=dict(dataset_meta=dict(classes=['road'] * 19)), state_dict=state),
                checkpoint)
     with pytest.raises(MultiSSLError, match='not bus, car, train.*trained on Cityscapes'):
-        labeller.load_segmenter(str(config), str(checkpoint), 'cpu')
+        labels.load_segmenter(str(config), str(checkpoint), 'cpu')
     torch.save(dict(state_dict=state), checkpoint)
     with pytest.raises(MultiSSLError, match="m.pth has no 'meta'"):
-        labeller.load_segmenter(str(config), str(checkpoint), 'cpu')
+        labels.load_segmenter(str(config), str(checkpoint), 'cpu')
     del state['decode_head.conv_seg.bias']
     torch.save(dict(meta=meta, state_dict=state), checkpoint)
     with pytest.raises(MultiSSLError, match='m.pth lacks decode_head.conv_seg.bias'):
-        labeller.load_segmenter(str(config), str(checkpoint), 'cpu')
+        labels.load_segmenter(str(config), str(checkpoint), 'cpu')
