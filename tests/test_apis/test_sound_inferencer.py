@@ -1,5 +1,6 @@
 """Recordings in; representations, maps, other directions, retrieved videos out."""
 import json
+import runpy
 import sys
 
 import numpy as np
@@ -101,7 +102,7 @@ def test_the_command_line(scenes, street, tmp_path, monkeypatch, capsys):
     out = tmp_path / 'out'
     monkeypatch.setattr(sys, 'argv', ['infer_sound.py', *trained('sp', scenes, tmp_path),
                                       str(street), '--out', str(out), '--device', 'cpu'])
-    sounds.tool('infer_sound.py').main()
+    runpy.run_path(str(CONFIGS.parent / 'tools' / 'infer_sound.py'), run_name='__main__')
     assert 'street.wav' in capsys.readouterr().out
     written = json.loads((out / 'predictions.json').read_text())
     assert [entry['start'] for entry in written] == [0., 2.]
