@@ -8,7 +8,6 @@ from typing import Callable, Dict, NamedTuple, Optional
 import torch
 from mmengine.config import Config
 from mmengine.dist import get_world_size
-from mmengine.logging import MMLogger
 from mmengine.registry import MODELS, DefaultScope
 from rich.console import Console
 from rich.table import Table
@@ -18,7 +17,7 @@ from ..engine.hooks.gradient import GradientHook, compare
 from ..engine.hooks.knn import accuracy, features
 from ..utils.project import project_file
 from .models import Sizes, backbone, device, tasks, training_step
-from .timing import Seconds, interleaved, ratio
+from .timing import Seconds, interleaved, quiet, ratio
 
 EPOCH = 5005 * 256  # pictures of a full-size epoch
 BOUND = 0.02
@@ -33,8 +32,8 @@ class Overhead(NamedTuple):
 
 
 def measure_hook_overhead(sizes: Sizes = Sizes(), rounds: int = 7,  # noqa: B008  (immutable)
-                          out: Optional[Path] = None, console: Optional[Console] = None
-                          ) -> Overhead:
+                          config: Optional[str] = None, out: Optional[Path] = None,
+                          console: Optional[Console] = None) -> Overhead:
     """Times the looks of the hooks against a step of multi-task M+D.
 
     Each round makes, in turn, a training step, the same step with the look of GradientHook, and
@@ -47,11 +46,12 @@ def measure_hook_overhead(sizes: Sizes = Sizes(), rounds: int = 7,  # noqa: B008
     Args:
         sizes (Sizes): Of backbone, views, batch and queues.
         rounds (int): That count.
+        config (str, optional): With the hooks. Defaults to ``configs/_base_/watch.py``.
         out (Path, optional): JSON file for the results.
         console (Console, optional): Where the table is printed.
     """
     hooks = {hook['type'].rpartition('.')[2]: hook for hook in Config.fromfile(
-        project_file('configs/_base_/watch.py')).custom_hooks}
+        config or project_file('configs/_base_/watch.py')).custom_hooks}
     seconds = interleaved(build(sizes, hooks), rounds)
 
     def steps(name: str) -> float:
@@ -94,7 +94,7 @@ def measure_hook_overhead(sizes: Sizes = Sizes(), rounds: int = 7,  # noqa: B008
 
 def build(sizes: Sizes, hooks: Dict[str, dict]) -> Dict[str, Callable[[], object]]:
     """What is timed, by name: each takes as many pictures as a step."""
-    MMLogger.get_instance('hook_overhead', log_level='ERROR')
+    quiet()
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         model = MODELS.build(dict(type='multissl_mm.MultiTask', backbone=backbone(sizes),

@@ -10,7 +10,6 @@ import soundfile
 from mmcv.transforms import BaseTransform
 from mmengine.config import Config, ConfigDict
 from mmengine.dataset import default_collate
-from mmengine.logging import MMLogger
 from mmengine.model import BaseDataPreprocessor
 from mmengine.registry import DefaultScope
 from rich.console import Console
@@ -23,7 +22,7 @@ from ..errors import MultiSSLError
 from ..models import SoundPreprocessor
 from ..registry import MODELS
 from ..runtime import load_config
-from .timing import interleaved, ratio
+from .timing import interleaved, quiet, ratio
 
 DEVICE, WORKER, NONE = 'in the preprocessor', 'in the worker', 'nowhere'
 SCENES, SECONDS = 4, 60.
@@ -68,7 +67,7 @@ def measure_front_end(config: str, data_root: Optional[str] = None, rate: int = 
         dict: Of every way, clips per second in each round.
     """
     cfg = load_config(config)
-    MMLogger.get_instance('sound_front_end', log_level='ERROR')
+    quiet()
     with tempfile.TemporaryDirectory() as folder, \
             DefaultScope.overwrite_default_scope('multissl_mm'):
         if data_root is None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
-from mmengine.logging import MMLogger
 from mmengine.registry import MODELS, DefaultScope
 from mmengine.structures import BaseDataElement
 from rich.console import Console
@@ -17,7 +16,7 @@ from ..errors import MultiSSLError
 from ..models.protocols import Recorded, Staged
 from ..responses.bank import ResponseBank
 from .models import Sizes, backbone, device, neck, tasks, training_step
-from .timing import Seconds, interleaved, ratio
+from .timing import Seconds, interleaved, quiet, ratio
 
 APART = 'MoCo v2 + DenseCL'  # a step of each
 #: row: (model, what it is compared with, the bound this project promises)
@@ -139,7 +138,7 @@ def configs(sizes: Sizes) -> Dict[str, dict]:
 
 def build_step(name: str, sizes: Sizes, bank_root: str) -> Callable[[], None]:
     """A function that makes one training step of the named model."""
-    MMLogger.get_instance('step_time', log_level='ERROR')
+    quiet()
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         model: Any = MODELS.build(configs(sizes)[name]).to(device())

@@ -4,11 +4,18 @@ import time
 from typing import Callable, Dict, List, Mapping, Sequence
 
 import torch
+from mmengine.logging import MMLogger
 from rich.console import Console
 from rich.progress import track
 
 #: Seconds of every round, by name.
 Seconds = Dict[str, List[float]]
+
+
+def quiet() -> None:
+    """Without MMEngine's lines on every parameter of a model."""
+    if not MMLogger.check_instance_created('benchmarks'):
+        MMLogger.get_instance('benchmarks', log_level='ERROR')
 
 
 def interleaved(functions: Mapping[str, Callable[[], object]], rounds: int) -> Seconds:

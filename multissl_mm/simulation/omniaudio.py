@@ -9,12 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Tuple
 
-import av
 import numpy as np
 import soundfile
 
 from ..datasets.ear_pairs import EAR_PAIRS
 from ..utils.keyed_random import key_to_seed
+from ..utils.video import import_av
 from .hearing import hear, track_order
 from .panorama import PanoramaCamera
 from .scene import Scene, street_scene
@@ -65,6 +65,7 @@ def write_scene(root: Path, seed: int, how: Recording, index: int) -> None:
 
 def _write_video(folder: Path, index: int, scene: Scene, how: Recording) -> None:
     height, width = how.size
+    av = import_av()
     camera, labels = PanoramaCamera(scene, how.size), []
     with av.open(str(folder / f'VIDEO_{index:04d}_cropped.mp4'), 'w') as file:
         stream = file.add_stream('mpeg4', rate=Fraction(how.fps))

@@ -1,7 +1,6 @@
 """Labels of real recordings: where the model's answers end up, and what is said of bad input."""
 import json
 import shutil
-import subprocess
 import sys
 
 import numpy as np
@@ -13,8 +12,8 @@ from multissl_mm.converters.omniaudio import convert, label_omniaudio, labels
 from multissl_mm.datasets import LoadClip, LoadPanorama, OmniAudioDataset
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.simulation.omniaudio import write_omniaudio
+from commands import run_tool
 
-TOOL = sounds.CONFIGS.parent / 'tools/dataset_converters/label_omniaudio.py'
 BY = dict(config='m.py', checkpoint='m.pth')
 MIDDLES = [4, 12, 20]  # frames at 1, 3 and 5 s
 
@@ -150,10 +149,9 @@ def test_a_model_of_mmsegmentation(out, tmp_path):
     state['decode_head.conv_seg.bias'].copy_(torch.eye(19)[16])
     meta = dict(dataset_meta=dict(classes=classes))
     torch.save(dict(meta=meta, state_dict=state), checkpoint)
-    done = subprocess.run([sys.executable, TOOL, out, config, checkpoint],
-                          capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert '2 scenes labelled' in done.stdout and '1 scenes came with labels' in done.stdout
+    done = run_tool('dataset_converters/label_omniaudio.py', out, config, checkpoint)
+    assert done.status == 0, done.err
+    assert '2 scenes labelled' in done.out and '1 scenes came with labels' in done.out
     found = np.load(out / 'scene0001' / 'labels.npy')
     masks = np.load(out / 'scene0001' / 'masks.npy')
     np.testing.assert_array_equal(found[MIDDLES], 3 * masks[MIDDLES])

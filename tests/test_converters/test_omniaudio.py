@@ -1,7 +1,6 @@
 """The converter of OmniAudio: what it makes of good scenes, and what it says of bad ones."""
 import json
 import shutil
-import subprocess
 import sys
 
 import av
@@ -13,6 +12,7 @@ import sounds
 from multissl_mm.converters.omniaudio import convert, convert_scene, video
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.simulation.omniaudio import write_omniaudio
+from commands import run_tool
 
 HOW = sounds.CONVERTED
 SHORT = sounds.HOW._replace(seconds=6.)
@@ -174,13 +174,12 @@ def test_the_command_goes_on_without_bad_scenes_and_resumes(root, tmp_path):
     out = tmp_path / 'out'
     (out / '.scene0002.partial').mkdir(parents=True)  # of an interrupted run
     (out / '.scene0002.partial' / 'flow.npy').write_text('half')
-    command = [sys.executable, str(sounds.CONFIGS.parent / 'tools/dataset_converters/omniaudio.py'),
-               str(root), str(out), '--size', '16', '64', '--workers', '1', '--silence', '60']
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert '1 scenes, 0.1 minutes, 3 segments' in done.stdout
-    assert 'without the pairs front and left (tracks missing): scenes 2' in done.stdout
-    assert '1 scenes are left out' in done.stdout and '_Tr5.WAV has a sample' in done.stdout
+    done = run_tool('dataset_converters/omniaudio.py', root, out, '--size', 16, 64, '--workers', 1,
+                    '--silence', 60)
+    assert done.status == 0, done.err
+    assert '1 scenes, 0.1 minutes, 3 segments' in done.out
+    assert 'without the pairs front and left (tracks missing): scenes 2' in done.out
+    assert '1 scenes are left out' in done.out and '_Tr5.WAV has a sample' in done.out
     assert sorted(p.name for p in out.iterdir()) == ['index.json', 'scene0002']
     index = json.loads((out / 'index.json').read_text())
     assert [s['scene'] for s in index['data_list']] == [2]

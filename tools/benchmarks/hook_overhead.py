@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument('--traceback', action='store_true', help='show where an error comes from')
     args = parser.parse_args()
     found = measure_hook_overhead(Sizes(args.depth, args.size, args.batch_size, args.queue_len),
-                                  args.rounds, args.out)
+                                  args.rounds, out=args.out)
     if args.check and found.total >= BOUND:
         raise SystemExit(f'the hooks take {found.total:.2%} of the time, not less than {BOUND:.0%}')
 

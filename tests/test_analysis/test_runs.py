@@ -1,25 +1,17 @@
-"""Pictures and tables of runs and features."""
+"""Curves of runs, and of several on top of each other."""
 import json
-import runpy
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-import tiny
 from mmengine.config import Config
 from PIL import Image
 
+from multissl_mm.analysis import compare, compare_runs, curves, draw_curves, read_run
 from multissl_mm.errors import MultiSSLError
-
-ROOT = tiny.CONFIGS.parent
-sys.path.insert(0, str(ROOT / 'tools' / 'analysis_tools'))
-import compare_runs  # noqa: E402
-import curves  # noqa: E402
 
 STAGES = dict(
     model=dict(tasks=[dict(name='m'), dict(name='d')]),
-    default_hooks=dict(stage=dict(type='multissl_mm.ILStageHook', epochs=[2, 2])))
+    train_cfg=dict(type='multissl_mm.StagedTrainLoop', stages=[2, 2]))
 
 
 def line(step, **values):
@@ -54,7 +46,7 @@ def run(tmp_path):
 
 
 def test_a_resumed_run_is_one_run(run, capsys):
-    found = curves.read_run(run)
+    found = read_run(run)
     assert 'line 7: left out' in capsys.readouterr().out
     x, y = found.curves['d.loss_a']
     assert y.tolist() == [25, 30, 35]  # not 99
@@ -67,12 +59,12 @@ def test_a_resumed_run_is_one_run(run, capsys):
 
 def test_stages_may_have_epochs_of_different_lengths(tmp_path):
     lines = [dict(loss=1., epoch=e, iter=i) for e, i in ((1, 5), (1, 10), (2, 30), (3, 50))]
-    x, _ = curves.read_run(write(tmp_path / 'x', 'start', lines)).curves['loss']
+    x, _ = read_run(write(tmp_path / 'x', 'start', lines)).curves['loss']
     assert x.tolist() == [.5, 1, 2, 3]
 
 
 def test_picture_of_a_run(run, tmp_path):
-    figure = curves.draw(curves.read_run(run))
+    figure = curves.draw(read_run(run))
     axes = {axis.get_title(): axis for axis in figure.axes}
     losses = {text.get_label(): text for text in axes['Losses by task'].lines}
     assert set(losses) == {'m.loss', 'm.loss_distill', 'd.loss_a', 'd.loss_b'}
@@ -84,31 +76,30 @@ def test_picture_of_a_run(run, tmp_path):
     for title in ('Learning rate', 'kNN probe', 'Metrics', 'Gradients on the backbone: cosine'):
         assert [text.get_text() for text in axes[title].texts] == ['stage 1: m', 'stage 2: d']
     assert 'Loss' not in axes  # the sum says less
-    curves.main([run, '--out', str(tmp_path / 'new' / 'x.png')])
+    assert draw_curves(run, tmp_path / 'new' / 'x.png') == tmp_path / 'new' / 'x.png'
     with Image.open(tmp_path / 'new' / 'x.png') as picture:
         assert min(picture.size) > 600
         assert len(set(picture.convert('L').getdata())) > 50
-    curves.main([run])
+    draw_curves(run)
     assert (Path(run) / 'curves.png').is_file()
     with pytest.raises(MultiSSLError, match="Format 'docx'"):
-        curves.main([run, '--out', str(tmp_path / 'x.docx')])
+        draw_curves(run, tmp_path / 'x.docx')
 
 
 def test_runs_that_cannot_be_read(tmp_path):
     with pytest.raises(MultiSSLError, match='no such folder'):
-        curves.read_run(str(tmp_path / 'absent'))
+        read_run(str(tmp_path / 'absent'))
     with pytest.raises(MultiSSLError, match='no .*scalars.json'):
-        curves.read_run(str(tmp_path))
+        read_run(str(tmp_path))
     with pytest.raises(MultiSSLError, match='no training step is logged yet'):
-        curves.read_run(write(tmp_path / 'new', 'start', []))
+        read_run(write(tmp_path / 'new', 'start', []))
 
 
 def test_comparison(run, tmp_path, capsys):
     other = write(tmp_path / 'mtl', 'start', [
         line(i, **{'m.loss': 1., 'knn/top1': 60., 'loss': 3.}) for i in (10, 20)])
-    compare_runs.main([run, other, '--out', str(tmp_path / 'x.png'),
-                       '--json', str(tmp_path / 'x.json')])
-    values = json.loads((tmp_path / 'x.json').read_text())
+    values, picture = compare_runs([run, other], tmp_path / 'x.png')
+    assert picture == tmp_path / 'x.png'
     assert values['m.loss'] == {'il': 3, 'mtl': 1}
     assert values['knn/top1'] == {'il': 40, 'mtl': 60}
     assert values['forgetting/m'] == {'il': .5}
@@ -116,50 +107,34 @@ def test_comparison(run, tmp_path, capsys):
     assert 'knn/top1' in printed and '3.5' in printed  # the last row: epochs
     with Image.open(tmp_path / 'x.png') as picture:
         assert min(picture.size) > 300
-    runs = compare_runs.load([run, other])
-    figure = compare_runs.draw(runs, list(values))
+    runs = compare.load([run, other])
+    figure = compare.draw(runs, list(values))
     assert [axis.get_title() for axis in figure.axes] == ['knn/top1', 'm.loss']
     assert [text.get_label() for text in figure.axes[0].lines] == ['il', 'mtl']
-    assert compare_runs.draw(runs, ['loss']) is None
+    assert compare.draw(runs, ['loss']) is None
     same = write(tmp_path / 'b' / 'mtl', 'start', [line(10, loss=1.)])
-    assert [r.name for r in compare_runs.load([other, same])] == [other, same]
+    assert [r.name for r in compare.load([other, same])] == [other, same]
 
 
-@pytest.mark.parametrize('arguments, message', [
-    (['{run}'], 'needs two work_dirs'),
-    (['{run}', '{run}'], 'named twice'),
-    (['{run}', '{other}', '--keys', 'x.*'], 'matches nothing; the runs have'),
-    (['{run}', '{other}', '--keys', '('], 'no regular expression'),
-])
-def test_comparisons_that_make_no_sense(run, tmp_path, arguments, message):
+def test_comparisons_that_make_no_sense(run, tmp_path):
+    other, out = write(tmp_path / 'mtl', 'start', [line(10, loss=1.)]), tmp_path / 'x.png'
+    for runs, keys, message in (
+            ([run], 'loss', 'needs two work_dirs'), ([run, run], 'loss', 'named twice'),
+            ([run, other], 'x.*', 'matches nothing; the runs have'),
+            ([run, other], '(', 'no regular expression')):
+        with pytest.raises(MultiSSLError, match=message):
+            compare_runs(runs, out, keys)
+    assert not out.exists()
+
+
+def test_runs_without_a_key_in_common(run, tmp_path):
     other = write(tmp_path / 'mtl', 'start', [line(10, loss=1.)])
-    with pytest.raises(MultiSSLError, match=message):
-        compare_runs.main([a.format(run=run, other=other) for a in arguments])
+    found = compare_runs([run, other], tmp_path / 'x.png', r'loss|m\.loss')
+    assert found.picture is None and set(found.values) == {'loss', 'm.loss'}
 
 
-# ---------------------------------------------------------------------- as commands
-
-
-def test_errors_are_for_people(tmp_path):
-    done = subprocess.run([sys.executable, ROOT / 'tools/analysis_tools/compare_runs.py', 'a', 'b'],
-                          cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert done.stderr.strip().splitlines()[-1] == 'error: a: no such folder'
-
-
-def test_hook_overhead(scope, tmp_path, monkeypatch):
-    out = tmp_path / 'x.json'
-    monkeypatch.setattr(sys, 'argv', [
-        'hook_overhead.py', '--depth', '18', '--size', '32', '--batch-size', '2', '--queue-len',
-        '64', '--rounds', '1', '--out', str(out)])
-    runpy.run_path(str(ROOT / 'tools/benchmarks/hook_overhead.py'))['main']()
-    result = json.loads(out.read_text())
-    seconds = {name: values[0] for name, values in result['seconds'].items()}
-    step, shares = seconds['step'], result['shares']
-    assert set(shares) == {'GradientHook', 'ForgettingHook', 'KNNHook'}
-    # (A step with a look - a step) / a step, once in 200 steps.
-    assert shares['GradientHook'] == pytest.approx((seconds['GradientHook'] / step - 1) / 200)
-    # Of 4096 pictures, 2 at a time, once in 10 epochs of 640640 steps of 2.
-    assert shares['ForgettingHook'] == pytest.approx(
-        2048 * seconds['ForgettingHook'] / (10 * 640640 * step))
-    assert result['total'] == pytest.approx(sum(shares.values()))
+def test_runs_of_earlier_versions_have_their_stages_in_a_hook(tmp_path):
+    config = dict(STAGES, train_cfg=dict(max_epochs=3), default_hooks=dict(
+        stage=dict(type='multissl_mm.ILStageHook', epochs=[1, 2])))
+    found = read_run(write(tmp_path / 'x', 'start', [line(10, loss=1.)], config))
+    assert found.stages == [('stage 1: m', 0, 1), ('stage 2: d', 1, 3)]
