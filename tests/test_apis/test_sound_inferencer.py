@@ -1,13 +1,12 @@
 """Recordings in; representations, maps, other directions, retrieved videos out."""
 import json
-import runpy
-import sys
 
 import numpy as np
 import pytest
 import soundfile
 import sounds
 import torch
+from commands import run_tool
 from mmengine.config import Config
 from tiny import CONFIGS
 
@@ -98,12 +97,11 @@ def test_a_pretraining_model_gives_representations(scenes, street, tmp_path):
     assert not (tmp_path / 'out').exists()
 
 
-def test_the_command_line(scenes, street, tmp_path, monkeypatch, capsys):
+def test_the_command_line(scenes, street, tmp_path):
     out = tmp_path / 'out'
-    monkeypatch.setattr(sys, 'argv', ['infer_sound.py', *trained('sp', scenes, tmp_path),
-                                      str(street), '--out', str(out), '--device', 'cpu'])
-    runpy.run_path(str(CONFIGS.parent / 'tools' / 'infer_sound.py'), run_name='__main__')
-    assert 'street.wav' in capsys.readouterr().out
+    done = run_tool('infer_sound.py', *trained('sp', scenes, tmp_path), street, '--out', out,
+                    '--device', 'cpu')
+    assert done.status == 0 and 'street.wav' in done.out, done.err
     written = json.loads((out / 'predictions.json').read_text())
     assert [entry['start'] for entry in written] == [0., 2.]
     assert set(written[0]) == {'file', 'start'}
