@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from ..apis import is_random, load_model
 from ..datasets import KeyedDataset, ViewKey
 from ..errors import MultiSSLError
-from ..models.protocols import Staged, Watchable
+from ..models.protocols import Staged
 from ..runtime import check_data, load_config
 from ..utils.cli import progress_bar
 from .pretext_scores import pretext_scores
@@ -71,17 +71,9 @@ def held_out(cfg: Config, split: str, replicas: int, batch_size: int) -> DataLoa
     return DataLoader(keyed, batch_size, sampler=keys, num_workers=0, collate_fn=default_collate)
 
 
-def learned_tasks(model: nn.Module) -> List[str]:
-    """Names of the tasks that a model's loaded weights have learned.
-
-    Raises:
-        MultiSSLError: If the model has no pretext tasks.
-    """
-    if isinstance(model, Staged):
-        return list(model.task_names)[:int(model.stage) + 1]
-    if not isinstance(model, Watchable):
-        raise MultiSSLError(f'{type(model).__name__} has no pretext tasks to score')
-    return list(model.tasks)
+def learned_tasks(model: nn.Module) -> Optional[List[str]]:
+    """Names of the tasks that a model's loaded weights have learned; None for all of them."""
+    return model.task_names[:int(model.stage) + 1] if isinstance(model, Staged) else None
 
 
 def scores_table(rows: Dict[str, Scores], title: Optional[str] = None) -> Table:

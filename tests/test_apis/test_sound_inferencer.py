@@ -10,7 +10,7 @@ from commands import run_tool
 from mmengine.config import Config
 from tiny import CONFIGS
 
-from multissl_mm.apis import SoundInferencer, write_predictions
+from multissl_mm.apis import SoundInferencer, load_encoder, write_predictions
 from multissl_mm.apis.panorama_pictures import read_panorama
 from multissl_mm.datasets import CLASSES
 from multissl_mm.errors import MultiSSLError
@@ -88,6 +88,14 @@ def test_videos_that_fit(scenes, street, tmp_path):
     similar = [entry['similarity'] for entry in found]
     assert similar == sorted(similar, reverse=True)
     assert len({entry['start'] for entry in found}) == 3
+
+
+def test_the_representation_is_that_of_the_encoder_alone(scenes, street, tmp_path):
+    config, weights = trained('sp', scenes, tmp_path)
+    infer, encoder = SoundInferencer(config, weights, device='cpu'), load_encoder(config, weights)
+    clips = torch.stack([clip for _, clip in infer.pieces(str(street))])
+    for vector, prediction in zip(encoder.embed(clips), infer(str(street))['predictions']):
+        torch.testing.assert_close(vector, prediction['representation'], rtol=1e-4, atol=1e-5)
 
 
 def test_a_pretraining_model_gives_representations(scenes, street, tmp_path):
