@@ -136,6 +136,30 @@ def fill(module: nn.Module, state_dict: Mapping[str, Tensor], refusal: str,
         raise MultiSSLError(f'{refusal}; {difference.in_words()}' + f'. {advice}' * bool(advice))
 
 
+def fill_backbone(backbone: nn.Module, path: str, prefix: str = 'backbone.',
+                  name: str = 'the backbone') -> None:
+    """Loads a checkpoint, of a whole model or of the backbone alone, into a backbone.
+
+    Args:
+        backbone (nn.Module): See :func:`fill`.
+        path (str): See :func:`load_checkpoint_file`. Where no key has the prefix, but some are the
+            backbone's own, it is of the backbone alone; ``fc``, the classifier of torchvision's
+            and MoCo's files, is left out then.
+        prefix (str): See :func:`backbone_state_dict`.
+        name (str): What to call the backbone in an error.
+
+    Raises:
+        MultiSSLError: See :func:`fill`.
+    """
+    state_dict, expected = load_state_dict_file(path), backbone.state_dict()
+    if not any(k.startswith(prefix) for k in state_dict) and any(k in expected for k in state_dict):
+        own = {k: v for k, v in state_dict.items() if k in expected or not k.startswith('fc.')}
+    else:
+        own = backbone_state_dict(state_dict, prefix, path)
+    fill(backbone, own, f'{path}: does not fit {name}',
+         'Use the config that it was trained with, or set the prefix')
+
+
 def some(items: Iterable[str], limit: int = 5) -> str:
     """The first few of a list, for messages."""
     items = list(items)
