@@ -62,8 +62,6 @@ def downstream_config(task: str, data_root: Union[str, Path], work_dir: Union[st
     elif task == 's3r':
         cfg.model.decoder.channels = (8, 8, 8, 8)
         cfg.data_preprocessor.spectra_hop = 32
-        for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
-            evaluator.update(n_fft=64, win_length=64, hop_length=32)
     else:
         cfg.model.video.channels = (4, 4, 8, 8)
     _tiny_data(cfg, data_root)

@@ -12,7 +12,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from ..errors import MultiSSLError
-from ..evaluation.voc07_svm import VOCSplit, average_precision, evaluate_voc07, load_voc2007
+from ..evaluation.voc07 import VOCSplit, average_precision, evaluate_voc07, load_voc2007
 from ..simulation.writers import PARTS, write_part
 
 WRITTEN_SIZE = 160  # side of a picture on disk in pixels, the simulator's default

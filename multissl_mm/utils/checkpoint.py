@@ -133,7 +133,7 @@ def fill(module: nn.Module, state_dict: Mapping[str, Tensor], refusal: str,
                if k not in odd and not k.endswith('num_batches_tracked')]
     difference = Difference(missing, list(result.unexpected_keys), shapes)
     if any(difference):
-        raise MultiSSLError(f'{refusal}; {difference.in_words()}' + (f'. {advice}' * bool(advice)))
+        raise MultiSSLError(f'{refusal}; {difference.in_words()}' + f'. {advice}' * bool(advice))
 
 
 def some(items: Iterable[str], limit: int = 5) -> str:

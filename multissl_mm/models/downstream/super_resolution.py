@@ -70,19 +70,24 @@ class SpatialSuperResolution(SoundDownstream):
         return own + (own * out if self.predicts == 'mask' else out)
 
     def loss(self, inputs: Mapping[str, Tensor]) -> Dict[str, Tensor]:
-        truth, found = inputs['turned_stft'], self.turned(inputs)
-        there, said = power(truth), power(found)
-        logs = (log_cells(p, self.cells, self.floor) for p in (said, there))
+        target, predicted = inputs['turned_stft'], self.turned(inputs)
+        target_power = power(target)
+        logs = (log_cells(p, self.cells, self.floor) for p in (power(predicted), target_power))
         # Of each sample, since some are mostly silence: |a - b|^2 over |b|^2.
-        share = power(found - truth).mean((1, 2, 3, 4)) / there.mean((1, 2, 3, 4)).clamp_min(1e-8)
+        share = (power(predicted - target).mean((1, 2, 3, 4)) /
+                 target_power.mean((1, 2, 3, 4)).clamp_min(1e-8))
         return dict(loss_log=F.mse_loss(*logs), loss_stft=self.stft_weight * share.mean())
 
     @torch.no_grad()
     def predict(self, inputs: Mapping[str, Tensor]) -> Dict[str, Tensor]:
         """``stft`` (N, 3, 2, F, T) and, where they are known, ``turned_stft``; ``clip_stft``.
 
-        All of the sound scaled by ``scale``; see :meth:`SoundPreprocessor.waves` for the way back.
+        All of the sound scaled by ``scale``; ``waves`` (N, 3, 2, S), ``turned_waves`` and
+        ``clip_waves`` are the same as waveforms, by the preprocessor that made the spectrograms.
         """
         known = {k: inputs[k] for k in ('clip_stft', 'turned_stft', 'turned', 'scale')
                  if k in inputs}
-        return dict(stft=self.turned(inputs), **known)
+        found = dict(stft=self.turned(inputs), **known)
+        waves = {key.replace('stft', 'waves'): self.data_preprocessor.waves(value)
+                 for key, value in found.items() if key.endswith('stft')}
+        return {**found, **waves}

@@ -1,4 +1,5 @@
-"""Maps of features."""
+"""Features of labelled images in two dimensions."""
+import runpy
 import sys
 from pathlib import Path
 
@@ -8,10 +9,11 @@ import tiny
 import torch
 from PIL import Image
 
+from multissl_mm.analysis import feature_map
+from multissl_mm.apis import load_encoder
 from multissl_mm.errors import MultiSSLError
 
-sys.path.insert(0, str(tiny.CONFIGS.parent / 'tools' / 'analysis_tools'))
-import feature_map  # noqa: E402
+TOOL = tiny.CONFIGS.parent / 'tools' / 'analysis_tools' / 'feature_map.py'
 
 
 @pytest.fixture(scope='module')
@@ -76,21 +78,19 @@ def test_two_dimensions_keep_what_is_apart(method):
         assert x == 'component 1 (95 % of the variance)' and y.startswith('component 2 (')
 
 
-def test_feature_map(images, labelled, tmp_path):
+def test_feature_map(images, labelled, tmp_path, monkeypatch):
     cfg = tiny.tiny_config('mocov2', images, tmp_path)
     path = tmp_path / 'config.py'
     cfg.dump(path)
-    from multissl_mm.evaluation.voc07_svm import build_backbone
-    backbone = build_backbone(cfg, 'random', seed=1)
+    backbone = load_encoder(cfg, 'random', seed=1).backbone
     torch.save({f'backbone.{k}': v for k, v in backbone.state_dict().items()}, tmp_path / 'x.pth')
     drawn, draw = [], feature_map.draw
-    feature_map.draw = lambda *args: drawn.append(args) or draw(*args)
-    try:
-        feature_map.main([str(path), 'random', str(tmp_path / 'x.pth'), '--data', str(labelled),
-                          '--image-size', '32', '--workers', '0', '--method', 'pca', '--out',
-                          str(tmp_path / 'x.png')])
-    finally:
-        feature_map.draw = draw
+    monkeypatch.setattr(feature_map, 'draw', lambda *args: drawn.append(args) or draw(*args))
+    monkeypatch.setattr(sys, 'argv', [
+        'feature_map.py', str(path), 'random', str(tmp_path / 'x.pth'), '--data', str(labelled),
+        '--image-size', '32', '--workers', '0', '--method', 'pca', '--out',
+        str(tmp_path / 'x.png')])
+    runpy.run_path(str(TOOL), run_name='__main__')
     (maps, labels, title), = drawn
     assert title == 'PCA of feat5, config'
     assert list(maps) == ['random weights', f'{tmp_path.name}/x.pth']
@@ -99,5 +99,6 @@ def test_feature_map(images, labelled, tmp_path):
     with Image.open(tmp_path / 'x.png') as picture:
         assert picture.size[0] > 1200
     torch.save({'backbone.other': torch.ones(1)}, tmp_path / 'y.pth')
-    with pytest.raises(MultiSSLError, match='does not fit model.backbone'):
-        feature_map.main([str(path), str(tmp_path / 'y.pth'), '--data', str(labelled)])
+    with pytest.raises(MultiSSLError, match='y.pth: does not fit model.backbone'):
+        feature_map.draw_feature_map(str(path), [str(tmp_path / 'y.pth')], str(labelled),
+                                     tmp_path / 'y.png')
