@@ -205,7 +205,8 @@ def _ambience(scene: Scene, samples: int, rate: int) -> List[Tuple[Array, float]
         tone, t = rng.uniform(90, 700), np.arange(samples) / rate
         hum = sum((np.sin(2 * np.pi * n * tone * t + rng.uniform(0, 6)) / n for n in (1, 2, 3)),
                   np.zeros(samples))
-        sounds.append((level * hum.astype(np.float32), 5. * int(rng.integers(DIRECTIONS)) + scene.turn))
+        azimuth = 5. * int(rng.integers(DIRECTIONS)) + scene.turn
+        sounds.append((level * hum.astype(np.float32), azimuth))
     return sounds
 
 
