@@ -1,7 +1,7 @@
 """Checkpoints that commit 77d0789 wrote load and resume, to the weights that it ended with itself.
 
-tests/data/77d0789: checkpoints of the tiny run below, in stage 2 (teacher) and at the end of stage 1
-(stored responses, which are recorded anew), and the weights after the last epoch.
+tests/data/77d0789: checkpoints of the tiny run below, in stage 2 (teacher) and at the end of stage
+1 (stored responses, which are recorded anew), and the weights after the last epoch.
 """
 import lzma
 from pathlib import Path

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from multissl_mm.datasets import ViewKey
 from multissl_mm.evaluation.pretext_scores import pretext_scores
-from multissl_mm.models.algorithms.base import flatten
+from multissl_mm.models.pretext import flatten
 
 ROOT = Path(__file__).parents[2]
 TUTORIAL = ROOT / 'docs' / 'tutorials' / 'add_a_pretext_task.md'
