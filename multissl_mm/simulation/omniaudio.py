@@ -15,7 +15,7 @@ import soundfile
 from ..datasets.ear_pairs import EAR_PAIRS
 from ..utils.keyed_random import key_to_seed
 from ..utils.video import import_av
-from .hearing import hear, track_order
+from .hearing import hear, kemar, track_order
 from .panorama import PanoramaCamera
 from .scene import Scene, street_scene
 from .writers import parallel, read_manifest, write_manifest
@@ -88,12 +88,14 @@ def write_omniaudio(root: Path, seed: int, count: int, how: Recording, workers: 
         bool: Whether anything had to be done.
 
     Raises:
-        MultiSSLError: If the folder holds scenes that other arguments make.
+        MultiSSLError: If the folder holds scenes that other arguments make, or a package of the
+            extra ``simulation`` is missing.
     """
     path = root / 'manifest.json'
     manifest = dict(part='omniaudio', seed=seed, count=count, version=VERSION, **how._asdict())
     if read_manifest(path, manifest):
         return False
+    import_av(), kemar(how.rate)  # without these packages nothing is begun
     write_manifest(path, manifest, done=False)
     parallel(partial(_write_nth, root, seed, how), count, workers, 'OmniAudio layout', chunk=1)
     write_manifest(path, manifest, done=True)
