@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import sounds
 import torch
+from commands import run_tool
 
 from multissl_mm.converters.omniaudio import convert, label_omniaudio, labels
 from multissl_mm.datasets import LoadClip, LoadPanorama, OmniAudioDataset
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.simulation.omniaudio import write_omniaudio
-from commands import run_tool
 
 BY = dict(config='m.py', checkpoint='m.pth')
 MIDDLES = [4, 12, 20]  # frames at 1, 3 and 5 s
