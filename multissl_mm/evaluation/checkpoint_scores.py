@@ -54,9 +54,10 @@ def score_checkpoints(config: Union[str, Config], checkpoints: Sequence[str], sp
             model = load_model(cfg, path, device)
             if not isinstance(model, MultiSSL):
                 raise MultiSSLError(f'{type(model).__name__} has no pretext tasks to score')
-            names = list(model.tasks) if is_random(path) else learned_tasks(model)
-            rows[Path(path).stem] = pretext_scores(
-                model, batches, [name for name in names if model.tasks[name].scored])
+            if is_random(path):
+                rows['random'] = pretext_scores(model, batches)
+            else:
+                rows[Path(path).stem] = pretext_scores(model, batches, learned_tasks(model))
     return rows
 
 
@@ -73,9 +74,9 @@ def held_out(cfg: Config, split: str, replicas: int, batch_size: int) -> DataLoa
 
 
 def learned_tasks(model: MultiSSL) -> List[str]:
-    """Names of the tasks that a model's loaded weights have learned."""
-    return list(model.task_names[:int(model.stage) + 1] if isinstance(model, Staged)
-                else model.tasks)
+    """Names of the tasks that a model's loaded weights have learned, of those that have a score."""
+    names = model.task_names[:int(model.stage) + 1] if isinstance(model, Staged) else model.tasks
+    return [name for name in names if model.tasks[name].scored]
 
 
 def scores_table(rows: Dict[str, Scores], title: Optional[str] = None) -> Table:
