@@ -28,7 +28,7 @@ from ..models.downstream import (
 )
 from ..registry import MODELS
 from ..utils.checkpoint import compare, load_state_dict_file, some
-from ..utils.files import write_atomically
+from ..utils.files import replacing, write_atomically
 from ..utils.model import pooled
 from .panorama_pictures import draw_map, read_panorama
 
@@ -294,11 +294,9 @@ class SoundInferencer(BaseInferencer):
 def write_predictions(predictions: Sequence[Prediction], out_dir: Union[str, Path]) -> None:
     """Writes ``predictions.json``, and the tensors, but for sounds, into a ``.npz`` beside it."""
     out_dir = Path(out_dir)
-    out_dir.mkdir(parents=True, exist_ok=True)
     tensors = [k for k, v in predictions[0].items() if isinstance(v, Tensor)]
     keys = [k for k in tensors if k != 'turned']  # is in the WAV files
-    part = out_dir / '.predictions.npz'
-    np.savez(part, **{k: torch.stack([p[k] for p in predictions]).numpy() for k in keys})
-    part.replace(out_dir / 'predictions.npz')
+    with replacing(out_dir / 'predictions.npz') as part, open(part, 'wb') as file:
+        np.savez(file, **{k: torch.stack([p[k] for p in predictions]).numpy() for k in keys})
     write_atomically(out_dir / 'predictions.json', json.dumps([
         {k: v for k, v in p.items() if k not in tensors} for p in predictions], indent=2))
