@@ -33,7 +33,7 @@ class ViewKey(NamedTuple):
     """
     seed: int
     replica: int
-    index: int
+    index: int  # type: ignore[assignment]  # not that of tuples
     kept: Tuple[KeptResponses, ...] = ()
 
 

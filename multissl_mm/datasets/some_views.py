@@ -4,7 +4,6 @@ from typing import Any, Dict, Mapping, Sequence
 
 from torch.utils.data import Dataset
 
-from ..errors import MultiSSLError
 from .keyed import KeyedDataset, ViewKey
 
 
@@ -19,7 +18,8 @@ class SomeViews(Dataset):
     Args:
         dataset (KeyedDataset): Of all views.
         names (sequence[str]): Of its inputs in their order, where they are a list.
-        wanted (sequence[str]): Names of some of them. They are put out in the dataset's order.
+        wanted (sequence[str]): Names of some of them, in any order; others are ignored, since a
+            task makes some of what it needs itself.
     """
 
     def __init__(self, dataset: KeyedDataset, names: Sequence[str], wanted: Sequence[str]) -> None:
@@ -33,11 +33,6 @@ class SomeViews(Dataset):
         data = self.dataset[key]
         inputs = data['inputs']
         named = inputs if isinstance(inputs, Mapping) else dict(zip(self.names, inputs))
-        missing = self.wanted - set(named)
-        if missing:
-            raise MultiSSLError(f'the pipeline gives {", ".join(named)}, but '
-                                f'{", ".join(sorted(missing))} is needed; check model.view_names '
-                                'and the pipeline')
         some = {name: value for name, value in named.items() if name in self.wanted}
         return dict(data, inputs=some if isinstance(inputs, Mapping) else list(some.values()))
 

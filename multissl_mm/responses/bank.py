@@ -3,10 +3,10 @@ import errno
 import hashlib
 import io
 import json
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO, Dict, Iterator, List, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
 
 import numpy as np
 from torch import Tensor
@@ -88,7 +88,8 @@ class ResponseBank:
 
     def missing(self) -> List[Tuple[int, int]]:
         """The (replica, shard) pairs that are not recorded yet, or are no longer whole."""
-        shapes = self.shapes()
+        # Shards without a manifest may be of any run.
+        shapes = self.shapes() if self._manifest_path.is_file() else {}
         return [(r, s) for r, s in self.shards() if not shapes or not all(
             self._is_whole(self._path(r, s, name), (len(self.rows(s)), *shape))
             for name, shape in shapes.items())]
@@ -128,18 +129,18 @@ class ResponseBank:
             MultiSSLError: If it cannot be written, as on a full disk; names the file.
         """
         total, done = len(self.rows(shard)), 0
-        files: Dict[str, _ShardFile] = {}
+        writers: Dict[str, Callable[[bytes], None]] = {}
         with ExitStack() as stack:
             for responses in batches:
-                if not files:
+                if not writers:
                     shapes = {n: list(r.shape[1:]) for n, r in responses.items()}
                     write_atomically(self.root / 'responses.json', json.dumps(shapes))
-                    files = {n: stack.enter_context(_ShardFile(
+                    writers = {n: stack.enter_context(_shard_file(
                         self._path(replica, shard, n), self._header((total, *shape))))
                         for n, shape in shapes.items()}
                 for name, response in responses.items():
                     rows = response.detach().float().cpu().numpy().astype(self.dtype)
-                    files[name].write(rows.tobytes())
+                    writers[name](rows.tobytes())
                 done += len(rows)
             if done != total:
                 raise RuntimeError(f'{done} responses for the {total} samples of shard {shard}')
@@ -171,34 +172,26 @@ class ResponseBank:
                 for name in self.shapes()}
 
 
-class _ShardFile:
-    """A file of a shard that is written batch by batch; whole, with its digest, or not there."""
+@contextmanager
+def _shard_file(path: Path, header: bytes) -> Iterator[Callable[[bytes], None]]:
+    """Writes a shard's file batch by batch; it is whole and has its digest, or is not there."""
+    remove_leftovers(path)
+    sha = hashlib.sha256()
+    with replacing(path, sync=True) as part:
+        with open(part, 'wb') as file:
 
-    def __init__(self, path: Path, header: bytes) -> None:
-        self.path, self.sha = path, hashlib.sha256()
-        self._header = header
+            def write(data: bytes) -> None:
+                try:
+                    file.write(data)
+                    file.flush()
+                except OSError as error:
+                    raise MultiSSLError(f'{path} cannot be written ({error.strerror}); make room '
+                                        'or set model.responses.root, then resume') from error
+                sha.update(data)
 
-    def __enter__(self) -> '_ShardFile':
-        self._stack = ExitStack()
-        remove_leftovers(self.path)
-        self._part = self._stack.enter_context(replacing(self.path, sync=True))
-        self._file: BinaryIO = self._stack.enter_context(open(self._part, 'wb'))
-        self.write(self._header)
-        return self
-
-    def write(self, data: bytes) -> None:
-        try:
-            self._file.write(data)
-        except OSError as error:
-            raise MultiSSLError(f'{self.path} cannot be written ({error.strerror}); make room or '
-                                'set model.responses.root, then resume') from error
-        self.sha.update(data)
-
-    def __exit__(self, *error: Any) -> Optional[bool]:
-        if error[0] is None:
-            write_atomically(self.path.with_suffix('.npy.sha256'),
-                             f'{self.sha.hexdigest()}  {self.path.name}\n')
-        return self._stack.__exit__(*error)
+            write(header)
+            yield write
+        write_atomically(f'{path}.sha256', f'{sha.hexdigest()}  {path.name}\n')
 
 
 @lru_cache(MAX_OPEN)
