@@ -1,5 +1,6 @@
 """What a thing is, in a few characters: equal things have equal digests, on every machine."""
 import hashlib
+from functools import partial
 from typing import Any, Iterator, Mapping, Tuple
 
 import numpy as np
@@ -53,6 +54,8 @@ def _parts(value: Any, within: Tuple[int, ...]) -> Iterator[bytes]:
     elif isinstance(value, np.ndarray):
         yield f'{value.dtype} {value.shape}'.encode()
         yield np.ascontiguousarray(value).tobytes()
+    elif isinstance(value, partial):
+        yield from _parts((value.func, value.args, value.keywords), within)
     elif hasattr(value, '__qualname__'):  # a function or a class
         yield f'{value.__module__}.{value.__qualname__}'.encode()
     else:
