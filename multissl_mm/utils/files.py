@@ -37,9 +37,8 @@ def replacing(path: Union[str, Path], sync: bool = False) -> Iterator[Path]:
             with open(part, 'rb') as file:
                 os.fsync(file.fileno())
         os.replace(part, path)
-    except BaseException:
+    finally:  # what failed, or a link to what `path` is already, which no rename takes away
         part.unlink(missing_ok=True)
-        raise
 
 
 def write_atomically(path: Union[str, Path], data: Union[str, bytes]) -> None:

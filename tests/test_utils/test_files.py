@@ -21,6 +21,16 @@ def test_a_file_is_whole_or_not_there(tmp_path):
     assert path.read_text() == 'whole' and os.listdir(path.parent) == ['file.txt']
 
 
+def test_a_link_to_the_same_file_leaves_nothing(tmp_path):
+    """R8: as where a stage's checkpoint is kept again by a resumed run."""
+    path = tmp_path / 'epoch_1.pth'
+    path.write_text('weights')
+    for _ in range(2):
+        with replacing(tmp_path / 'stage1.pth') as part:
+            os.link(path, part)
+    assert sorted(os.listdir(tmp_path)) == ['epoch_1.pth', 'stage1.pth']
+
+
 def test_writers_of_one_file_do_not_meet(tmp_path):
     """R5: of one process, of two with the same number on two machines."""
     path = tmp_path / 'file.txt'

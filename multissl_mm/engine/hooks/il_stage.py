@@ -159,8 +159,8 @@ class ILStageHook(Hook):
     def _keep_checkpoint(self, runner: Runner, name: str) -> None:
         # Weights are those of the newest checkpoint, or what they were loaded from: not those of
         # an earlier run in this work directory.
-        last = (runner._load_from if runner.epoch == self._begin else
-                runner.message_hub.runtime_info.get('last_ckpt'))
+        loaded = runner._load_from if runner.epoch == self._begin else None
+        last = loaded or runner.message_hub.runtime_info.get('last_ckpt')
         if last is None or not os.path.isfile(last):
             return
         target = Path(runner.work_dir) / name
