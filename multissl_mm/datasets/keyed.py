@@ -116,8 +116,11 @@ class KeyedDataset(Dataset):
                 data = self._load(shown)
             except Exception as error:  # whatever a decoder makes of a damaged file
                 self._report(index, error)
-            else:
-                return _named(data, shown)
+                continue
+            sample = data.get('data_samples')
+            if isinstance(sample, BaseDataElement):
+                mark(sample, shown)
+            return data
         raise MultiSSLError('no sample of the dataset can be read')
 
     def _load(self, key: ViewKey) -> Dict[str, Any]:
@@ -161,14 +164,12 @@ class KeyedDataset(Dataset):
         return dict(data=self._data, views=self._views)
 
 
-def _named(data: Dict[str, Any], key: ViewKey) -> Dict[str, Any]:
-    sample = data.get('data_samples')
-    if isinstance(sample, BaseDataElement):
-        sample.set_metainfo(dict(sample_idx=key.index, replica=key.replica, seed=key.seed))
-        if key.kept:
-            rows = KeptRows((kept.name, kept.read(key.replica, key.index)) for kept in key.kept)
-            sample.set_field(rows, 'kept', field_type='metainfo')
-    return data
+def mark(sample: BaseDataElement, key: ViewKey) -> None:
+    """Writes into a sample which views it shows, and reads what was answered to them."""
+    sample.set_metainfo(dict(sample_idx=key.index, replica=key.replica, seed=key.seed))
+    if key.kept:
+        rows = KeptRows((kept.name, kept.read(key.replica, key.index)) for kept in key.kept)
+        sample.set_field(rows, 'kept', field_type='metainfo')
 
 
 def _in_short(error: Exception) -> str:

@@ -71,7 +71,7 @@ class ResponseSource(nn.Module):
             sample.get('kept', {}) for sample in samples or [] if sample is not None]
         if not kept or any(name not in rows for rows in kept):
             raise MultiSSLError(
-                f'the batch brings no stored responses of {name}. A run needs the hook that '
+                f'the batch brings no stored responses of {name}: a run needs the hook that '
                 'records them, multissl_mm.ILStageHook or, for experts, '
                 'multissl_mm.ExpertLatentsHook, and train_dataloader.dataset of type '
                 "'multissl_mm.KeyedDataset' around yours (or model.responses.source='teacher')")

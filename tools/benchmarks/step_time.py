@@ -25,7 +25,7 @@ from rich.progress import track
 from rich.table import Table
 from torch import nn
 
-import multissl_mm  # noqa: F401
+from multissl_mm.datasets.keyed import ViewKey, mark
 from multissl_mm.models.protocols import Recorded, Staged
 from multissl_mm.responses.bank import ResponseBank
 
@@ -107,22 +107,23 @@ def build(name: str, args: argparse.Namespace, bank_root: str) -> Callable[[], N
     model: nn.Module = MODELS.build(configs(args)[name]).to(device).train()
     inputs = [torch.randn(args.batch_size, 3, args.size, args.size, device=device)
               for _ in range(2)]
-    samples: List[BaseDataElement] = [
-        BaseDataElement(metainfo=dict(sample_idx=i, replica=0)) for i in range(args.batch_size)
-    ]
+    samples = [BaseDataElement() for _ in range(args.batch_size)]
     if isinstance(model, Staged):
         model.set_stage(1, warming_up='warm-up' in name)
         model.train()
     if isinstance(model, Recorded) and model.responses.stored:
         responses = model.responses
         identity = dict(weights='', data='', views='', seed=0, samples=args.batch_size)
+        banks = []
         model.eval()
         for who in responses.names:
-            bank = ResponseBank(f'{bank_root}/{name}/{who}', identity)
+            bank = ResponseBank(f'{bank_root}/{name}/{who}', dict(identity, task=who))
             bank.create()
             bank.write(0, 0, iter([model.current_responses(who, model.name_views(inputs))]))
-            responses.banks[who] = bank
+            banks.append(bank)
         model.train()
+        for i, sample in enumerate(samples):
+            mark(sample, ViewKey(0, 0, i, tuple(banks)))
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1e-3,
                                 momentum=0.9, weight_decay=1e-4)
 
