@@ -1,37 +1,26 @@
 """What ranks share when they record, each test on two gloo processes."""
-import multiprocessing
 import time
 
 import pytest
 import torch.distributed
+from mmengine.dist import get_rank
+from ranks import on_ranks
 
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.responses import sharing
 from multissl_mm.responses.sharing import SharedWork, agreed, check_shared
 
 
-def _rank(rank, ranks, folder, work, out):
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group('gloo', init_method=f'file://{folder}/store', rank=rank,
-                                         world_size=ranks)
+def _outcome(work, folder):
     try:
-        out.put((rank, work(rank, folder)))
+        return work(get_rank(), folder)
     except (MultiSSLError, ArithmeticError) as error:
-        out.put((rank, f'{type(error).__name__}: {error}'))
+        return f'{type(error).__name__}: {error}'
 
 
-def on_ranks(work, folder, ranks=2):
-    """What ``work(rank, folder)`` returned on every rank, or the error that ended it."""
-    context = multiprocessing.get_context('fork')
-    out = context.Queue()
-    processes = [context.Process(target=_rank, args=(rank, ranks, folder, work, out))
-                 for rank in range(ranks)]
-    for process in processes:
-        process.start()
-    found = dict(out.get(timeout=60) for _ in processes)
-    for process in processes:
-        process.join(60)
-    return [found[rank] for rank in range(ranks)]
+def on_two_ranks(work, folder):
+    """What ``work(rank, folder)`` returned on each rank, or the error that ended it."""
+    return on_ranks(folder, _outcome, work, folder)
 
 
 def _unequal(rank, folder):
@@ -45,7 +34,7 @@ def _unequal(rank, folder):
 
 def test_a_fast_rank_does_more(tmp_path):
     """R4: a static half each would keep the fast rank waiting."""
-    (slow, total), (fast, _) = on_ranks(_unequal, tmp_path)
+    (slow, total), (fast, _) = on_two_ranks(_unequal, tmp_path)
     assert sorted(slow + fast) == list(range(20)) and len(fast) > len(slow) > 0
     assert total == 20
 
@@ -62,7 +51,7 @@ def _without_collectives(rank, folder):
 
 def test_ranks_wait_without_a_collective(tmp_path):
     """R4: its time-out is ten minutes with NCCL, a recording takes hours."""
-    assert on_ranks(_without_collectives, tmp_path) == ['done', 'done']
+    assert on_two_ranks(_without_collectives, tmp_path) == ['done', 'done']
 
 
 def _one_fails(rank, folder):
@@ -76,7 +65,7 @@ def _one_fails(rank, folder):
 
 def test_a_rank_that_fails_ends_the_others(tmp_path):
     """R4"""
-    waiting, failed = on_ranks(_one_fails, tmp_path)
+    waiting, failed = on_two_ranks(_one_fails, tmp_path)
     assert failed == 'ArithmeticError: of rank 1'
     assert 'another process could not do its part' in waiting
 
@@ -94,18 +83,18 @@ def _one_hangs(rank, folder):
 
 def test_waiting_has_an_end(tmp_path):
     """R4"""
-    waiting, _ = on_ranks(_one_hangs, tmp_path)
+    waiting, _ = on_two_ranks(_one_hangs, tmp_path)
     assert '4 of 4 pieces of work are finished' in waiting and 'resume' in waiting
 
 
 def _folders_of_their_own(rank, folder):
     sharing.VISIBLE_WITHIN = .5
-    check_shared(folder / f'rank{rank}', 'token', 'model.responses.root')
+    check_shared(folder / f'node{rank}', 'token', 'model.responses.root')
 
 
 def test_a_folder_that_is_not_shared_is_noticed_before_the_work(tmp_path):
     """R3"""
-    first, second = on_ranks(_folders_of_their_own, tmp_path)
+    first, second = on_two_ranks(_folders_of_their_own, tmp_path)
     for error in (first, second):
         assert 'is not the same folder for all processes' in error and 'seen by rank 1' in error
         assert 'model.responses.root' in error
@@ -118,7 +107,7 @@ def _one_folder(rank, folder):
 
 def test_a_shared_folder_is_left_as_it_was(tmp_path):
     """R3"""
-    assert on_ranks(_one_folder, tmp_path) == ['shared', 'shared']
+    assert on_two_ranks(_one_folder, tmp_path) == ['shared', 'shared']
     assert not list((tmp_path / 'bank').iterdir())
 
 
