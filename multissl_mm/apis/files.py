@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..errors import MultiSSLError
 from ..runtime import load_config
-from ..utils.files import write_atomically
+from ..utils.files import replacing, write_atomically
 
 #: What is known of a file or of a piece of it: ``file``, and whatever the model puts out.
 Prediction = Dict[str, Any]
@@ -89,8 +89,7 @@ def write_predictions(predictions: Sequence[Prediction], out_dir: Union[str, Pat
             arrays[key] = torch.stack(values).numpy()
         else:
             arrays.update({f'{key}_{i}': value.numpy() for i, value in enumerate(values)})
-    part = out_dir / '.predictions.npz'
-    np.savez(part, **arrays)
-    part.replace(out_dir / 'predictions.npz')
+    with replacing(out_dir / 'predictions.npz') as part, open(part, 'wb') as file:
+        np.savez(file, **arrays)
     write_atomically(out_dir / 'predictions.json', json.dumps([
         {k: v for k, v in p.items() if k not in tensors} for p in predictions], indent=2))

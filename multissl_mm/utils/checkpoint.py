@@ -1,5 +1,4 @@
 """Reading checkpoints and comparing their keys, for hooks, converters and benchmarks."""
-import os
 import os.path as osp
 import pickle
 import re
@@ -11,6 +10,7 @@ from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
 from ..errors import MultiSSLError
+from .files import remove_leftovers, replacing
 
 
 def load_state_dict_file(path: str) -> Dict[str, Tensor]:
@@ -145,13 +145,9 @@ def some(items: Iterable[str], limit: int = 5) -> str:
 
 def save_atomically(checkpoint: dict, path: str) -> None:
     """``torch.save`` under another name, then a rename: the file is whole or not there."""
-    os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
-    part = f'{path}.partial'
-    with open(part, 'wb') as f:
-        torch.save(checkpoint, f)
-        f.flush()
-        os.fsync(f.fileno())
-    os.replace(part, path)
+    remove_leftovers(path)
+    with replacing(path, sync=True) as part:
+        torch.save(checkpoint, part)
 
 
 def _first_line(error: BaseException) -> str:

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from mmengine.registry import MODELS
 from mmengine.structures import BaseDataElement
 
+from multissl_mm.datasets.keyed import ViewKey, mark
 from multissl_mm.engine.hooks.forgetting import heldout_losses
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.models.pretext import TaskBatch
@@ -257,15 +258,18 @@ def test_incremental_with_stored_responses_equals_teachers(scope, tmp_path, orde
     data = {k: m.data_preprocessor(batch(), True) for k, m in models.items()}
     names = [t['name'] for t in order]
     identity = dict(weights='', data='', views='', seed=0, samples=6)
+    banks = []
     for stage in (1, 2):
         for source, model in models.items():
             name = names[stage - 1]
             model.finish_task(name)
             if source == 'stored':
-                bank = ResponseBank(tmp_path / name, identity, dtype='float32')
+                bank = ResponseBank(tmp_path / name, dict(identity, task=name), dtype='float32')
                 bank.create()
                 bank.write(0, 0, iter([model.current_responses(name, data[source]['inputs'])]))
-                model.responses.banks[name] = bank
+                banks.append(bank)
+                for i, sample in enumerate(data[source]['data_samples']):
+                    mark(sample, ViewKey(0, 0, i, tuple(banks)))
             model.set_stage(stage)
         losses = {k: flat(m(**data[k], mode='loss')) for k, m in models.items()}
         assert set(losses['stored']) == set(losses['teacher'])

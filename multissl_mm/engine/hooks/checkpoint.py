@@ -8,6 +8,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
 from ...registry import HOOKS
+from ...utils.files import partial_path, remove_leftovers, replacing
 
 
 @HOOKS.register_module()
@@ -28,17 +29,16 @@ class AtomicCheckpointHook(CheckpointHook):
         obsolete = self._forget_old(runner, step)
         self.last_ckpt = path
         runner.message_hub.update_info('last_ckpt', path)
-        part = f'.{osp.basename(path)}.partial'
-        runner.save_checkpoint(self.out_dir, part, self.file_client_args, self.save_optimizer,
+        part = partial_path(path)
+        runner.save_checkpoint(self.out_dir, part.name, self.file_client_args, self.save_optimizer,
                                self.save_param_scheduler, meta=meta, by_epoch=self.by_epoch,
                                backend_args=self.backend_args, **self.args)
         if not is_main_process():
             return
-        _replace(osp.join(self.out_dir, part), path)
-        pointer = osp.join(runner.work_dir, 'last_checkpoint')
-        with open(f'{pointer}.partial', 'w') as f:
-            f.write(path)
-        _replace(f'{pointer}.partial', pointer)
+        _replace(str(part), path)
+        remove_leftovers(path)
+        with replacing(osp.join(runner.work_dir, 'last_checkpoint'), sync=True) as pointer:
+            pointer.write_text(path)
         for old in obsolete:
             if osp.isfile(old):
                 os.remove(old)
