@@ -7,6 +7,8 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from ..utils.files import atomic_path
+
 #: Longer edge of a drawn picture, px, and the gap between it and the coloured one.
 EDGE, GAP = 480, 8
 #: How much of a pixel is colour; the rest is the picture in grey.
@@ -57,5 +59,5 @@ def draw_colours(image: np.ndarray, colours: np.ndarray, path: Path) -> None:
     smooth = cv2.resize(colours, size, interpolation=cv2.INTER_LINEAR)
     overlay = (OPACITY * smooth + (1 - OPACITY) * grey).round().astype(np.uint8)
     gap = np.full((size[1], GAP, 3), 255, np.uint8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.concatenate([image, gap, overlay], axis=1)).save(path, 'PNG')
+    with atomic_path(path) as part:
+        Image.fromarray(np.concatenate([image, gap, overlay], axis=1)).save(part, 'PNG')

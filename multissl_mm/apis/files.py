@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..errors import MultiSSLError
 from ..runtime import load_config
-from ..utils.files import replacing, write_atomically
+from ..utils.files import atomic_path, write_atomically
 
 #: What is known of a file or of a piece of it: ``file``, and whatever the model puts out.
 Prediction = Dict[str, Any]
@@ -75,7 +75,6 @@ def write_predictions(predictions: Sequence[Prediction], out_dir: Union[str, Pat
         without (sequence[str]): Tensors that are not written.
     """
     out_dir = Path(out_dir)
-    out_dir.mkdir(parents=True, exist_ok=True)
     tensors: Dict[str, List[Tensor]] = {}
     for prediction in predictions:
         for key, value in prediction.items():
@@ -89,7 +88,7 @@ def write_predictions(predictions: Sequence[Prediction], out_dir: Union[str, Pat
             arrays[key] = torch.stack(values).numpy()
         else:
             arrays.update({f'{key}_{i}': value.numpy() for i, value in enumerate(values)})
-    with replacing(out_dir / 'predictions.npz') as part, open(part, 'wb') as file:
+    with atomic_path(out_dir / 'predictions.npz') as part, open(part, 'wb') as file:
         np.savez(file, **arrays)
     write_atomically(out_dir / 'predictions.json', json.dumps([
         {k: v for k, v in p.items() if k not in tensors} for p in predictions], indent=2))

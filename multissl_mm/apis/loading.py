@@ -9,13 +9,13 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.registry import DefaultScope
 from mmengine.utils import import_modules_from_strings
-from torch import Tensor, nn
+from torch import nn
 
 from ..errors import MultiSSLError
 from ..models.sound_preprocessor import SoundPreprocessor
 from ..registry import MODELS
 from ..runtime import drop_pretrained, load_config, use_pretrained
-from ..utils.checkpoint import backbone_state_dict, fill, load_checkpoint_file, unwrapped
+from ..utils.checkpoint import fill, fill_backbone, load_checkpoint_file, unwrapped
 from .encoder import IMAGENET, Encoder, NormalisePixels, ToSpectrograms
 
 
@@ -49,10 +49,7 @@ def load_encoder(config: Union[str, Config], checkpoint: str, device: str = 'cpu
         if is_random(checkpoint):
             backbone.init_weights()
         else:
-            state_dict = unwrapped(load_checkpoint_file(checkpoint), checkpoint)
-            fill(backbone, _of_backbone(state_dict, backbone, prefix, checkpoint),
-                 f'{checkpoint}: does not fit model.backbone of {name}',
-                 'Use the config that it was trained with, or set the prefix')
+            fill_backbone(backbone, checkpoint, prefix, f'model.backbone of {name}')
         encoder = Encoder(backbone, _preparation(cfg), cfg)
     return encoder.to(_device(device))
 
@@ -122,15 +119,6 @@ def _building(cfg: Config, seed: int) -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
-
-
-def _of_backbone(state_dict: Mapping[str, Tensor], backbone: nn.Module, prefix: str,
-                 path: str) -> Mapping[str, Tensor]:
-    expected = backbone.state_dict()
-    if not any(k.startswith(prefix) for k in state_dict) and any(k in expected for k in state_dict):
-        # Of the backbone alone; `fc` is the classifier of torchvision's and MoCo's files.
-        return {k: v for k, v in state_dict.items() if k in expected or not k.startswith('fc.')}
-    return backbone_state_dict(state_dict, prefix, path)
 
 
 def _preprocessor(cfg: Config) -> Any:

@@ -12,7 +12,7 @@ from ..runtime import load_config
 from ..utils.checkpoint import (
     backbone_state_dict,
     compare,
-    fill,
+    fill_backbone,
     load_state_dict_file,
     save_atomically,
 )
@@ -142,8 +142,7 @@ def concat_backbones(config: str, out: str, checkpoints: Sequence[str], prefix: 
         raise MultiSSLError(f'{config} has {len(encoders)} encoders, but {len(checkpoints)} '
                             'checkpoints are given')
     for k, (encoder, path) in enumerate(zip(encoders, checkpoints)):
-        fill(encoder, backbone_state_dict(load_state_dict_file(path), prefix, path),
-             f'{path} does not fit model.backbone.encoders.{k} of {config}')
+        fill_backbone(encoder, path, prefix, f'model.backbone.encoders.{k} of {config}')
     _save(backbone.state_dict(), out, encoders=list(checkpoints))
 
 

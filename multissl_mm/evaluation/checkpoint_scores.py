@@ -6,13 +6,13 @@ from mmengine.config import Config
 from mmengine.dataset import default_collate
 from mmengine.registry import DefaultScope
 from rich.table import Table
-from torch import nn
 from torch.utils.data import DataLoader
 
 from ..apis import is_random, load_model
 from ..datasets import KeyedDataset, ViewKey
 from ..errors import MultiSSLError
-from ..models.protocols import Staged, Watchable
+from ..models.algorithms import MultiSSL
+from ..models.protocols import Staged
 from ..runtime import check_data, load_config
 from ..utils.cli import progress_bar
 from .pretext_scores import pretext_scores
@@ -51,9 +51,12 @@ def score_checkpoints(config: Union[str, Config], checkpoints: Sequence[str], sp
         rows: Dict[str, Scores] = {}
         for path in progress_bar(checkpoints, len(checkpoints), 'scores', progress):
             model = load_model(cfg, path, device)
-            random = is_random(path)
-            rows['random' if random else Path(path).stem] = pretext_scores(
-                model, batches, None if random else learned_tasks(model))
+            if not isinstance(model, MultiSSL):
+                raise MultiSSLError(f'{type(model).__name__} has no pretext tasks to score')
+            if is_random(path):
+                rows['random'] = pretext_scores(model, batches)
+            else:
+                rows[Path(path).stem] = pretext_scores(model, batches, learned_tasks(model))
     return rows
 
 
@@ -71,17 +74,10 @@ def held_out(cfg: Config, split: str, replicas: int, batch_size: int) -> DataLoa
     return DataLoader(keyed, batch_size, sampler=keys, num_workers=0, collate_fn=default_collate)
 
 
-def learned_tasks(model: nn.Module) -> List[str]:
-    """Names of the tasks that a model's loaded weights have learned.
-
-    Raises:
-        MultiSSLError: If the model has no pretext tasks.
-    """
-    if isinstance(model, Staged):
-        return list(model.task_names)[:int(model.stage) + 1]
-    if not isinstance(model, Watchable):
-        raise MultiSSLError(f'{type(model).__name__} has no pretext tasks to score')
-    return list(model.tasks)
+def learned_tasks(model: MultiSSL) -> List[str]:
+    """Names of the tasks that a model's loaded weights have learned, of those that have a score."""
+    names = model.task_names[:int(model.stage) + 1] if isinstance(model, Staged) else model.tasks
+    return [name for name in names if model.tasks[name].scored]
 
 
 def scores_table(rows: Dict[str, Scores], title: Optional[str] = None) -> Table:

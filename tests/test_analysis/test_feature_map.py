@@ -1,19 +1,16 @@
 """Features of labelled images in two dimensions."""
-import runpy
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tiny
 import torch
+from commands import run_tool
 from PIL import Image
 
 from multissl_mm.analysis import feature_map
 from multissl_mm.apis import load_encoder
 from multissl_mm.errors import MultiSSLError
-
-TOOL = tiny.CONFIGS.parent / 'tools' / 'analysis_tools' / 'feature_map.py'
 
 
 @pytest.fixture(scope='module')
@@ -86,11 +83,10 @@ def test_feature_map(images, labelled, tmp_path, monkeypatch):
     torch.save({f'backbone.{k}': v for k, v in backbone.state_dict().items()}, tmp_path / 'x.pth')
     drawn, draw = [], feature_map.draw
     monkeypatch.setattr(feature_map, 'draw', lambda *args: drawn.append(args) or draw(*args))
-    monkeypatch.setattr(sys, 'argv', [
-        'feature_map.py', str(path), 'random', str(tmp_path / 'x.pth'), '--data', str(labelled),
-        '--image-size', '32', '--workers', '0', '--method', 'pca', '--out',
-        str(tmp_path / 'x.png')])
-    runpy.run_path(str(TOOL), run_name='__main__')
+    done = run_tool('analysis_tools/feature_map.py', path, 'random', tmp_path / 'x.pth', '--data',
+                    labelled, '--image-size', 32, '--workers', 0, '--method', 'pca', '--out',
+                    tmp_path / 'x.png')
+    assert done.status == 0 and done.out.endswith('x.png\n'), done.err
     (maps, labels, title), = drawn
     assert title == 'PCA of feat5, config'
     assert list(maps) == ['random weights', f'{tmp_path.name}/x.pth']

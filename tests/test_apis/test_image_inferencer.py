@@ -1,14 +1,12 @@
 """Pictures in; representations, the nearest pictures and pictures of feature maps out."""
 import json
-import runpy
-import sys
 import warnings
 
 import numpy as np
 import pytest
 import sounds
-import tiny
 import torch
+from commands import run_tool
 from mmengine.config import Config
 from pictures import COLOURS, encoder_config
 from PIL import Image
@@ -16,8 +14,6 @@ from PIL import Image
 from multissl_mm.apis import ImageInferencer
 from multissl_mm.apis.feature_pictures import principal_colours
 from multissl_mm.errors import MultiSSLError
-
-TOOL = tiny.CONFIGS.parent / 'tools' / 'infer_image.py'
 
 
 @pytest.fixture(scope='module')
@@ -164,15 +160,12 @@ def test_backbones_that_give_vectors(folder, tmp_path):
         infer(tmp_path / 'a.png', out_dir=str(tmp_path))
 
 
-def test_the_command_line(folder, tmp_path, monkeypatch, capsys):
+def test_the_command_line(folder, tmp_path):
     (tmp_path / 'cfg.json').write_text(json.dumps(encoder_config().to_dict()))
     out = tmp_path / 'out'
-    monkeypatch.setattr(sys, 'argv', [
-        'infer_image.py', str(tmp_path / 'cfg.json'), 'random', str(folder), '--gallery',
-        str(folder / 'red'), '--top', '1', '--image-size', '64', '--device', 'cpu', '--out',
-        str(out)])
-    runpy.run_path(str(TOOL), run_name='__main__')
-    assert 'red1.png: ' in capsys.readouterr().out
+    done = run_tool('infer_image.py', tmp_path / 'cfg.json', 'random', folder, '--gallery',
+                    folder / 'red', '--top', 1, '--image-size', 64, '--device', 'cpu', '--out', out)
+    assert done.status == 0 and 'red1.png: ' in done.out, done.err
     written = json.loads((out / 'predictions.json').read_text())
     assert len(written) == 9 and all(len(entry['nearest']) == 1 for entry in written)
     arrays = np.load(out / 'predictions.npz')

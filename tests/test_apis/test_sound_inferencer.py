@@ -1,17 +1,16 @@
 """Recordings in; representations, maps, other directions, retrieved videos out."""
 import json
-import runpy
-import sys
 
 import numpy as np
 import pytest
 import soundfile
 import sounds
 import torch
+from commands import run_tool
 from mmengine.config import Config
 from tiny import CONFIGS
 
-from multissl_mm.apis import SoundInferencer, write_predictions
+from multissl_mm.apis import SoundInferencer, load_encoder, write_predictions
 from multissl_mm.apis.panorama_pictures import read_panorama
 from multissl_mm.datasets import CLASSES
 from multissl_mm.errors import MultiSSLError
@@ -91,6 +90,14 @@ def test_videos_that_fit(scenes, street, tmp_path):
     assert len({entry['start'] for entry in found}) == 3
 
 
+def test_the_representation_is_that_of_the_encoder_alone(scenes, street, tmp_path):
+    config, weights = trained('sp', scenes, tmp_path)
+    infer, encoder = SoundInferencer(config, weights, device='cpu'), load_encoder(config, weights)
+    clips = torch.stack([clip for _, clip in infer.pieces(str(street))])
+    for vector, prediction in zip(encoder.embed(clips), infer(str(street))['predictions']):
+        torch.testing.assert_close(vector, prediction['representation'], rtol=1e-4, atol=1e-5)
+
+
 def test_a_pretraining_model_gives_representations(scenes, street, tmp_path):
     infer = SoundInferencer(*trained('b', scenes, tmp_path), device='cpu')
     result = infer(str(street), out_dir=str(tmp_path / 'out'))
@@ -98,12 +105,11 @@ def test_a_pretraining_model_gives_representations(scenes, street, tmp_path):
     assert not (tmp_path / 'out').exists()
 
 
-def test_the_command_line(scenes, street, tmp_path, monkeypatch, capsys):
+def test_the_command_line(scenes, street, tmp_path):
     out = tmp_path / 'out'
-    monkeypatch.setattr(sys, 'argv', ['infer_sound.py', *trained('sp', scenes, tmp_path),
-                                      str(street), '--out', str(out), '--device', 'cpu'])
-    runpy.run_path(str(CONFIGS.parent / 'tools' / 'infer_sound.py'), run_name='__main__')
-    assert 'street.wav' in capsys.readouterr().out
+    done = run_tool('infer_sound.py', *trained('sp', scenes, tmp_path), street, '--out', out,
+                    '--device', 'cpu')
+    assert done.status == 0 and 'street.wav' in done.out, done.err
     written = json.loads((out / 'predictions.json').read_text())
     assert [entry['start'] for entry in written] == [0., 2.]
     assert set(written[0]) == {'file', 'start'}

@@ -302,7 +302,8 @@ def test_distances_are_those_of_scipy(size):
     assert np.allclose(found, expected, rtol=0, atol=1e-6)
     predicted, target = (scipy_stft(waves, nperseg=16)[2] for waves in (predicted, target))
     found = stft_distance(torch.from_numpy(predicted), torch.from_numpy(target))
-    expected = [sum(np.linalg.norm(predicted[d, e] - target[d, e]) for e in (0, 1)) for d in range(3)]
+    expected = [sum(np.linalg.norm(predicted[d, e] - target[d, e]) for e in (0, 1))
+                for d in range(3)]
     assert np.allclose(found, expected, rtol=0, atol=1e-6)
 
 

@@ -1,6 +1,7 @@
 """Features of the VOC07 protocol: layers, pooling and pictures."""
 import numpy as np
 import pytest
+import sounds
 import torch
 from mmengine.config import Config
 from pictures import encoder_config
@@ -62,3 +63,9 @@ def test_pictures_are_resized_as_mmpretrain_does(tmp_path, scope):
         data = TRANSFORMS.build(transform)(data)
     assert np.array_equal(voc.load_image(tmp_path / 'a.png'), data['img'][..., ::-1])
     assert voc.load_image(tmp_path / 'a.png', 32).shape == (32, 32, 3)
+
+
+def test_encoders_of_sound_have_no_pictures(tmp_path):
+    encoder = load_encoder(sounds.sound_config('b', tmp_path, tmp_path), 'random')
+    with pytest.raises(MultiSSLError, match='its encoder takes sounds'):
+        voc.PooledFeatures(encoder)

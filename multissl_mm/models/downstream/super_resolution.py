@@ -71,12 +71,13 @@ class SpatialSuperResolution(SoundDownstream):
         return own + (own * out if self.predicts == 'mask' else out)
 
     def loss(self, inputs: Mapping[str, Tensor]) -> Dict[str, Tensor]:
-        truth, found = inputs['turned_stft'], self.turned(inputs)
-        predicted, target = power(found), power(truth)
-        loss_log = F.mse_loss(log_cells(predicted, self.cells, self.floor),
-                              log_cells(target, self.cells, self.floor))
+        target, predicted = inputs['turned_stft'], self.turned(inputs)
+        target_power = power(target)
+        loss_log = F.mse_loss(log_cells(power(predicted), self.cells, self.floor),
+                              log_cells(target_power, self.cells, self.floor))
         # Of each sample, since some are mostly silence: |a - b|^2 over |b|^2.
-        share = power(found - truth).mean((1, 2, 3, 4)) / target.mean((1, 2, 3, 4)).clamp_min(1e-8)
+        share = (power(predicted - target).mean((1, 2, 3, 4)) /
+                 target_power.mean((1, 2, 3, 4)).clamp_min(1e-8))
         return dict(loss_log=loss_log, loss_stft=self.stft_weight * share.mean())
 
     @torch.no_grad()
