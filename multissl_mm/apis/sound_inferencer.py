@@ -28,7 +28,7 @@ from ..models.downstream import (
 from ..registry import MODELS
 from ..runtime import dicts, use_pretrained
 from ..utils.checkpoint import compare, load_state_dict_file, some
-from ..utils.files import replacing, write_atomically
+from ..utils.files import atomic_path, write_atomically
 from ..utils.model import pooled
 from .panorama_pictures import draw_map, read_panorama
 
@@ -296,7 +296,7 @@ def write_predictions(predictions: Sequence[Prediction], out_dir: Union[str, Pat
     out_dir = Path(out_dir)
     tensors = [k for k, v in predictions[0].items() if isinstance(v, Tensor)]
     keys = [k for k in tensors if k != 'turned']  # is in the WAV files
-    with replacing(out_dir / 'predictions.npz') as part, open(part, 'wb') as file:
+    with atomic_path(out_dir / 'predictions.npz') as part, open(part, 'wb') as file:
         np.savez(file, **{k: torch.stack([p[k] for p in predictions]).numpy() for k in keys})
     write_atomically(out_dir / 'predictions.json', json.dumps([
         {k: v for k, v in p.items() if k not in tensors} for p in predictions], indent=2))

@@ -2,57 +2,64 @@
 import glob
 import os
 import secrets
+import shutil
 import socket
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator, Union
 
-
-def partial_path(path: Union[str, Path]) -> Path:
-    """A name beside ``path`` that no other writer has, on this machine or another.
-
-    It says which machine and which process writes, by which :func:`remove_leftovers` knows.
-    """
-    path = Path(path)
-    return path.with_name(f'.{path.name}.{_machine()}.{os.getpid()}.{secrets.token_hex(4)}.partial')
+from ..errors import MultiSSLError
 
 
 @contextmanager
-def replacing(path: Union[str, Path], sync: bool = False) -> Iterator[Path]:
-    """Gives a name to write under; when the block is over the file is ``path``.
+def atomic_path(path: Union[str, Path]) -> Iterator[Path]:
+    """A name to write to, which becomes ``path`` when the block ends and its bytes are on disk.
 
-    If the block fails nothing is left. The folder is made where needed.
+    The name is nobody else's, whether of another run or of another machine, so that several may
+    write the same file; what a kill leaves of it is found by :func:`remove_leftovers`. The folder
+    is made where needed.
 
-    Args:
-        path (str): The file that is to be whole or not there; an older one is replaced.
-        sync (bool): Wait until the bytes are on disk before it is renamed, so that a power cut
-            cannot leave an empty one. Defaults to False: a file that is quickly made again.
+    Raises:
+        MultiSSLError: If the system refuses to write (disk full, no permission); ``path`` is then
+            as it was.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = partial_path(path)
+    part = path.with_name(
+        f'.{path.name}.{_machine()}.{os.getpid()}.{secrets.token_hex(4)}.partial')
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield part
-        if sync:
-            with open(part, 'rb') as file:
-                os.fsync(file.fileno())
+        with open(part, 'rb') as f:
+            os.fsync(f.fileno())  # a power cut cannot leave an empty file under the good name
         os.replace(part, path)
-    finally:  # what failed, or a link to what `path` is already, which no rename takes away
+    except OSError as e:
+        raise MultiSSLError(f'{path}: cannot be written ({e.strerror or e})') from e
+    finally:
         part.unlink(missing_ok=True)
 
 
 def write_atomically(path: Union[str, Path], data: Union[str, bytes]) -> None:
-    """Writes text or bytes by :func:`replacing`; several may write the same file."""
-    with replacing(path) as part:
+    """Writes text or bytes, see :func:`atomic_path`."""
+    with atomic_path(path) as part:
         part.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
-def remove_leftovers(path: Union[str, Path]) -> None:
-    """Removes what killed processes of this machine left of ``path`` when they were writing it."""
-    path = Path(path)
-    begin = f'.{path.name}.{_machine()}.'
-    for part in path.parent.glob(f'{glob.escape(begin)}*.partial'):
-        pid = part.name[len(begin):].partition('.')[0]
+def link_or_copy(source: Union[str, Path], target: Union[str, Path]) -> None:
+    """Another name for the same bytes, or a copy where the file system has no links."""
+    with atomic_path(target) as part:
+        try:
+            os.link(source, part)
+        except OSError:
+            shutil.copyfile(source, part)
+
+
+def remove_leftovers(folder: Union[str, Path]) -> None:
+    """Removes what killed processes of this machine left in a folder of files they were writing.
+
+    Those of running processes, which may be of another run, and of other machines stay.
+    """
+    for part in Path(folder).glob(f'.*.{glob.escape(_machine())}.*.partial'):
+        pid = part.name.split('.')[-3]
         if pid.isdigit() and not _is_running(int(pid)):
             part.unlink(missing_ok=True)
 
