@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from ..errors import MultiSSLError
-from ..utils.files import remove_leftovers, replacing, write_atomically
+from ..utils.files import atomic_path, remove_leftovers, write_atomically
 
 #: Shards that a process keeps open, each by a memory map and its file descriptor.
 MAX_OPEN = 128
@@ -120,6 +120,8 @@ class ResponseBank:
 
     def create(self) -> None:
         """Writes the manifest; called by one process before any :meth:`write`."""
+        for folder in (self.root, *self.root.glob('replica*')):
+            remove_leftovers(folder)
         write_atomically(self._manifest_path, json.dumps(self.manifest, indent=2))
 
     def write(self, replica: int, shard: int, batches: Iterator[Dict[str, Tensor]]) -> None:
@@ -175,18 +177,12 @@ class ResponseBank:
 @contextmanager
 def _shard_file(path: Path, header: bytes) -> Iterator[Callable[[bytes], None]]:
     """Writes a shard's file batch by batch; it is whole and has its digest, or is not there."""
-    remove_leftovers(path)
     sha = hashlib.sha256()
-    with replacing(path, sync=True) as part:
+    with atomic_path(path) as part:
         with open(part, 'wb') as file:
 
             def write(data: bytes) -> None:
-                try:
-                    file.write(data)
-                    file.flush()
-                except OSError as error:
-                    raise MultiSSLError(f'{path} cannot be written ({error.strerror}); make room '
-                                        'or set model.responses.root, then resume') from error
+                file.write(data)
                 sha.update(data)
 
             write(header)

@@ -33,7 +33,7 @@ class SharedWork(Generic[T]):
     def __init__(self, key: str, pieces: Sequence[T]) -> None:
         self.pieces = pieces
         self._store: Store = HashStore()
-        if get_world_size() > 1:
+        if get_world_size() > 1:  # torch has no public name for the store that ranks met at
             self._store = PrefixStore(f'multissl_mm/{key}', distributed_c10d._get_default_store())
 
     def take(self) -> Iterator[T]:
@@ -127,4 +127,4 @@ def every_rank(holds: bool, otherwise: str) -> None:
     """
     ranks = [rank for rank, held in enumerate(all_gather_object(holds)) if not held]
     if ranks:
-        raise MultiSSLError(f'{otherwise} (seen by rank {", ".join(map(str, ranks))})')
+        raise MultiSSLError(f'{otherwise} (noticed by rank {", ".join(map(str, ranks))})')

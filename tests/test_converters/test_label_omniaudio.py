@@ -14,7 +14,7 @@ from multissl_mm.converters.omniaudio import convert, label_omniaudio, labels
 from multissl_mm.datasets import LoadClip, LoadPanorama, OmniAudioDataset
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.simulation.omniaudio import write_omniaudio
-from multissl_mm.utils.files import partial_path
+from multissl_mm.utils.files import atomic_path
 
 BY = dict(config='m.py', checkpoint='m.pth')
 MIDDLES = [4, 12, 20]  # frames at 1, 3 and 5 s
@@ -74,10 +74,11 @@ def test_the_model_sees_the_frame_that_is_stored(out):
 
 def test_labelled_scenes_are_kept_by_both_tools_and_can_be_read(out):
     label(out)
-    before = (out / 'scene0001' / 'labels.npy').stat().st_mtime_ns
-    part = partial_path(out / 'scene0001' / 'labels.npy')  # of an interrupted run
+    with atomic_path(out / 'scene0001' / 'labels.npy') as part:  # of an interrupted run
+        shutil.copyfile(out / 'scene0001' / 'labels.npy', part)
     part = part.with_name(part.name.replace(f'.{os.getpid()}.', '.999999999.'))
     part.write_text('half')
+    before = (out / 'scene0001' / 'labels.npy').stat().st_mtime_ns
     assert labels.label(out, BY, lambda: pytest.fail('nothing to do')) == ([], [1, 2], [3], {})
     convert(out.parent / 'public', out, sounds.CONVERTED)
     assert (out / 'scene0001' / 'labels.npy').stat().st_mtime_ns == before

@@ -178,5 +178,5 @@ def test_a_full_disk_is_named(tmp_path, monkeypatch):
             raise OSError(errno.ENOSPC, 'No space left on device')
 
     monkeypatch.setattr(bank_module, 'open', lambda *args: Full(), raising=False)
-    with pytest.raises(MultiSSLError, match='q_00000.npy cannot be written .No space left'):
+    with pytest.raises(MultiSSLError, match='q_00000.npy: cannot be written .No space left'):
         bank.write(0, 0, iter([dict(q=torch.zeros(10, 2))]))

@@ -96,7 +96,7 @@ def test_a_folder_that_is_not_shared_is_noticed_before_the_work(tmp_path):
     """R3"""
     first, second = on_two_ranks(_folders_of_their_own, tmp_path)
     for error in (first, second):
-        assert 'is not the same folder for all processes' in error and 'seen by rank 1' in error
+        assert 'is not the same folder for all processes' in error and 'noticed by rank 1' in error
         assert 'model.responses.root' in error
 
 

@@ -11,7 +11,7 @@ from ...datasets.classes import CLASSES
 from ...datasets.omniaudio import CONVERTER, read_index
 from ...errors import MultiSSLError
 from ...utils.checkpoint import compare, load_state_dict_file, some
-from ...utils.files import remove_leftovers, replacing, write_atomically
+from ...utils.files import atomic_path, remove_leftovers, write_atomically
 from .video import crop, read_frames
 
 #: What Cityscapes calls our classes 1 to 5 (trainIds 15, 13, 16, 17 and 14).
@@ -203,7 +203,7 @@ def label(out: Path, by: Dict[str, Any], load: Callable[[], Segmenter],
         except MultiSSLError as error:
             result.bad[scene] = str(error)
             continue
-        remove_leftovers(folders[scene] / 'labels.npy')  # of an interrupted run
+        remove_leftovers(folders[scene])  # of an interrupted run
         if 'labels' not in noted['entry']['arrays'] or noted.get('labelled_by', by) != by:
             todo.append((entry, noted, middles(entry, meta['fps'], meta['seconds'])))
             continue
@@ -226,7 +226,7 @@ def label(out: Path, by: Dict[str, Any], load: Callable[[], Segmenter],
                 result.bad[scene] = str(error)
                 progress.update(bar, completed=before + len(wanted))
                 continue
-            with replacing(folder / 'labels.npy') as part, open(part, 'wb') as file:
+            with atomic_path(folder / 'labels.npy') as part, open(part, 'wb') as file:
                 np.save(file, labels)
             arrays = sorted({*noted['entry']['arrays'], 'labels'})
             noted['entry']['arrays'] = entry['arrays'] = arrays

@@ -1,6 +1,5 @@
 """Leads a model from stage to stage (section 4.3)."""
 import os
-import shutil
 from pathlib import Path
 from typing import Any, Iterator, Optional, Sequence, cast
 
@@ -12,7 +11,7 @@ from ...errors import MultiSSLError
 from ...models.protocols import Recorded, Staged
 from ...registry import HOOKS
 from ...responses.recording import keep, keyed_sampler, record
-from ...utils.files import replacing
+from ...utils.files import link_or_copy
 from ...utils.keyed_random import keyed_randomness
 from ...utils.model import unwrap
 
@@ -164,11 +163,7 @@ class ILStageHook(Hook):
         if last is None or not os.path.isfile(last):
             return
         target = Path(runner.work_dir) / name
-        with replacing(target) as part:
-            try:
-                os.link(last, part)
-            except OSError:  # another file system
-                shutil.copyfile(last, part)
+        link_or_copy(last, target)
         runner.logger.info(f'kept {target}')
 
 
