@@ -1,9 +1,10 @@
 """Tiny scenes in OmniAudio's layout, and the sound configs cut down to run in seconds."""
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Tuple, Union
 
 import torch
 from mmengine.config import Config
+from mmengine.structures import BaseDataElement
 from tiny import CONFIGS
 
 from multissl_mm.converters.omniaudio import Options, convert
@@ -95,9 +96,19 @@ def _tiny_data(cfg: Config, data_root: Union[str, Path]) -> None:
                 data_root=str(data_root), splits=dict(train=(1, 2), val=(3, 3), test=(3, 3)))
 
 
-def batch(samples: int = 6, width: int = 64) -> dict:
-    """A random batch as the pipeline gives it: two scenes, two-second clips at 4 kHz."""
-    return dict(inputs=dict(
-        clip=torch.randn(samples, 2, 8000), other=torch.randn(samples, 2, 8000),
-        gap=torch.rand(samples), flow=torch.randn(samples, 8, 2, 16, width),
-        rotation=torch.randint(8, (samples, )), scene=torch.arange(samples) // (samples // 2)))
+def batch(n: int = 6, scenes: int = 2, length: int = 8000, frames: int = 8,
+          size: Tuple[int, int] = (16, 64), seed: int = 0) -> dict:
+    """A random batch as a pipeline packs it: waveforms, videos and ground truth.
+
+    Args:
+        n (int): Samples, as many of every scene.
+        length (int): Of a clip, in samples of sound.
+        frames (int): Of a video.
+        size (tuple[int, int]): Of its panoramas.
+    """
+    torch.manual_seed(seed)
+    samples = [BaseDataElement(metainfo=dict(sample_idx=i, replica=0)) for i in range(n)]
+    return dict(data_samples=samples, inputs=dict(
+        clip=torch.randn(n, 2, length), other=torch.randn(n, 2, length), gap=torch.rand(n),
+        flow=4 * torch.randn(n, frames, 2, *size), foreground=torch.rand(n, frames, 3, *size),
+        rotation=torch.randint(8, (n, )), scene=torch.arange(n) // (n // scenes) + 140))

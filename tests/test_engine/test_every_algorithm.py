@@ -5,9 +5,9 @@ import torch
 from mmengine.registry import DefaultScope, init_default_scope
 from runs import assert_same, last_checkpoint, train
 
+from multissl_mm.converters import verify_backbone
 from multissl_mm.registry import MODELS
 from multissl_mm.utils.checkpoint import backbone_state_dict, load_state_dict_file
-from multissl_mm.utils.convert import verify_backbone
 
 MTL, PROGRESSIVE, EXPERTS = ['iter:4'], ['iter:5', 'iter:10'], ['record', 'iter:4']
 STAGED, TAUGHT = ['iter:5', 'record', 'iter:11'], ['iter:5', 'iter:11']

@@ -4,6 +4,7 @@ import tiny
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from runs import train_here
 
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.models.contrast.queue import NegativeQueue
@@ -24,13 +25,9 @@ class Watch(Hook):
 
 
 def train(name, images, path, prepare=lambda runner: None, **options):
-    cfg = tiny.tiny_config(name, images, path, **options)
-    cfg.experiment_name = path.name
-    runner, watch = Runner.from_cfg(cfg), Watch()
-    runner.register_hook(watch, priority='VERY_HIGH')
-    prepare(runner)
-    runner.train()
-    return watch, runner
+    watch = Watch()
+    return watch, train_here(tiny.tiny_config(name, images, path, **options), watch,
+                             prepare=prepare)
 
 
 def stage_hook(**kwargs):

@@ -1,18 +1,17 @@
 """Leads a model from stage to stage (section 4.3)."""
 import os
-import shutil
 from pathlib import Path
-from typing import Any, Iterator, Optional, Sequence
+from typing import Any, Iterator, Optional, Sequence, cast
 
 from mmengine.dist import broadcast, get_world_size, master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from torch import nn
 
 from ...errors import MultiSSLError
 from ...models.protocols import Recorded, Staged
 from ...registry import HOOKS
-from ...responses.recording import keyed_sampler, open_bank, record
+from ...responses.recording import keep, keyed_sampler, record
+from ...utils.files import link_or_copy
 from ...utils.keyed_random import keyed_randomness
 from ...utils.model import unwrap
 
@@ -76,8 +75,9 @@ class ILStageHook(Hook):
             raise MultiSSLError(f'stages end after epochs {ends}, which must be multiples of '
                                 f'default_hooks.checkpoint.interval ({interval}), so that a run '
                                 'interrupted later still has the checkpoint of the stage\'s end')
-        if _replicas(model) is not None:
+        if isinstance(model, Recorded) and model.responses.replicas is not None:
             keyed_sampler(runner)
+        self._begin = runner.epoch
         if self.batch_sizes is not None:
             self._check_batch_sizes(runner)
 
@@ -111,7 +111,7 @@ class ILStageHook(Hook):
     # ------------------------------------------------------------------ every epoch
 
     def before_train_epoch(self, runner: Runner) -> None:
-        model = unwrap(runner.model)
+        model = cast(Staged, unwrap(runner.model))  # as before_train has seen
         stage, loaded = self.stage_at(runner.epoch), int(model.stage)
         if loaded > stage:
             raise MultiSSLError(f'the loaded weights are of stage {loaded + 1}, but epoch '
@@ -121,29 +121,26 @@ class ILStageHook(Hook):
             self._transition(runner, model, finished)
         begin = sum(self.epochs[:stage])
         model.set_stage(stage, stage > 0 and runner.epoch - begin < self.warmup_epochs)
-        if _replicas(model) is not None:
-            keyed_sampler(runner).replicas = model.responses.replicas if stage else None
-        if _stored(model):
-            for name in model.task_names[:stage]:
-                if name not in model.responses.banks:
-                    open_bank(runner, model, name)
+        if isinstance(model, Recorded):
+            keep(runner, model, model.task_names[:stage])
         if self.batch_sizes is not None:
             # Read anew by every epoch's iterator; the loader's workers stay.
             runner.train_dataloader.batch_sampler.batch_size = self.batch_sizes[stage]
 
-    def _transition(self, runner: Runner, model: nn.Module, finished: int) -> None:
+    def _transition(self, runner: Runner, model: Staged, finished: int) -> None:
         name, new = model.task_names[finished], model.task_names[finished + 1]
+        stored = isinstance(model, Recorded) and model.responses.stored
         how = '' if not isinstance(model, Recorded) else (
             f' and keeps {", ".join(model.task_names[:finished + 1])} by '
-            f'{"stored responses" if _stored(model) else "a teacher"}')
+            f'{"stored responses" if stored else "a teacher"}')
         runner.logger.info(f'stage {finished + 1} ({name}) is finished; stage {finished + 2} '
                            f'learns {new}{how}')
         # Batch norm statistics are each rank's own; checkpoints hold rank 0's. Old responses must
         # come from one model.
-        for tensor in model.state_dict().values():
+        for tensor in unwrap(runner.model).state_dict().values():
             broadcast(tensor, src=0)
         self._keep_checkpoint(runner, f'stage{finished + 1}_{name}.pth')
-        if _stored(model):
+        if isinstance(model, Recorded) and stored:
             record(runner, model, name)
         model.finish_task(name)
         with keyed_randomness(runner.seed, 'stage', finished + 1):
@@ -159,14 +156,14 @@ class ILStageHook(Hook):
 
     @master_only
     def _keep_checkpoint(self, runner: Runner, name: str) -> None:
-        last = runner.message_hub.runtime_info.get('last_ckpt') or runner._load_from
-        target = Path(runner.work_dir) / name
-        if last is None or not os.path.isfile(last) or target.exists():
+        # Weights are those of the newest checkpoint, or what they were loaded from: not those of
+        # an earlier run in this work directory.
+        loaded = runner._load_from if runner.epoch == self._begin else None
+        last = loaded or runner.message_hub.runtime_info.get('last_ckpt')
+        if last is None or not os.path.isfile(last):
             return
-        try:
-            os.link(last, target)
-        except OSError:  # another file system
-            shutil.copyfile(last, target)
+        target = Path(runner.work_dir) / name
+        link_or_copy(last, target)
         runner.logger.info(f'kept {target}')
 
 
@@ -179,11 +176,3 @@ def _schedulers(found: Any) -> Iterator[Any]:
             yield from _schedulers(scheduler)
         else:
             yield scheduler
-
-
-def _replicas(model: nn.Module) -> Optional[int]:
-    return model.responses.replicas if isinstance(model, Recorded) else None
-
-
-def _stored(model: nn.Module) -> bool:
-    return isinstance(model, Recorded) and model.responses.stored
