@@ -1,5 +1,6 @@
 """Is an old task forgotten? Its own loss on held-out views, now and when it was finished."""
 from copy import deepcopy
+from itertools import accumulate
 from typing import Dict, Iterable, List, Optional, Sequence
 
 import torch
@@ -15,7 +16,7 @@ from ...models.pretext import PretextTask
 from ...models.contrast.queue import NegativeQueue
 from ...registry import HOOKS
 from ...utils.model import looking_at, unwrap
-from .il_stage import ILStageHook
+from ..loops.staged import stage_lengths
 from .watching import build_dataset, loader, report
 
 #: Where the losses of finished tasks stand in MMEngine's message hub, and so in checkpoints.
@@ -130,9 +131,8 @@ def old_tasks(runner: Runner) -> Optional[List[str]]:
 
 def stage_ends(runner: Runner) -> Dict[str, int]:
     """How many epochs of the run are over when a task's stage is."""
-    hook = next((h for h in runner.hooks if isinstance(h, ILStageHook)), None)
-    names = getattr(unwrap(runner.model), 'task_names', [])
-    return {} if hook is None else {name: sum(hook.epochs[:k + 1]) for k, name in enumerate(names)}
+    ends = accumulate(stage_lengths(runner.message_hub) or [])
+    return dict(zip(getattr(unwrap(runner.model), 'task_names', []), ends))
 
 
 def heldout_losses(model: nn.Module, batches: Iterable[dict], names: Sequence[str],
