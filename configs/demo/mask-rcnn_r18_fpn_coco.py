@@ -2,7 +2,8 @@
 
     python tools/train.py configs/demo/mask-rcnn_r18_fpn_coco.py \
         --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
-    python tools/test.py configs/demo/mask-rcnn_r18_fpn_coco.py work_dirs/.../epoch_3.pth
+    python tools/test.py configs/demo/mask-rcnn_r18_fpn_coco.py \
+        work_dirs/mask-rcnn_r18_fpn_coco/final.pth
 
 The architecture of ../benchmarks/coco/mask-rcnn_r50_fpn_ms-1x_coco.py, narrower: the backbone of
 the demo's pretraining, 64 channels in the pyramid, fewer proposals, pictures of 160 px.
@@ -30,7 +31,7 @@ model = dict(
     train_cfg=dict(rpn_proposal=dict(nms_pre=250, max_per_img=64),
                    rcnn=dict(sampler=dict(num=48))),
     test_cfg=dict(rpn=dict(nms_pre=200, max_per_img=50), rcnn=dict(max_per_img=20)))
-model['backbone']['init_cfg'] = dict(checkpoint='work_dirs/demo/il_mocov2_densecl/epoch_12.pth')
+model['backbone']['init_cfg'] = dict(checkpoint='work_dirs/demo/il_mocov2_densecl/final.pth')
 
 size = dict(type='Resize', scale=(160, 160), keep_ratio=True)
 train_pipeline = [
@@ -59,7 +60,7 @@ optim_wrapper = dict(
 train_cfg = dict(max_epochs=3, val_interval=3)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=30),
-    dict(type='CosineAnnealingLR', by_epoch=True, T_max=3, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True),
 ]
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=3))
 env_cfg = dict(dist_cfg=dict(backend='gloo'))
