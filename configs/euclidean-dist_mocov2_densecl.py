@@ -4,9 +4,9 @@
         model.experts.0.backbone.init_cfg.checkpoint=MOCOV2.pth \
         model.experts.1.backbone.init_cfg.checkpoint=DENSECL.pth
 
-The paper reports this for sound only. Latents are 2048-d, in half precision: 105 GB an expert; fewer
-``model.responses.replicas`` take less, ``source='teacher'`` none. This project's choice: pooled
-features of the last stage as latents.
+The paper reports this for sound only. Latents have 2048 dimensions, 105 GB an expert in half
+precision; fewer ``model.responses.replicas`` take less, ``source='teacher'`` none. This project's
+choice: pooled features of the last stage as latents.
 """
 _base_ = ['_base_/imagenet_two_views.py', '_base_/resnet50_m_d.py', '_base_/sgd_200e.py',
           '_base_/runtime.py', '_base_/algorithms/euclidean.py']

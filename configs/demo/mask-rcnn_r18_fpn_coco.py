@@ -2,15 +2,13 @@
 
     python tools/train.py configs/demo/mask-rcnn_r18_fpn_coco.py \
         --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
-    python tools/test.py configs/demo/mask-rcnn_r18_fpn_coco.py \
-        work_dirs/mask-rcnn_r18_fpn_coco/final.pth
+    python tools/test.py configs/demo/mask-rcnn_r18_fpn_coco.py work_dirs/.../epoch_3.pth
 
 The architecture of ../benchmarks/coco/mask-rcnn_r50_fpn_ms-1x_coco.py, narrower: the backbone of
 the demo's pretraining, 64 channels in the pyramid, fewer proposals, pictures of 160 px.
 """
-_base_ = '../benchmarks/coco/mask-rcnn_r50_fpn_ms-1x_coco.py'
+_base_ = '_base_/street_coco.py'
 
-classes = ('bus', 'car', 'tram', 'motorcycle', 'truck')
 norm_cfg = dict(type='BN')
 width = 64
 model = dict(
@@ -32,27 +30,6 @@ model = dict(
                    rcnn=dict(sampler=dict(num=48))),
     test_cfg=dict(rpn=dict(nms_pre=200, max_per_img=50), rcnn=dict(max_per_img=20)))
 model['backbone']['init_cfg'] = dict(checkpoint='work_dirs/demo/il_mocov2_densecl/final.pth')
-
-size = dict(type='Resize', scale=(160, 160), keep_ratio=True)
-train_pipeline = [
-    *_base_.train_pipeline[:2], size, dict(type='RandomFlip', prob=0.5), dict(type='PackDetInputs')
-]
-test_pipeline = [
-    dict(type='LoadImageFromFile'), size, dict(type='LoadAnnotations', with_bbox=True,
-                                               with_mask=True),
-    dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape',
-                                          'scale_factor'))
-]
-data = dict(data_root='data/demo/coco/', metainfo=dict(classes=classes))
-train_dataloader = dict(
-    batch_size=8, num_workers=1,
-    dataset=dict(**data, ann_file='annotations/instances_train2017.json', pipeline=train_pipeline))
-val_dataloader = dict(
-    batch_size=8, num_workers=1,
-    dataset=dict(**data, ann_file='annotations/instances_val2017.json', pipeline=test_pipeline))
-test_dataloader = val_dataloader
-val_evaluator = dict(ann_file='data/demo/coco/annotations/instances_val2017.json')
-test_evaluator = val_evaluator
 
 optim_wrapper = dict(
     optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, weight_decay=1e-2),

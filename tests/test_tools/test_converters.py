@@ -155,9 +155,7 @@ def run_tool(tool: str, *args: object) -> subprocess.CompletedProcess:
 def test_a_run_starts_at_stage_2_from_a_converted_file(tmp_path, images, scope):
     stage1 = tmp_path / 'stage1.pth'
     cfg = tiny.tiny_config('il_mocov2_densecl_from_stage1', images, tmp_path / 'work',
-                           default_hooks__stage__epochs=[0, 1], train_cfg__max_epochs=1,
-                           load_from=str(stage1))
-    cfg.param_scheduler[0].update(periods=[1], restart_weights=[1])
+                           train_cfg__stages=[0, 1], load_from=str(stage1))
     cfg.dump(tmp_path / 'config.py')
     torch.save(dict(state_dict=moco(Source(TASKS['mocov2']['neck']))), tmp_path / 'moco.pth')
     done = run_tool('to_stage1', tmp_path / 'config.py', tmp_path / 'moco.pth', stage1)

@@ -116,7 +116,8 @@ def _stages(config: Path) -> List[Tuple[str, float, float]]:
     cfg = Config.fromfile(config)
     hooks = [h for h in [*(cfg.get('default_hooks') or {}).values(),
                          *(cfg.get('custom_hooks') or [])] if h]
-    lengths = next((h['epochs'] for h in hooks if str(h['type']).endswith('ILStageHook')), [])
+    lengths = (cfg.get('train_cfg') or {}).get('stages') or next(
+        (h.get('epochs') for h in hooks if str(h['type']).endswith('ILStageHook')), None) or []
     ends = np.cumsum(lengths).tolist()
     names = [task['name'] for task in cfg.model.get('tasks', [])]
     return [(f'stage {k + 1}: {name}', end - length, end)
