@@ -7,8 +7,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from multissl_mm.engine.hooks import checkpoint as checkpoint_hook
-from multissl_mm.responses.bank import ResponseBank
 from multissl_mm.registry import HOOKS
+from multissl_mm.responses.bank import ResponseBank
 
 
 def kill(*args: Any, **kwargs: Any) -> None:

@@ -7,8 +7,8 @@ On several GPUs or processes: tools/dist_test.sh and tools/slurm_test.sh.
 import argparse
 
 import multissl_mm  # noqa: F401  (creates the scope of its registries)
-from multissl_mm.runtime import add_arguments, build_runner, load_config, prepare_cfg
 from multissl_mm.errors import MultiSSLError
+from multissl_mm.runtime import add_arguments, build_runner, load_config, prepare_cfg
 from multissl_mm.utils.cli import run_tool
 
 

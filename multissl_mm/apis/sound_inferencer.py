@@ -17,7 +17,6 @@ from torch.utils.data import DataLoader
 
 from ..datasets import KeyedDataset, ViewKey
 from ..datasets.omniaudio import read_index
-from ..runtime import dicts, use_pretrained
 from ..errors import MultiSSLError
 from ..evaluation.sound_metrics import CLASSES
 from ..models.downstream import (
@@ -27,6 +26,7 @@ from ..models.downstream import (
     VideoRetrieval,
 )
 from ..registry import MODELS
+from ..runtime import dicts, use_pretrained
 from ..utils.checkpoint import compare, load_state_dict_file, some
 from ..utils.files import write_atomically
 from ..utils.model import pooled

@@ -4,8 +4,8 @@ from typing import Dict, Iterable, List, Optional, Sequence
 import torch
 from torch import Tensor, nn
 
-from ..utils.model import looking_at
 from ..errors import MultiSSLError
+from ..utils.model import looking_at
 
 
 def pretext_scores(model: nn.Module, batches: Iterable[dict],
@@ -29,18 +29,18 @@ def pretext_scores(model: nn.Module, batches: Iterable[dict],
         raise MultiSSLError(f"the model has no task '{unknown[0]}'; it has "
                             f'{", ".join(model.tasks)}')
     tasks = {name: model.tasks[name] for name in names}
-    views = {view for task in tasks.values() for view in task.views}
     found: Dict[str, List[Dict[str, Tensor]]] = {name: [] for name in tasks}
     with looking_at(model):
-        for batch in batches:
-            data = model.data_preprocessor(batch, False)
-            feats = model.encode(model.backbone, model.name_views(data['inputs']), views)
+        for data in batches:
+            data = model.data_preprocessor(data, False)
+            batch = model.batch(model.name_views(data['inputs']), data['data_samples'],
+                                list(tasks.values()))
             for name, task in tasks.items():
-                truth = {k: feats[k][0] for k in task.inputs if feats[k][0].dim() == 1}
-                # Names of responses and inputs may be the same: the gap that is said and that is.
+                targets = {k: batch.inputs[k] for k in task.inputs if batch.inputs[k].dim() == 1}
+                # Responses and inputs may have the same name: the predicted gap and the true one.
                 found[name].append({
-                    **{f'response {k}': v.cpu() for k, v in task.responses(feats).items()},
-                    **{f'input {k}': v.cpu() for k, v in truth.items()}
+                    **{f'response {k}': v.cpu() for k, v in task.responses(batch).items()},
+                    **{f'input {k}': v.cpu() for k, v in targets.items()}
                 })
     scores = {}
     for name, parts in found.items():

@@ -47,9 +47,9 @@ from sklearn.svm import LinearSVC
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from ..runtime import git_state, load_config, versions
 from ..errors import MultiSSLError
 from ..registry import MODELS
+from ..runtime import git_state, load_config, versions
 from ..utils.checkpoint import backbone_state_dict, compare, load_state_dict_file, some
 from ..utils.files import write_atomically
 

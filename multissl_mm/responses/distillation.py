@@ -1,15 +1,15 @@
 """What an old task is held to while a new one is learned (section 4.3)."""
 from copy import deepcopy
-from typing import Dict, Optional, Sequence
+from typing import Optional, Sequence
 
 import torch.nn.functional as F
 from mmengine.model import BaseModule, ModuleDict
-from torch import Tensor, nn
+from torch import nn
 
 from ..errors import MultiSSLError
+from ..models.pretext import Features, PretextTask, Responses, TaskBatch, TaskOutput
 from ..registry import MODELS
 from ..utils.model import pooled
-from ..models.pretext import Features, PretextTask, Responses
 
 
 @MODELS.register_module()
@@ -26,15 +26,14 @@ class ResponseDistillation(BaseModule):
         super().__init__(init_cfg)
         self.names = list(names)
 
-    def targets(self, task: PretextTask, feats: Features,
+    def targets(self, task: PretextTask, batch: TaskBatch,
                 layers: Optional[nn.Module] = None) -> Responses:
-        """What the task is to keep, (N, ...) each, given the features of its views."""
-        return task.responses(feats, layers)
+        """What the task is to keep, (N, ...) each, given a batch with the features of its views."""
+        return task.responses(batch, layers)
 
-    def loss(self, name: str, task: PretextTask, feats: Features,
-             old: Responses) -> Dict[str, Tensor]:
+    def loss(self, name: str, task: PretextTask, batch: TaskBatch, old: Responses) -> TaskOutput:
         """Distance to :meth:`targets` of the time when the task was finished."""
-        return task.distill_loss(task.responses(feats), old)
+        return task.distill_loss(task.responses(batch), old)
 
     def check(self, feats: Features) -> None:
         """Refuses features that could not be kept later, while the first task is learned."""
@@ -47,14 +46,14 @@ class ResponseDistillation(BaseModule):
 class FeatureDistillation(ResponseDistillation):
     """The pooled features of the backbone stay where they were: mean squared distance."""
 
-    def targets(self, task: PretextTask, feats: Features,
+    def targets(self, task: PretextTask, batch: TaskBatch,
                 layers: Optional[nn.Module] = None) -> Responses:
-        return {view: pooled(feats[view]) for view in task.views}
+        return {view: pooled(batch.features[view]) for view in task.views}
 
-    def loss(self, name: str, task: PretextTask, feats: Features,
-             old: Responses) -> Dict[str, Tensor]:
-        new = self.targets(task, feats)
-        return dict(loss_distill=sum(F.mse_loss(new[v].float(), old[v]) for v in new) / len(new))
+    def loss(self, name: str, task: PretextTask, batch: TaskBatch, old: Responses) -> TaskOutput:
+        new = self.targets(task, batch)
+        return TaskOutput(dict(
+            loss_distill=sum(F.mse_loss(new[v].float(), old[v]) for v in new) / len(new)))
 
 
 @MODELS.register_module()
@@ -87,12 +86,11 @@ class PredictiveDistillation(FeatureDistillation):
             raise MultiSSLError(f'model.distill.in_channels is {self.in_channels}, but the '
                                 f"backbone's features have {width} dimensions")
 
-    def loss(self, name: str, task: PretextTask, feats: Features,
-             old: Responses) -> Dict[str, Tensor]:
+    def loss(self, name: str, task: PretextTask, batch: TaskBatch, old: Responses) -> TaskOutput:
         predictor = self.predictors[name]
-        far = [1 - F.cosine_similarity(predictor(new), old[view]).mean()
-               for view, new in self.targets(task, feats).items()]
-        return dict(loss_distill=sum(far) / len(far))
+        distances = [1 - F.cosine_similarity(predictor(new), old[view]).mean()
+                     for view, new in self.targets(task, batch).items()]
+        return TaskOutput(dict(loss_distill=sum(distances) / len(distances)))
 
     def reset(self) -> None:
         for layer in self.predictors.modules():

@@ -40,9 +40,7 @@ def open_bank(runner: Runner, model: nn.Module, name: str) -> ResponseBank:
     identity = dict(task=name, weights=source.digest(name)[:16], samples=len(dataset),
                     seed=keyed_sampler(runner).seed, **dataset.fingerprint())
     identity['inputs'] = _inputs(model)
-    distill = getattr(model, 'distill', None)
-    if distill is not None:
-        identity['kind'] = type(distill).__name__
+    identity['kind'] = model.response_kind()
     source.banks[name] = ResponseBank(root, identity, replicas=source.replicas, **cfg)
     return source.banks[name]
 
@@ -84,7 +82,8 @@ def _responses(runner: Runner, model: nn.Module, name: str,
                         generator=torch.Generator())
     for batch in loader:
         data = model.data_preprocessor(batch, False)
-        yield model.current_responses(name, model.name_views(data['inputs']))
+        yield model.current_responses(name, model.name_views(data['inputs']),
+                                      data['data_samples'])
 
 
 def _progress(enabled: bool) -> Progress:

@@ -6,11 +6,13 @@ from torch import nn
 
 from ..errors import MultiSSLError
 from ..models.pretext import Responses
+from ..registry import MODELS
 from .bank import ResponseBank, check_options
 
 SOURCES = ('stored', 'teacher')
 
 
+@MODELS.register_module()
 class ResponseSource(nn.Module):
     """The option ``responses`` of an algorithm, and its banks.
 

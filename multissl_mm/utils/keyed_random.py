@@ -2,7 +2,7 @@
 import hashlib
 import random
 from contextlib import contextmanager
-from typing import Iterator, Union
+from typing import Iterator, Optional, Sequence, Union
 
 import numpy as np
 import torch
@@ -40,3 +40,26 @@ def keyed_randomness(*key: Union[int, str]) -> Iterator[None]:
         random.setstate(before[0])
         np.random.set_state(before[1])
         torch.random.set_rng_state(before[2])
+
+
+def keyed_integers(samples: Optional[Sequence], what: str, high: int, count: int,
+                   device: Union[str, torch.device] = 'cpu') -> torch.Tensor:
+    """A random number in 0 .. high - 1 for each sample of a batch, (N,).
+
+    It depends on the key of the sample's views (:class:`KeyedDataset` writes it into the sample)
+    and on ``what`` alone, so that the same views always get the same number: in another epoch that
+    shows them again, on another rank, in a run that was resumed, when responses are recorded.
+    Samples without a key draw from torch's generator.
+
+    Args:
+        samples (sequence, optional): N elements with ``seed``, ``replica`` and ``sample_idx``.
+        what (str): What is drawn, a name of the caller's own.
+        high (int): How many values there are.
+        count (int): N.
+        device (torch.device): Where the numbers are wanted.
+    """
+    keys = [tuple(s.get(k) for k in ('seed', 'replica', 'sample_idx')) if s is not None else (None,)
+            for s in samples or [None]]
+    if any(None in key for key in keys):
+        return torch.randint(high, (count, ), device=device)
+    return torch.tensor([key_to_seed(what, *key) % high for key in keys], device=device)

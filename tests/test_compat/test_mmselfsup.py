@@ -27,8 +27,8 @@ from mmengine.registry import (
 from mmengine.runner import Runner
 
 from multissl_mm.compat import mmselfsup
-from multissl_mm.runtime import load_config
 from multissl_mm.errors import MultiSSLError
+from multissl_mm.runtime import load_config
 
 PACKAGE = find_spec('mmselfsup')  # finds the files; importing them is what fails
 if PACKAGE is None:

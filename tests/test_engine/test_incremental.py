@@ -6,6 +6,7 @@ import torch
 from mmengine.runner import Runner
 
 from multissl_mm.errors import MultiSSLError
+from multissl_mm.models.algorithms.base import flatten
 
 
 class Record:
@@ -20,7 +21,7 @@ class Record:
 
         def loss(views, data_samples):
             out = forward(views, data_samples)
-            self.losses.append({k: v.item() for k, v in out.items()})
+            self.losses.append({k: v.item() for k, v in flatten(out).losses.items()})
             self.views.append({k: v.clone() for k, v in views.items()})
             self.lr.append(self.runner.optim_wrapper.get_lr()['lr'][0])
             return out
@@ -160,9 +161,9 @@ def test_nan_in_one_task_is_named_and_not_saved(images, tmp_path):
     cfg = tiny.tiny_config('mtl_mocov2_densecl', images, tmp_path)
     record = Record(cfg)
     responses = record.model.tasks['densecl'].responses
-    record.model.tasks['densecl'].responses = lambda feats, layers=None: {
+    record.model.tasks['densecl'].responses = lambda batch, layers=None: {
         k: v * float('nan') if len(record.losses) == 4 and k == 'dense' else v
-        for k, v in responses(feats, layers).items()
+        for k, v in responses(batch, layers).items()
     }
     with pytest.raises(MultiSSLError, match=r'step 5 .*densecl.loss_dense is not finite'):
         record.train()

@@ -9,9 +9,9 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from tiny import CONFIGS
 
-from multissl_mm.runtime import load_config, prepare_cfg, use_pretrained
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.registry import MODELS
+from multissl_mm.runtime import load_config, prepare_cfg, use_pretrained
 
 COMBINATIONS = ('b_c', 'b_c_a', 'b_a', 'c_a')
 
@@ -80,7 +80,7 @@ def test_every_combination_by_the_same_algorithms(scenes, expert, tmp_path, meth
     batch = model.data_preprocessor(sounds.batch(width=128), True)
     inputs = {k: v for k, v in batch['inputs'].items()
               if method[-4:] != 'dist' or k == 'clip'}
-    losses = model(inputs, mode='loss')
+    losses = model(inputs, mode='loss').losses
     sum(v for k, v in losses.items() if 'loss' in k).backward()
     moved = [p for p in model.backbone.parameters() if p.grad is not None and p.grad.any()]
     assert moved

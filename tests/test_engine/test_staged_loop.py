@@ -129,25 +129,24 @@ def test_learning_rates_are_those_of_schedules_that_name_their_lengths(name, bef
     assert rates(built(cfg)) == now
 
 
-@pytest.mark.parametrize('periods, epoch', [([4, 3], 2), ([4, 3], 5), ([4], 2)])
-@pytest.mark.parametrize('kind', [CosineRestartLR, WarmRestartLR, CosineAnnealingLR])
-def test_states_of_older_schedules_resume(periods, epoch, kind):
-    """Of checkpoints from before: all names of lengths in them are left aside."""
-    options = dict(periods=periods, eta_min=0.) if kind is not CosineAnnealingLR else dict(T_max=4)
-    if kind is CosineAnnealingLR and len(periods) > 1:
-        pytest.skip('does not restart')
-    if kind is CosineRestartLR:
-        options['restart_weights'] = [1] * len(periods)
-    old_optimizer, new_optimizer = optimizer(), optimizer()
-    old = kind(old_optimizer, **options)
+@pytest.mark.parametrize('kind, options, periods', [
+    (CosineRestartLR, dict(periods=[4, 3], restart_weights=[1, 1], eta_min=0.), [4, 3]),
+    (CosineRestartLR, dict(periods=[4], restart_weights=[1], eta_min=0.), [0, 4]),  # from stage 1
+    (CosineAnnealingLR, dict(T_max=4), [4]),
+    (WarmRestartLR, dict(periods=[4, 3]), [4, 3]),
+])
+@pytest.mark.parametrize('epoch', [2, 4])
+def test_states_of_older_schedules_resume(kind, options, periods, epoch):
+    """As they are in checkpoints from when configs named the lengths of their schedules."""
+    before, after = optimizer(), optimizer()
+    old = kind(before, **options)
     for _ in range(epoch):
         old.step()
-    new = WarmRestartLR(new_optimizer, periods=[0, *periods] if len(periods) == 1 else periods,
-                        warmup=.3 if kind is WarmRestartLR else 0.)
-    new_optimizer.load_state_dict(old_optimizer.state_dict())
+    new = WarmRestartLR(after, periods=periods, warmup=.3 if kind is WarmRestartLR else 0.)
+    after.load_state_dict(before.state_dict())
     new.load_state_dict(old.state_dict())
     for _ in range(sum(periods) - epoch):
-        assert new_optimizer.get_lr() == old_optimizer.get_lr()
+        assert after.get_lr() == before.get_lr()
         old.step(), new.step()
 
 
@@ -204,9 +203,18 @@ def test_periods_that_are_not_the_stages_are_refused(kind):
 
 # ---------------------------------------------------------------------- the hook
 
-def before_train(runner, hook, checkpoint=None, tasks=2):
-    runner.model = torch.nn.Module()
-    runner.model.task_names = ['m', 'd', 'a'][:tasks]
+class Staged(torch.nn.Module):
+    """Two tasks, one after the other."""
+    task_names, stage = ['m', 'd'], torch.tensor(0)
+
+    def set_stage(self, stage, warming_up=False):
+        raise NotImplementedError
+
+    start_task = finish_task = set_stage
+
+
+def before_train(runner, hook, checkpoint=None):
+    runner.model, runner.epoch = Staged(), 0
     runner._load_from = runner._resume = None
     runner.hooks = [hook, checkpoint] if checkpoint else [hook]
     hook.before_train(runner)

@@ -177,12 +177,12 @@ def test_mixed_precision_skips_a_step_and_stops_after_several(images, tmp_path, 
         densecl, model = runner.model.tasks['densecl'], runner.model
         responses = densecl.responses
 
-        def broken(feats, layers=None):
+        def broken(batch, layers=None):
             weights = model.backbone.conv1.weight.detach().clone()
             before[runner.iter] = weights
             after[runner.iter - 1] = weights
             factor = float('nan') if runner.iter in bad else 1.
-            return {k: v * factor for k, v in responses(feats, layers).items()}
+            return {k: v * factor for k, v in responses(batch, layers).items()}
 
         densecl.responses = broken
 

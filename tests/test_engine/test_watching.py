@@ -20,6 +20,7 @@ from multissl_mm.engine.hooks.forgetting import heldout_losses
 from multissl_mm.engine.hooks.gradient import GradientHook, by_task, compare, flat_gradients
 from multissl_mm.engine.hooks.knn import accuracy, features
 from multissl_mm.errors import MultiSSLError
+from multissl_mm.models.pretext import TaskOutput
 from multissl_mm.registry import MODELS
 
 # ---------------------------------------------------------------------- the mathematics
@@ -33,9 +34,10 @@ def test_cosine_and_norm_ratio_of_known_gradients():
     a = own * (backbone.w * torch.tensor([3., 0.])).sum() + 4 * backbone.v.sum()  # (3, 0, 4)
     b = (backbone.w * torch.tensor([0., 2.])).sum()  # (0, 2, 0), none for v
     c = -a  # (-3, 0, -4)
-    losses = {'a.loss': a, 'b.loss_x': b / 2, 'b.loss_y': b / 2, 'b.weight': 7 * b, 'c.loss': c,
-              'd.loss': torch.ones(())}
-    tasks = by_task(losses)
+    outputs = dict(a=TaskOutput(dict(loss=a)),
+                   b=TaskOutput(dict(x=b / 2, y=b / 2), dict(lossy=7 * b)),
+                   c=TaskOutput(dict(loss=c)), d=TaskOutput(dict(loss=torch.ones(()))))
+    tasks = by_task(outputs)
     assert list(tasks) == ['a', 'b', 'c']
     gradients = flat_gradients(tasks, backbone)
     assert gradients.tolist() == [[3, 0, 4], [0, 2, 0], [-3, 0, -4]]
@@ -46,7 +48,7 @@ def test_cosine_and_norm_ratio_of_known_gradients():
         'gradient_norm_ratio/a-b': 2.5, 'gradient_norm_ratio/a-c': 1,
         'gradient_norm_ratio/b-c': .4})
     assert all(p.grad is None for p in (*backbone.parameters(), own))
-    sum(losses.values()).backward()  # the graph is still there
+    sum(sum(out.losses.values()) for out in outputs.values()).backward()  # the graph is still there
     assert own.grad is not None
 
 
@@ -54,8 +56,9 @@ def test_gradients_are_compared_in_full_precision():
     hook, backbone = GradientHook(), nn.Linear(2, 1, bias=False)
     with torch.autocast('cpu', torch.bfloat16):  # as mixed precision does it
         x = torch.tensor([1 / 3, 1 / 7])
-        hook._look(backbone, 1024., {'a.loss': (backbone.weight * x).sum(),
-                                     'b.loss': (backbone.weight * x.flip(0)).sum()})
+        hook._look(backbone, 1024., dict(
+            a=TaskOutput(dict(loss=(backbone.weight * x).sum())),
+            b=TaskOutput(dict(loss=(backbone.weight * x.flip(0)).sum()))))
     assert compare(*hook._found)['gradient_cosine/a-b'] == pytest.approx(42 / 58, rel=1e-6)
 
 
@@ -198,7 +201,8 @@ def on_rank(rank, folder, model, batches, data):
     hook, backbone = GradientHook(), nn.Linear(1, 2, bias=False)
     a, b = backbone.weight.view(2)
     # Each rank's own gradients of p and q are at right angles, those of their means are not.
-    hook._look(backbone, 4., {'p.loss': (a, b)[rank] * 2, 'q.loss': (b, a)[rank] * 6})
+    hook._look(backbone, 4., dict(p=TaskOutput(dict(loss=(a, b)[rank] * 2)),
+                                  q=TaskOutput(dict(loss=(b, a)[rank] * 6))))
     out = dict(top1=accuracy(bank, labels, queries, truth, 5, .07), gradients=compare(*hook._found),
                heldout=heldout_losses(model, batches[rank::2], ['m', 'd'], 16),
                variance=model.backbone.norm.running_var.mean().item())
@@ -327,7 +331,7 @@ def test_training_is_the_same_bit_for_bit(images, watched, tmp_path):
     end_alone = torch.load(tmp_path / 'alone' / 'epoch_4.pth', weights_only=False)
     for part in ('state_dict', 'optimizer'):
         assert_same(watched_end[part], end_alone[part], part)
-    assert alone.model.on_losses is None and watched.model.on_losses is None
+    assert alone.model.on_outputs is None and watched.model.on_losses is None
 
 
 def assert_same(a, b, where):

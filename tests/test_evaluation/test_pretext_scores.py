@@ -58,8 +58,8 @@ def test_scores_by_hand(model):
     scores = pretext_scores(model, batches(4))
     model.eval()
     inputs = model.data_preprocessor(batches(12)[0], False)['inputs']
-    feats = model.encode(model.backbone, inputs, ['clip', 'other'])
-    a, b, c = (model.tasks[name].responses(feats) for name in 'abc')
+    batch = model.batch(inputs, None, list(model.tasks.values()))
+    a, b, c = (model.tasks[name].responses(batch) for name in 'abc')
     assert scores['a']['top1'] == pytest.approx(
         (a['logits'].argmax(1) == inputs['rotation']).float().mean().item())
     hits = 0

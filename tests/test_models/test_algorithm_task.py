@@ -8,6 +8,7 @@ from mmengine.logging import MessageHub
 from mmengine.registry import MODELS
 
 from multissl_mm.errors import MultiSSLError
+from multissl_mm.models.pretext import TaskBatch
 
 BACKBONE = dict(tiny.backbone(), base_channels=32)
 BN = dict(type='BN1d')
@@ -90,7 +91,7 @@ def test_parity_with_mmpretrain(scope, run_of_100_steps, name):
     for step in range(5):
         run_of_100_steps.update_info('iter', step)
         views = [v.double() for v in views_of(ALGORITHMS[name][1])]
-        results = [m(views, None, mode='loss') for m in (theirs, ours)]
+        results = [theirs(views, None, mode='loss'), ours(views, None, mode='loss').losses]
         for losses, optimizer in zip(results, optimizers):
             optimizer.zero_grad()
             sum(losses.values()).backward()
@@ -126,7 +127,7 @@ def test_any_stage_of_incremental_learning(scope, run_of_100_steps, name, new):
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], .1)
 
     def step():
-        losses = model(views, None, mode='loss')
+        losses = model(views, None, mode='loss').losses
         optimizer.zero_grad()
         sum(losses.values()).backward()
         optimizer.step()
@@ -158,7 +159,7 @@ def test_all_of_them_at_once_on_one_backbone(scope, run_of_100_steps):
     model = MODELS.build(dict(type='multissl_mm.MultiTask', backbone=BACKBONE, tasks=tasks,
                               view_names=views, momentum=.9)).train()
     model.init_weights()
-    losses = model(views_of(ALGORITHMS['SwAV'][1]), None, mode='loss')
+    losses = model(views_of(ALGORITHMS['SwAV'][1]), None, mode='loss').losses
     assert {key.split('.')[0] for key in losses} == {task['name'] for task in tasks}
     for key, loss in losses.items():  # each reaches the one backbone
         grad, = torch.autograd.grad(loss, model.backbone.conv1.weight, retain_graph=True)
@@ -168,12 +169,12 @@ def test_all_of_them_at_once_on_one_backbone(scope, run_of_100_steps):
 def test_distillation_is_zero_where_nothing_moved(scope):
     _, cfg = build('SimCLR')
     task = MODELS.build({k: v for k, v in cfg['tasks'][0].items() if k != 'name'}).eval()
-    feats = {view: (torch.randn(4, 256, 2, 2), ) for view in task.views}
-    responses = task.responses(feats)
-    assert task.distill_loss(responses, responses)['loss_distill'].abs() < 1e-6
+    batch = TaskBatch({view: (torch.randn(4, 256, 2, 2), ) for view in task.views})
+    responses = task.responses(batch)
+    assert task.distill_loss(responses, responses).losses['loss_distill'].abs() < 1e-6
     other = {k: torch.nn.functional.normalize(v + .3 * torch.randn_like(v), dim=1)
              for k, v in responses.items()}
-    assert task.distill_loss(other, responses)['loss_distill'] > 1e-3
+    assert task.distill_loss(other, responses).losses['loss_distill'] > 1e-3
 
 
 def test_a_feed_gives_the_rows_that_are_asked_for(scope):
@@ -189,9 +190,10 @@ def test_a_feed_gives_the_rows_that_are_asked_for(scope):
 def test_a_copy_of_a_task_does_the_same(scope, run_of_100_steps):
     _, cfg = build('BYOL')
     task = MODELS.build({k: v for k, v in cfg['tasks'][0].items() if k != 'name'})
-    feats, keys = ({view: (torch.randn(4, 256, 2, 2), ) for view in task.views} for _ in range(2))
+    batch = TaskBatch(*({view: (torch.randn(4, 256, 2, 2), ) for view in task.views}
+                        for _ in range(2)))
     copied = copy.deepcopy(task)
-    assert copied.loss(feats, keys)['loss'] == task.loss(feats, keys)['loss']
+    assert copied.loss(batch).losses['loss'] == task.loss(batch).losses['loss']
 
 
 @pytest.mark.parametrize('change, said', [

@@ -9,7 +9,7 @@ from mmengine.registry import MODELS
 
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.models.algorithms.multi_task import project_conflicting
-from multissl_mm.models.pretext import PretextTask
+from multissl_mm.models.pretext import PretextTask, TaskOutput
 from multissl_mm.registry import MODELS as OURS
 
 
@@ -38,14 +38,15 @@ class LinearTask(PretextTask):
 
     layers = property(lambda self: self)
 
-    def responses(self, feats, layers=None):
+    def responses(self, batch, layers=None):
         return {}
 
-    def loss(self, feats, key_feats, data_samples):
-        return dict(loss=(self.gradient * feats['query'][0]).sum() + self.own**2)
+    def loss(self, batch):
+        loss = (self.gradient * batch.features['query'][0]).sum() + self.own**2
+        return TaskOutput(dict(loss=loss), dict(any_loss_to_watch=7 * loss.detach()))
 
     def distill_loss(self, responses, old):
-        return {}
+        return TaskOutput({})
 
 
 def model_of(gradients, **kwargs):
@@ -57,9 +58,9 @@ def model_of(gradients, **kwargs):
 
 
 def backward(model):
-    losses = model([torch.zeros(2, 1)], None, mode='loss')
-    sum(v for k, v in losses.items() if 'loss' in k).backward()
-    return losses
+    out = model([torch.zeros(2, 1)], None, mode='loss')
+    model.parse_losses(out)[0].backward()
+    return {**out.losses, **out.metrics}
 
 
 @pytest.mark.parametrize('a, b, expected', [
@@ -95,7 +96,8 @@ def test_pcgrad_follows_the_definition_for_three_tasks():
 def test_uncertainty_weights_against_the_closed_form():
     # d/ds (exp(-s) L + s / 2) = 0 at s = log 2L, where the sum is 1/2 + log(2L) / 2.
     model = model_of([[1., 0.], [0., 2.]], weighting='uncertainty')
-    raw = {k: v.item() for k, v in model.loss(model.name_views([torch.zeros(2, 1)]), None).items()}
+    raw = {f'{k}.loss': out.losses['loss'].item()
+           for k, out in model.loss(model.name_views([torch.zeros(2, 1)]), None).items()}
     with torch.no_grad():
         model.log_vars.copy_(torch.tensor([2 * v for v in raw.values()]).log())
     losses = backward(model)
@@ -119,7 +121,7 @@ def test_pcgrad_of_real_tasks_is_the_sum_where_nothing_conflicts(scope):
         model.init_weights()
         model.tasks['b'].load_state_dict(model.tasks['a'].state_dict())
         torch.manual_seed(1)
-        losses = model([torch.randn(8, 3, 32, 32) for _ in range(2)], None, mode='loss')
+        losses = model([torch.randn(8, 3, 32, 32) for _ in range(2)], None, mode='loss').losses
         sum(losses.values()).backward()
         return {k: p.grad for k, p in model.named_parameters() if p.grad is not None}
 
@@ -140,7 +142,7 @@ def test_pcgrad_and_compilation(scope):
         type='multissl_mm.MultiTask', backbone=tiny.backbone(), weighting='pcgrad', compile=True,
         tasks=[dict(tiny.moco_task(), name='a'), dict(tiny.densecl_task(), name='b')])).train()
     model.init_weights()
-    losses = model([torch.randn(8, 3, 32, 32) for _ in range(2)], None, mode='loss')
+    losses = model([torch.randn(8, 3, 32, 32) for _ in range(2)], None, mode='loss').losses
     sum(losses.values()).backward()
     assert all(p.grad is not None for p in model.backbone.parameters())
 

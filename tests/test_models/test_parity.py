@@ -40,7 +40,7 @@ def test_parity_with_mmpretrain(scope, name):
                   for m in (theirs, ours)]
     for _ in range(STEPS):
         views = [torch.randn(8, 3, 64, 64) for _ in range(2)]
-        results = [m(views, None, mode='loss') for m in (theirs, ours)]
+        results = [theirs(views, None, mode='loss'), ours(views, None, mode='loss').losses]
         for losses, optimizer in zip(results, optimizers):
             optimizer.zero_grad()
             sum(losses.values()).backward()

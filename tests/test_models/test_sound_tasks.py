@@ -7,6 +7,7 @@ from mmengine.structures import BaseDataElement
 
 from multissl_mm.engine.hooks.forgetting import heldout_losses
 from multissl_mm.errors import MultiSSLError
+from multissl_mm.models.pretext import TaskBatch
 from multissl_mm.responses.bank import ResponseBank
 
 WIDTH = 64  # of the panoramas
@@ -43,7 +44,11 @@ def task(cfg, **kwargs):
 
 
 def losses_of(model, data):
-    return model(**model.data_preprocessor(data, True), mode='loss')
+    return flat(model(**model.data_preprocessor(data, True), mode='loss'))
+
+
+def flat(out):
+    return {**out.losses, **out.metrics}
 
 
 def backward(losses):
@@ -71,8 +76,8 @@ def test_a_finds_the_rotation_of_what_is_heard(scope):
                   video=lambda video: video[:, 0].expand(-1, 2, 2, -1))
     flow = torch.zeros(8, 1, 1, 2, WIDTH)
     flow[..., 2 * WIDTH // 8:3 * WIDTH // 8] = 1
-    feats = dict(clip=(None, ), flow=(flow, ), rotation=(torch.arange(8), ))
-    logits = model.responses(feats, layers)['logits']
+    seen = TaskBatch(dict(clip=(None, )), inputs=dict(flow=flow, rotation=torch.arange(8)))
+    logits = model.responses(seen, layers)['logits']
     assert torch.equal(logits.argmax(1), torch.arange(8))
     assert model.score(dict(logits=logits), dict(rotation=torch.arange(8))) == dict(top1=1.)
     assert model.score(dict(logits=logits.roll(1, 0)), dict(rotation=torch.arange(8))) == dict(
@@ -81,10 +86,10 @@ def test_a_finds_the_rotation_of_what_is_heard(scope):
 
 def test_a_cannot_read_the_rotation_off_the_picture(scope):
     model = task(A).double().eval()
-    feats = dict(clip=(torch.randn(8, 16, 2, 3).double(), ),
-                 flow=(torch.randn(1, 4, 2, 32, WIDTH).double().expand(8, -1, -1, -1, -1), ))
-    feats['clip'] = (feats['clip'][0][:1].expand(8, -1, -1, -1), )
-    logits = model.responses(dict(feats, rotation=(torch.arange(8), )))['logits']
+    clip = torch.randn(1, 16, 2, 3).double().expand(8, -1, -1, -1)
+    flow = torch.randn(1, 4, 2, 32, WIDTH).double().expand(8, -1, -1, -1, -1)
+    logits = model.responses(TaskBatch(dict(clip=(clip, )), inputs=dict(
+        flow=flow, rotation=torch.arange(8))))['logits']
     # Turning the picture turns the logits and does nothing else to them, whatever the weights.
     for r in range(8):
         torch.testing.assert_close(logits[r], logits[0].roll(r), rtol=0, atol=1e-6)
@@ -136,15 +141,15 @@ def test_b_refuses_batches_without_misaligned_segments(scope):
 def test_b_is_info_nce(scope, cfg):
     model = build(tasks=[dict(B, **cfg)]).eval()
     data = model.data_preprocessor(batch(), True)
-    feats = model.encode(model.backbone, data['inputs'], ['clip'])
-    out = model.tasks['b'].responses(feats)
+    seen = model.batch(data['inputs'], None, [model.tasks['b']])
+    out = model.tasks['b'].responses(seen)
     torch.testing.assert_close(out['sound'].norm(dim=1), torch.ones(6))
     torch.testing.assert_close(out['video'].norm(dim=1), torch.ones(6))
     expected = []
     for i, row in enumerate(rows(model.tasks['b'].candidates(data['inputs']['scene']))):
         similar = {j: (out['sound'][i] @ out['video'][j] / .07).exp() for j in row}
         expected.append(-(similar[i] / sum(similar.values())).log())
-    loss = model.tasks['b'].loss(feats, {}, None)['loss']
+    loss = model.tasks['b'].loss(seen).losses['loss']
     torch.testing.assert_close(loss, torch.stack(expected).mean())
 
 
@@ -153,10 +158,10 @@ def test_b_held_out_samples_without_a_negative_count_nothing(scope):
     data = batch(4)
     data['inputs']['scene'] = torch.tensor([1, 2, 2, 3])
     inputs = model.data_preprocessor(data, True)['inputs']
-    feats = model.encode(model.backbone, inputs, ['clip'])
-    loss = model.tasks['b'].loss(feats, {}, None)['loss']
-    pair = {k: tuple(x[1:3] for x in v) for k, v in feats.items()}
-    torch.testing.assert_close(loss, model.tasks['b'].loss(pair, {}, None)['loss'])
+    b = model.tasks['b']
+    loss, of_pair = (b.loss(model.batch(x, None, [b])).losses['loss']
+                     for x in (inputs, {k: v[1:3] for k, v in inputs.items()}))
+    torch.testing.assert_close(loss, of_pair)
 
 
 def test_b_keeps_similarities(scope):
@@ -164,11 +169,11 @@ def test_b_keeps_similarities(scope):
     old, new = ({k: F.normalize(torch.randn(n, 16), dim=1) for k in ('sound', 'video')}
                 for _ in range(2))
     p, q = (F.softmax(r['sound'] @ r['video'].t() / .07, 1) for r in (old, new))
-    losses = model.distill_loss(new, old)
+    losses = model.distill_loss(new, old).losses
     torch.testing.assert_close(losses['loss_distill'], (p * (p / q).log()).sum(1).mean())
     cosine = [(new[k] * old[k]).sum(1).mean() for k in old]
     torch.testing.assert_close(losses['loss_distill_cosine'], .5 * (1 - sum(cosine) / 2))
-    assert set(task(B).distill_loss(new, old)) == {'loss_distill'}
+    assert set(task(B).distill_loss(new, old).losses) == {'loss_distill'}
 
 
 def test_b_score(scope):
@@ -190,9 +195,9 @@ def test_b_score(scope):
 def test_c_does_not_mind_the_order(scope):
     model = build(tasks=[C]).eval()
     inputs = model.data_preprocessor(batch(), True)['inputs']
-    feats = model.encode(model.backbone, inputs, ['clip', 'other'])
-    swapped = dict(feats, clip=feats['other'], other=feats['clip'])
     c = model.tasks['c']
+    feats = model.batch(inputs, None, [c])
+    swapped = TaskBatch(dict(clip=feats.features['other'], other=feats.features['clip']))
     assert torch.equal(c.responses(feats)['gap'], c.responses(swapped)['gap'])
     assert c.responses(feats)['gap'].std() > 0
     hidden, out = c.head.layers[0], c.head.layers[2]
@@ -201,10 +206,10 @@ def test_c_does_not_mind_the_order(scope):
 
 def test_c_huber_and_score(scope):
     model = task(C, delta=.1)
-    gap, said = torch.tensor([0., .5, 1.]), torch.tensor([.05, .5, .5])
+    gap, predicted = torch.tensor([0., .5, 1.]), torch.tensor([.05, .5, .5])
     expected = torch.tensor([.5 * .05**2 / .1, 0., .5 - .05]).mean()
-    torch.testing.assert_close(model.distill_loss(dict(gap=said), dict(gap=gap))['loss_distill'],
-                               expected)
+    torch.testing.assert_close(
+        model.distill_loss(dict(gap=predicted), dict(gap=gap)).losses['loss_distill'], expected)
     assert model.score(dict(gap=3 * gap + 1), dict(gap=gap))['correlation'] == pytest.approx(1)
     assert model.score(dict(gap=-gap), dict(gap=gap))['correlation'] == pytest.approx(-1)
 
@@ -237,8 +242,7 @@ def test_responses_do_not_depend_on_the_rest_of_the_batch(scope):
     inputs = model.data_preprocessor(batch(), False)['inputs']
     part = {k: v[1:3] for k, v in inputs.items()}
     for one in model.tasks.values():
-        whole, few = (one.responses(model.encode(model.backbone, x, one.views))
-                      for x in (inputs, part))
+        whole, few = (one.responses(model.batch(x, None, [one])) for x in (inputs, part))
         for name, response in whole.items():
             torch.testing.assert_close(few[name], response[1:3])
 
@@ -263,14 +267,14 @@ def test_incremental_with_stored_responses_equals_teachers(scope, tmp_path, orde
                 bank.write(0, 0, iter([model.current_responses(name, data[source]['inputs'])]))
                 model.responses.banks[name] = bank
             model.set_stage(stage)
-        losses = {k: m(**data[k], mode='loss') for k, m in models.items()}
+        losses = {k: flat(m(**data[k], mode='loss')) for k, m in models.items()}
         assert set(losses['stored']) == set(losses['teacher'])
         assert losses['stored'][f'{names[stage - 1]}.loss_distill'].abs() < 1e-6  # nothing moved
         for model in models.values():  # now it moves
             torch.manual_seed(stage)
             for p in (*model.backbone.parameters(), *model.tasks.parameters()):
                 p.data.add_(.05 * torch.randn_like(p))
-        losses = {k: m(**data[k], mode='loss') for k, m in models.items()}
+        losses = {k: flat(m(**data[k], mode='loss')) for k, m in models.items()}
         for name in names[:stage]:
             kept = {k: v[f'{name}.loss_distill'] for k, v in losses.items()}
             assert kept['teacher'] > 1e-5
@@ -341,7 +345,7 @@ def test_each_learns_a_batch_by_heart(scope):
 
 def test_other_tasks_and_pictures_are_as_before(scope):
     model = build(tasks=[C])
-    with pytest.raises(MultiSSLError, match="needs the view 'other', but the batch has"):
+    with pytest.raises(MultiSSLError, match="needs 'other' of a batch, but it has"):
         model.encode(model.backbone, dict(clip=torch.zeros(2, 2, 33, 41)), ['clip', 'other'])
     with pytest.raises(MultiSSLError, match='gives 3 views, but model.view_names names 2'):
         model.name_views([None] * 3)

@@ -18,7 +18,6 @@ from curves import save
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
-from multissl_mm.runtime import load_config
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.evaluation.voc07_svm import (
     LAYERS,
@@ -29,6 +28,7 @@ from multissl_mm.evaluation.voc07_svm import (
     load_voc2007,
     normalise,
 )
+from multissl_mm.runtime import load_config
 from multissl_mm.utils.cli import run_tool
 
 SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.webp'}

@@ -63,15 +63,15 @@ def build(args: argparse.Namespace, hooks: Dict[str, dict]) -> Dict[str, Callabl
     hook = GradientHook(hooks['GradientHook']['interval'])
 
     def step() -> None:
-        losses = model(inputs, mode='loss')
+        losses = model(inputs, mode='loss').losses
         optimizer.zero_grad()
         sum(losses.values()).backward()
         optimizer.step()
 
     def looked() -> None:
-        model.on_losses = lambda losses: hook._look(model.backbone, 1., losses)
+        model.on_outputs = lambda losses: hook._look(model.backbone, 1., losses)
         step()
-        model.on_losses = None
+        model.on_outputs = None
         compare(*hook._found)
 
     bank = torch.nn.functional.normalize(

@@ -25,11 +25,11 @@ from torch.utils.data import DataLoader
 
 import multissl_mm  # noqa: F401  (creates the scope of its registries)
 from multissl_mm.datasets import KeyedDataset, ViewKey
-from multissl_mm.runtime import check_data, load_config
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.evaluation.pretext_scores import pretext_scores
 from multissl_mm.models.algorithms.base import MultiSSL
 from multissl_mm.registry import MODELS
+from multissl_mm.runtime import check_data, load_config
 from multissl_mm.utils.checkpoint import load_state_dict_file
 from multissl_mm.utils.cli import run_tool
 from multissl_mm.utils.files import write_atomically

@@ -36,10 +36,10 @@ from torch.utils.data import DataLoader
 import multissl_mm  # noqa: F401
 from multissl_mm.datasets import KeyedDataset, OmniAudioDataset, ViewKey
 from multissl_mm.datasets.omniaudio import VERSION
-from multissl_mm.runtime import load_config
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.models import SoundPreprocessor
 from multissl_mm.registry import MODELS
+from multissl_mm.runtime import load_config
 from multissl_mm.utils.cli import run_tool
 
 DEVICE, WORKER, NONE = 'in the preprocessor', 'in the worker', 'nowhere'

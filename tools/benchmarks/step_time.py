@@ -26,6 +26,7 @@ from rich.table import Table
 from torch import nn
 
 import multissl_mm  # noqa: F401
+from multissl_mm.models.protocols import Recorded, Staged
 from multissl_mm.responses.bank import ResponseBank
 
 APART = 'MoCo v2 + DenseCL'  # a step of each
@@ -109,11 +110,11 @@ def build(name: str, args: argparse.Namespace, bank_root: str) -> Callable[[], N
     samples: List[BaseDataElement] = [
         BaseDataElement(metainfo=dict(sample_idx=i, replica=0)) for i in range(args.batch_size)
     ]
-    if hasattr(model, 'set_stage'):
+    if isinstance(model, Staged):
         model.set_stage(1, warming_up='warm-up' in name)
         model.train()
-    responses = getattr(model, 'responses', None)
-    if responses is not None and responses.stored:
+    if isinstance(model, Recorded) and model.responses.stored:
+        responses = model.responses
         identity = dict(weights='', data='', views='', seed=0, samples=args.batch_size)
         model.eval()
         for who in responses.names:
@@ -126,9 +127,9 @@ def build(name: str, args: argparse.Namespace, bank_root: str) -> Callable[[], N
                                 momentum=0.9, weight_decay=1e-4)
 
     def step() -> None:
-        losses = model(inputs, samples, mode='loss')
+        loss, _ = model.parse_losses(model(inputs, samples, mode='loss'))
         optimizer.zero_grad()
-        sum(losses.values()).backward()
+        loss.backward()
         optimizer.step()
         if device == 'cuda':
             torch.cuda.synchronize()

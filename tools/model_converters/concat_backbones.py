@@ -9,10 +9,10 @@ the keys start with ``backbone.`` as in every checkpoint of this project.
 import argparse
 
 import multissl_mm
-from multissl_mm.runtime import load_config
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.evaluation.voc07_svm import build_backbone
 from multissl_mm.models.backbones import ConcatBackbone
+from multissl_mm.runtime import load_config
 from multissl_mm.utils.checkpoint import save_atomically
 from multissl_mm.utils.cli import run_tool
 

@@ -21,8 +21,8 @@ import logging
 from mmengine.registry import init_default_scope
 
 import multissl_mm
-from multissl_mm.runtime import load_config
 from multissl_mm.errors import MultiSSLError
+from multissl_mm.runtime import load_config
 from multissl_mm.utils.checkpoint import (
     backbone_state_dict,
     load_state_dict_file,

@@ -16,8 +16,8 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import set_random_seed
 
 import multissl_mm
-from multissl_mm.runtime import load_config
 from multissl_mm.registry import MODELS
+from multissl_mm.runtime import load_config
 from multissl_mm.utils.checkpoint import load_state_dict_file, save_atomically
 from multissl_mm.utils.cli import run_tool
 from multissl_mm.utils.convert import LAYOUTS, guess_layout, split_parts, to_stage1

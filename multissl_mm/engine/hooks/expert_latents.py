@@ -4,9 +4,10 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from ...errors import MultiSSLError
+from ...models.algorithms import ExpertDistillation
 from ...registry import HOOKS
-from ...utils.model import unwrap
 from ...responses.recording import keyed_sampler, record
+from ...utils.model import unwrap
 
 
 @HOOKS.register_module()
@@ -21,7 +22,7 @@ class ExpertLatentsHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         model = unwrap(runner.model)
-        if not hasattr(model, 'expert_names'):
+        if not isinstance(model, ExpertDistillation):
             raise MultiSSLError('ExpertLatentsHook is for a multissl_mm.ExpertDistillation, but '
                                 f'model is a {type(model).__name__}; remove the hook')
         if model.responses.replicas is not None:

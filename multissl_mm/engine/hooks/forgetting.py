@@ -12,8 +12,10 @@ from torch.utils.data import DataLoader
 
 from ...datasets.keyed import KeyedDataset
 from ...errors import MultiSSLError
+from ...models.backbones import ProgressiveColumns
+from ...models.contrast import NegativeQueue
 from ...models.pretext import PretextTask
-from ...models.contrast.queue import NegativeQueue
+from ...models.protocols import Staged, Watchable
 from ...registry import HOOKS
 from ...utils.model import looking_at, unwrap
 from ..loops.staged import stage_lengths
@@ -60,7 +62,8 @@ class ForgettingHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Builds the dataset: what is wrong with it shows now, not after the first epochs."""
         model = unwrap(runner.model)
-        if not getattr(model, 'tasks', None) or hasattr(model.backbone, 'columns'):
+        if not isinstance(model, Watchable) or not len(model.tasks) or \
+                isinstance(model.backbone, ProgressiveColumns):
             runner.logger.info(f'ForgettingHook has nothing to do: a {type(model).__name__} has no '
                                'tasks that could disturb each other')
             return
@@ -126,13 +129,13 @@ class ForgettingHook(Hook):
 def old_tasks(runner: Runner) -> Optional[List[str]]:
     """Tasks of finished stages; None where there are no stages."""
     model = unwrap(runner.model)
-    return model.task_names[:int(model.stage)] if hasattr(model, 'stage') else None
+    return model.task_names[:int(model.stage)] if isinstance(model, Staged) else None
 
 
 def stage_ends(runner: Runner) -> Dict[str, int]:
     """How many epochs of the run are over when a task's stage is."""
-    ends = accumulate(stage_lengths(runner.message_hub) or [])
-    return dict(zip(getattr(unwrap(runner.model), 'task_names', []), ends))
+    model, ends = unwrap(runner.model), accumulate(stage_lengths(runner.message_hub) or [])
+    return dict(zip(model.task_names, ends)) if isinstance(model, Staged) else {}
 
 
 def heldout_losses(model: nn.Module, batches: Iterable[dict], names: Sequence[str],
@@ -148,16 +151,18 @@ def heldout_losses(model: nn.Module, batches: Iterable[dict], names: Sequence[st
     """
     with looking_at(model):
         tasks = {name: emptied(model.tasks[name], candidates) for name in names}
-        wanted = {view for task in tasks.values() for view in (*task.views, *task.key_views)}
+        key_views = {view for task in tasks.values() for view in task.key_views}
         losses, seen = [], 0
-        for batch in batches:
-            data = model.data_preprocessor(batch, False)
-            feats = model.encode(model.backbone, model.name_views(data['inputs']), wanted)
-            step = [sum(v for k, v in task.loss(feats, feats, data['data_samples']).items()
-                        if 'loss' in k) for task in tasks.values()]
+        for data in batches:
+            data = model.data_preprocessor(data, False)
+            views, samples = model.name_views(data['inputs']), data['data_samples']
+            batch = model.batch(views, samples, list(tasks.values()))
+            batch.key_features = model.encode(
+                model.backbone, model.make(views, samples, tasks.values()), key_views)
+            step = [sum(task.loss(batch).losses.values()) for task in tasks.values()]
             if seen >= candidates:
                 losses.append(torch.stack(step).float())
-            seen += len(next(iter(feats.values()))[0]) * get_world_size()
+            seen += len(next(iter(views.values()))) * get_world_size()
         mean = torch.stack(losses).mean(0)
         all_reduce(mean, op='mean')
     return dict(zip(tasks, mean.tolist()))

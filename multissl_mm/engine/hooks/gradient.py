@@ -9,6 +9,8 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from ...errors import MultiSSLError
+from ...models.pretext import TaskOutput
+from ...models.protocols import Watchable
 from ...registry import HOOKS
 from ...utils.model import unwrap
 from .watching import report
@@ -42,7 +44,7 @@ class GradientHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Refuses models whose losses it cannot see."""
         model = unwrap(runner.model)
-        if not hasattr(model, 'on_losses'):
+        if not isinstance(model, Watchable):
             raise MultiSSLError('GradientHook looks at the losses of a model of multissl_mm, but '
                                 f'model is a {type(model).__name__}; remove the hook')
 
@@ -51,12 +53,12 @@ class GradientHook(Hook):
         if self.every_n_train_iters(runner, self.interval):
             model = unwrap(runner.model)
             scaler = getattr(runner.optim_wrapper, 'loss_scaler', None)
-            model.on_losses = partial(self._look, model.backbone,
+            model.on_outputs = partial(self._look, model.backbone,
                                       1. if scaler is None else scaler.get_scale())
 
-    def _look(self, backbone: nn.Module, scale: float, losses: Mapping[str, Tensor]) -> None:
+    def _look(self, backbone: nn.Module, scale: float, outputs: Mapping[str, TaskOutput]) -> None:
         # Scaled as the optimizer wrapper does it: in half precision small gradients would vanish.
-        tasks = {name: scale * loss for name, loss in by_task(losses).items()}
+        tasks = {name: scale * loss for name, loss in by_task(outputs).items()}
         if len(tasks) > 1:
             gradients = flat_gradients(tasks, backbone) / scale
             all_reduce(gradients, op='mean')
@@ -67,21 +69,18 @@ class GradientHook(Hook):
                          outputs: Optional[dict] = None) -> None:
         if not self.every_n_train_iters(runner, self.interval):
             return
-        unwrap(runner.model).on_losses = None
+        unwrap(runner.model).on_outputs = None
         if self._found is not None:
             # The step is queued by now: the one wait for the device is at its end.
             report(runner, compare(*self._found), runner.epoch + 1, runner.iter + 1)
             self._found = None
 
 
-def by_task(losses: Mapping[str, Tensor]) -> Dict[str, Tensor]:
-    """The minimised losses ``<task>.<loss>`` that have a gradient, summed by task."""
-    tasks: Dict[str, Tensor] = {}
-    for key, value in losses.items():
-        name = key.partition('.')[0]
-        if 'loss' in key and value.requires_grad:
-            tasks[name] = tasks[name] + value.mean() if name in tasks else value.mean()
-    return tasks
+def by_task(outputs: Mapping[str, TaskOutput]) -> Dict[str, Tensor]:
+    """The minimised losses of every task that have a gradient, summed."""
+    losses = {name: [v.mean() for v in output.losses.values() if v.requires_grad]
+              for name, output in outputs.items()}
+    return {name: sum(values) for name, values in losses.items() if values}
 
 
 def flat_gradients(losses: Mapping[str, Tensor], module: nn.Module) -> Tensor:

@@ -10,10 +10,11 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
 
 from ...errors import MultiSSLError
+from ...models.protocols import Recorded, Staged
 from ...registry import HOOKS
+from ...responses.recording import keyed_sampler, open_bank, record
 from ...utils.keyed_random import keyed_randomness
 from ...utils.model import unwrap
-from ...responses.recording import keyed_sampler, open_bank, record
 from ..loops.staged import StagedTrainLoop, all_schedulers, tell_stages
 
 
@@ -51,17 +52,13 @@ class ILStageHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         model = unwrap(runner.model)
-        names = getattr(model, 'task_names', None)
-        if names is None:
+        if not isinstance(model, Staged):
             raise MultiSSLError('ILStageHook leads a multissl_mm.IncrementalLearning or '
                                 f'ProgressiveNet, but model is a {type(model).__name__}; remove '
                                 'the hook or change model.type')
+        names = model.task_names
         self._find_stages(runner, names)
-        if self.batch_sizes is not None and (
-                len(self.batch_sizes) != len(names) or min(self.batch_sizes) < 1):
-            raise MultiSSLError(f'ILStageHook.batch_sizes {list(self.batch_sizes)} must be one '
-                                f'positive number for each of the {len(names)} stages')
-        if self.warmup_epochs and not hasattr(model, 'responses'):
+        if self.warmup_epochs and not isinstance(model, Recorded):
             raise MultiSSLError('ILStageHook.warmup_epochs is for IncrementalLearning: every stage '
                                 f'of a {type(model).__name__} trains its own backbone; remove it')
         if self.warmup_epochs and self.warmup_epochs >= min(self.stages[1:], default=1):
@@ -70,11 +67,15 @@ class ILStageHook(Hook):
         if self.stages[0] == 0 and not runner._load_from and not runner._resume:
             raise MultiSSLError(f"stage 1 ({names[0]}) has 0 epochs, so load_from must name a "
                                 'checkpoint of it; see tools/model_converters/to_stage1.py')
+        if self.batch_sizes is not None and (
+                len(self.batch_sizes) != len(names) or min(self.batch_sizes) < 1):
+            raise MultiSSLError(f'ILStageHook.batch_sizes {list(self.batch_sizes)} must be one '
+                                f'positive number for each of the {len(names)} stages')
         self._check_checkpoints(runner)
         if _replicas(model) is not None:
             keyed_sampler(runner)
         if self.batch_sizes is not None:
-            self._check_batch_sizes(runner)
+            self._use_batch_sizes(runner, self.batch_sizes)
 
     def _find_stages(self, runner: Runner, names: Sequence[str]) -> None:
         """How long the stages are, from the train loop or, where it has none, from ``epochs``."""
@@ -127,7 +128,7 @@ class ILStageHook(Hook):
                 f'multiples of default_hooks.checkpoint.interval ({hook.interval}), so that a run '
                 "interrupted later still has the checkpoint of the stage's end")
 
-    def _check_batch_sizes(self, runner: Runner) -> None:
+    def _use_batch_sizes(self, runner: Runner, batch_sizes: Sequence[int]) -> None:
         if any(not scheduler.by_epoch for scheduler in all_schedulers(runner.param_schedulers)):
             raise MultiSSLError('ILStageHook.batch_sizes: a schedule in param_scheduler counts '
                                 'iterations, of which stages have more or fewer; set its by_epoch '
@@ -137,7 +138,7 @@ class ILStageHook(Hook):
             n * per for n, per in zip(self.stages, self._steps(runner)))
         runner.message_hub.update_info('max_iters', runner.max_iters)
         runner.optim_wrapper.initialize_count_status(runner.model, runner.iter, runner.max_iters)
-        sizes = ", ".join(map(str, self.batch_sizes))
+        sizes = ", ".join(map(str, batch_sizes))
         runner.logger.info(f'batches of the stages: {sizes} per process, {get_world_size()} '
                            'processes')
 
@@ -175,7 +176,7 @@ class ILStageHook(Hook):
 
     def _transition(self, runner: Runner, model: nn.Module, finished: int) -> None:
         name, new = model.task_names[finished], model.task_names[finished + 1]
-        how = '' if not hasattr(model, 'responses') else (
+        how = '' if not isinstance(model, Recorded) else (
             f' and keeps {", ".join(model.task_names[:finished + 1])} by '
             f'{"stored responses" if _stored(model) else "a teacher"}')
         runner.logger.info(f'stage {finished + 1} ({name}) is finished; stage {finished + 2} '
@@ -214,8 +215,8 @@ class ILStageHook(Hook):
 
 
 def _replicas(model: nn.Module) -> Optional[int]:
-    return model.responses.replicas if hasattr(model, 'responses') else None
+    return model.responses.replicas if isinstance(model, Recorded) else None
 
 
 def _stored(model: nn.Module) -> bool:
-    return hasattr(model, 'responses') and model.responses.stored
+    return isinstance(model, Recorded) and model.responses.stored

@@ -1,5 +1,6 @@
 """What every way of combining pretext tasks has in common."""
 from abc import abstractmethod
+from collections import OrderedDict
 from math import cos, pi
 from typing import (
     Any,
@@ -14,6 +15,7 @@ from typing import (
     Tuple,
     Union,
 )
+from weakref import WeakSet
 
 import torch
 import torch._functorch.config
@@ -21,29 +23,30 @@ from mmengine.dist import get_world_size
 from mmengine.logging import MessageHub
 from mmengine.model import BaseModel, ModuleDict
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from ...errors import MultiSSLError
 from ...registry import MODELS
-from ..contrast.momentum import MomentumEncoder
-from ..pretext import Features, PretextTask
-from ..contrast.shuffle_bn import shuffle, unshuffle
+from ..contrast import MomentumEncoder, shuffle, unshuffle
+from ..pretext import Features, PretextTask, TaskBatch, TaskOutput
 
 Views = Mapping[str, Tensor]
+#: What a step gives, by task (or expert).
+Outputs = Dict[str, TaskOutput]
+
+#: Models that are told when an optimizer has made a step. Neither MMEngine nor a distributed
+#: wrapper tells a model of its optimizer, but every step ends in this hook of torch: those of a
+#: plain loop, too, and not those that mixed precision skips.
+_models: 'WeakSet[MultiSSL]' = WeakSet()
 
 
-class _Steps:
-    """Counts the steps of all optimizers, which a model is not told of."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        register_optimizer_step_post_hook(self._step)
-
-    def _step(self, *args: Any) -> None:
-        self.count += 1
+def _after_optimizer_step(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+    for model in list(_models):
+        model.count_step(optimizer)
 
 
-_steps = _Steps()
+register_optimizer_step_post_hook(_after_optimizer_step)
 
 
 class MultiSSL(BaseModel):
@@ -69,8 +72,9 @@ class MultiSSL(BaseModel):
         init_cfg (dict, optional): See :class:`mmengine.model.BaseModule`.
     """
 
-    #: Called with a step's losses while their graph is alive; hooks that look at gradients set it.
-    on_losses: Optional[Callable[[Mapping[str, Tensor]], None]] = None
+    #: Called with a step's outputs by task while their graph is alive; hooks that look at gradients
+    #: set it.
+    on_outputs: Optional[Callable[[Mapping[str, TaskOutput]], None]] = None
     #: Whether it learns anything without pretext tasks.
     needs_tasks = True
 
@@ -95,15 +99,30 @@ class MultiSSL(BaseModel):
         self.separate_views = separate_views
         if any(task.key_views for task in self.tasks.values()):
             self.momentum_backbone = MomentumEncoder(self.backbone)
-        self._moved = -1  # number of optimizer steps when the momentum last moved
-        if channels_last:
-            self.to(memory_format=torch.channels_last)
+        self._steps, self._moved_at = 0, -1  # of the optimizer; when the momentum last moved
+        _models.add(self)
+        self._channels_last, self._compile = channels_last, compile
         if compile:
             _keep_graphs()
-            for encoder in (self.backbone, getattr(self, 'momentum_backbone', None)):
-                if encoder is not None:
-                    encoder.compile(**(compile if isinstance(compile, dict) else {}))
+        self.accelerate(self, encoders=[self.backbone, *(
+            [self.momentum_backbone] if hasattr(self, 'momentum_backbone') else [])])
         self.register_load_state_dict_post_hook(_refuse_missing_keys)
+
+    def __setstate__(self, state: dict) -> None:
+        super().__setstate__(state)
+        _models.add(self)  # a copy has an optimizer of its own
+
+    def accelerate(self, *modules: nn.Module, encoders: Iterable[nn.Module] = ()) -> None:
+        """Applies ``channels_last`` to modules and ``compile`` to encoders, as to the backbone.
+
+        For what an algorithm adds to it: a copy of a compiled module is not compiled.
+        """
+        if self._channels_last:
+            for module in (*modules, *encoders):
+                module.to(memory_format=torch.channels_last)
+        if self._compile:
+            for encoder in encoders:
+                encoder.compile(**(self._compile if isinstance(self._compile, dict) else {}))
 
     def init_weights(self) -> None:
         super().init_weights()
@@ -139,11 +158,10 @@ class MultiSSL(BaseModel):
         Returns:
             dict[str, tuple[Tensor]]: The backbone's outputs for each view.
         """
+        names = set(names)
+        _require(views, names)
         groups: Dict[Tuple, List[str]] = {}  # what goes through together
-        for name in sorted(set(names)):
-            if name not in views:
-                raise MultiSSLError(f"a task needs the view '{name}', but the batch has "
-                                    f'{list(views)}; check model.view_names and the pipeline')
+        for name in sorted(names):
             group = (name, ) if self.separate_views else tuple(views[name].shape[1:])
             groups.setdefault(group, []).append(name)
         feats: Features = {}
@@ -152,25 +170,68 @@ class MultiSSL(BaseModel):
             sizes = [len(views[n]) for n in same]
             split = [out.split(sizes) for out in outs]  # stage -> view -> (N, ...)
             feats.update({n: tuple(stage[i] for stage in split) for i, n in enumerate(same)})
-        # What tasks take as it is: a video, ground truth.
-        for name in sorted(needed(self.tasks.values(), 'inputs')):
-            if name not in views:
-                raise MultiSSLError(f"a task needs '{name}' of a batch, but it has {list(views)}; "
-                                    'check the pipeline')
-            feats[name] = (views[name], )
         return feats
 
+    def make(self, views: Views, samples: Optional[Sequence],
+             tasks: Iterable[PretextTask]) -> Views:
+        """The views of a batch and what the tasks make of them (:meth:`PretextTask.make`)."""
+        made: Dict[str, Tensor] = dict(views)
+        for task in tasks:
+            _require(views, task.made_from)
+            new = task.make(views, samples)
+            taken = sorted(set(new) & set(made))
+            if taken:
+                raise MultiSSLError(f'{type(task).__name__} makes {", ".join(taken)}, which the '
+                                    'batch has already, from the pipeline or another task; give it '
+                                    'another name')
+            made.update(new)
+        return made
+
+    def batch(self, views: Views, samples: Optional[Sequence], tasks: Sequence[PretextTask],
+              backbone: Optional[nn.Module] = None) -> TaskBatch:
+        """What tasks need to respond: features and inputs, of the named tasks alone.
+
+        Args:
+            views (mapping[str, Tensor]): Of :meth:`name_views`, each (N, ...).
+            samples (sequence, optional): N elements.
+            tasks (sequence[PretextTask]): Those that will see the batch.
+            backbone (nn.Module, optional): A copy of the backbone to encode with instead.
+        """
+        return self._batch(self.make(views, samples, tasks), samples, tasks, backbone)
+
+    def learning_batch(self, views: Views, samples: Optional[Sequence],
+                       learned: Sequence[PretextTask], kept: Sequence[PretextTask] = ()
+                       ) -> TaskBatch:
+        """:meth:`batch` of a training step, with key features for the tasks that learn.
+
+        Everything of these tasks that moves by momentum moves first, if the optimizer has made a
+        step. Tasks that are only kept bring no key views.
+        """
+        tasks = [*kept, *learned]
+        views = self.make(views, samples, tasks)
+        batch = self._batch(views, samples, tasks)
+        self._update_momentum(learned)
+        batch.key_features = self.encode_keys(views, needed(learned, 'key_views'))
+        return batch
+
+    def _batch(self, made: Views, samples: Optional[Sequence], tasks: Sequence[PretextTask],
+               backbone: Optional[nn.Module] = None) -> TaskBatch:
+        inputs = needed(tasks, 'inputs')
+        _require(made, inputs)
+        return TaskBatch(
+            features=self.encode(self.backbone if backbone is None else backbone, made,
+                                 needed(tasks, 'views')),
+            inputs={name: made[name] for name in inputs}, samples=samples)
+
     @torch.no_grad()
-    def encode_keys(self, views: Views, tasks: Sequence[PretextTask]) -> Features:
-        """Updates everything that moves by momentum, then encodes the key views.
+    def encode_keys(self, views: Views, names: Iterable[str]) -> Features:
+        """Momentum features of the named views.
 
         On several ranks the rows of the key views are shuffled over the ranks before the pass and
         brought back after it (one exchange each way for all tasks).
         """
-        names = sorted(needed(tasks, 'key_views'))
-        if not names:
-            return {}
-        self._update_momentum(tasks)
+        names = sorted(set(names))
+        _require(views, names)
         feats: Features = {}
         for name in names:
             x = views[name]
@@ -181,13 +242,22 @@ class MultiSSL(BaseModel):
                 feats[name] = unshuffle(self.momentum_backbone(x), state)
         return feats
 
+    # ------------------------------------------------------------------ momentum
+
+    def count_step(self, optimizer: Optimizer) -> None:
+        """Notes a step of an optimizer, if it is this model's."""
+        own = next((p for p in self.parameters() if p.requires_grad), None)
+        if any(own is p for group in optimizer.param_groups for p in group['params']):
+            self._steps += 1
+
     def _update_momentum(self, tasks: Sequence[PretextTask]) -> None:
         # Once per step of the optimizer, however many batches its gradient is accumulated over.
-        if _steps.count == self._moved:
+        if self._steps == self._moved_at:
             return
-        self._moved = _steps.count
+        self._moved_at = self._steps
         momentum = self.current_momentum()
-        self.momentum_backbone.update(self.backbone, momentum)
+        if needed(tasks, 'key_views'):
+            self.momentum_backbone.update(self.backbone, momentum)
         for task in tasks:
             task.update_momentum(momentum)
 
@@ -211,25 +281,42 @@ class MultiSSL(BaseModel):
 
     def forward(self, inputs: Union[Tensor, Views, Sequence[Tensor]],
                 data_samples: Optional[Sequence] = None,
-                mode: str = 'tensor') -> Union[Dict[str, Tensor], Tuple[Tensor, ...]]:
-        """``loss``: named losses of a batch of views; ``tensor``: backbone features."""
+                mode: str = 'tensor') -> Union[TaskOutput, Tuple[Tensor, ...]]:
+        """``loss``: losses and metrics of a batch of views; ``tensor``: backbone features."""
         if mode == 'loss':
-            losses = self.loss(self.name_views(inputs), data_samples)
-            if self.on_losses is not None:
-                self.on_losses(losses)
-            return self.combine(losses)
+            outputs = self.loss(self.name_views(inputs), data_samples)
+            if self.on_outputs is not None:
+                self.on_outputs(outputs)
+            return self.combine(outputs)
         if mode == 'tensor':
             return self.extract_feat(inputs)
         raise ValueError(f"mode '{mode}' is not one of 'loss', 'tensor': a pretraining model "
                          'predicts nothing')
 
     @abstractmethod
-    def loss(self, views: Views, data_samples: Optional[Sequence]) -> Dict[str, Tensor]:
-        """Losses by name, ``<task>.<loss>``."""
+    def loss(self, views: Views, samples: Optional[Sequence]) -> Outputs:
+        """What every active task gives, its weight included."""
 
-    def combine(self, losses: Dict[str, Tensor]) -> Dict[str, Tensor]:
-        """What is minimised, from :meth:`loss`: the sum, unless an algorithm says otherwise."""
-        return losses
+    def combine(self, outputs: Outputs) -> TaskOutput:
+        """What is minimised and watched, ``<task>.<name>``: the sum, unless an algorithm says
+        otherwise."""
+        return flatten(outputs)
+
+    def parse_losses(self, losses: Union[TaskOutput, Dict[str, Tensor]]
+                     ) -> Tuple[Tensor, Dict[str, Tensor]]:
+        """The sum of what is minimised, and everything for the log.
+
+        MMEngine tells losses by their names; here they stand apart (:class:`TaskOutput`), so that a
+        task may be called ``align_loss``.
+        """
+        if not isinstance(losses, TaskOutput):
+            return super().parse_losses(losses)
+        if not losses.losses:
+            raise MultiSSLError(f'no task of {type(self).__name__} gives a loss, so nothing can be '
+                                'learned; see TaskOutput')
+        means = {name: value.mean() for name, value in losses.losses.items()}
+        total = sum(means.values())
+        return total, OrderedDict(loss=total, **means, **losses.metrics)
 
 
 def build_task(index: int, cfg: dict) -> Tuple[str, PretextTask]:
@@ -256,18 +343,26 @@ def build_task(index: int, cfg: dict) -> Tuple[str, PretextTask]:
 
 def needed(tasks: Iterable[PretextTask], which: str) -> Set[str]:
     """Union of the tasks' ``views``, ``key_views`` or ``inputs``."""
-    return {view for task in tasks for view in getattr(task, which)}
+    return {name for task in tasks for name in getattr(task, which)}
 
 
-def prefixed(name: str, losses: Mapping[str, Tensor], weight: float = 1.) -> Dict[str, Tensor]:
-    """Losses of one task under names that say whose they are."""
-    return {f'{name}.{key}': weight * value if 'loss' in key else value
-            for key, value in losses.items()}
+def weighted(output: TaskOutput, weight: float) -> TaskOutput:
+    """The same with its losses times a weight."""
+    return output._replace(losses={k: weight * v for k, v in output.losses.items()})
 
 
-def of_task(losses: Mapping[str, Tensor], name: str) -> Dict[str, Tensor]:
-    """Those of :func:`prefixed` losses that are of one task and are minimised."""
-    return {k: v for k, v in losses.items() if k.startswith(f'{name}.') and 'loss' in k}
+def flatten(outputs: Mapping[str, TaskOutput]) -> TaskOutput:
+    """Outputs of several tasks as one, under names that say whose they are."""
+    return TaskOutput(
+        {f'{task}.{k}': v for task, output in outputs.items() for k, v in output.losses.items()},
+        {f'{task}.{k}': v for task, output in outputs.items() for k, v in output.metrics.items()})
+
+
+def _require(views: Views, names: Iterable[str]) -> None:
+    missing = sorted(set(names) - set(views))
+    if missing:
+        raise MultiSSLError(f'a task needs {", ".join(map(repr, missing))} of a batch, but it has '
+                            f'{list(views)}; check model.view_names and the pipeline')
 
 
 def _keep_graphs() -> None:
@@ -278,7 +373,7 @@ def _keep_graphs() -> None:
         config.donated_buffer = False
 
 
-def _refuse_missing_keys(module: nn.Module, incompatible) -> None:
+def _refuse_missing_keys(module: nn.Module, incompatible: Any) -> None:
     # MMEngine loads with strict=False, where a misspelt prefix is a silently random backbone.
     missing = [k for k in incompatible.missing_keys if 'num_batches_tracked' not in k]
     if missing:

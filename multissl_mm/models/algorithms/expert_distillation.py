@@ -1,5 +1,5 @@
 """Feature distillation: one new backbone learns the latents of several experts (section 4.4)."""
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -12,9 +12,8 @@ from ...registry import MODELS
 from ...utils.model import pooled
 from ..backbones.frozen import FrozenEncoders
 from ..backbones.shapes import output_shapes
-from ..pretext import Responses
-from ...responses.source import ResponseSource
-from .base import MultiSSL, Views, prefixed
+from ..pretext import Responses, TaskOutput
+from .base import MultiSSL, Outputs, Views, weighted
 
 PROJECTORS = ('none', 'linear', 'mlp')
 LOSSES = ('euclidean', 'contrastive')
@@ -72,7 +71,7 @@ class ExpertDistillation(MultiSSL):
         if unknown:
             raise MultiSSLError(f'model.loss_weights names {sorted(unknown)}, but model.experts '
                                 f'has {names}')
-        self.expert_names: Sequence[str] = names
+        self.expert_names: List[str] = names
         self.kind, self.temperature = loss, temperature
         self.loss_weights = dict(loss_weights or {})
         self.views: Tuple[str, ...] = tuple(views or self.view_names[:1])
@@ -80,34 +79,46 @@ class ExpertDistillation(MultiSSL):
             raise MultiSSLError(f'model.views {self.views} are not all in model.view_names '
                                 f'{self.view_names}')
         self.experts = FrozenEncoders([expert['backbone'] for expert in experts])
+        self.accelerate(self.experts, encoders=self.experts.encoders)
         width = output_shapes(self.backbone, input_shape)[-1][0]
         self.projectors = ModuleDict({
             name: _projector(projector, width, output_shapes(expert, input_shape)[-1][0], name)
             for name, expert in zip(names, self.experts.encoders)
         })
-        self.responses = ResponseSource(names, **(responses or dict(source='teacher')))
+        self.responses = MODELS.build(dict(responses or dict(source='teacher'),
+                                           type='multissl_mm.ResponseSource', names=names))
 
     def responders(self, name: str) -> nn.Module:
         """The expert."""
         return self.experts.encoders[self.expert_names.index(name)]
 
+    def response_kind(self) -> str:
+        """Latents, whichever the loss."""
+        return 'latents'
+
+    def response_views(self, name: str) -> Tuple[str, ...]:
+        """:attr:`views`."""
+        return self.views
+
     @torch.no_grad()
-    def current_responses(self, name: str, views: Views) -> Responses:
+    def current_responses(self, name: str, views: Views,
+                          samples: Optional[Sequence] = None) -> Responses:
         """Latents (N, C) of one expert for each of :attr:`views`."""
         feats = self.encode(self.responders(name), views, self.views)
         return {view: pooled(feats[view]) for view in self.views}
 
-    def loss(self, views: Views, data_samples: Optional[Sequence]) -> Dict[str, Tensor]:
+    def loss(self, views: Views, samples: Optional[Sequence]) -> Outputs:
         feats = self.encode(self.backbone, views, self.views)
-        losses: Dict[str, Tensor] = {}
+        outputs: Outputs = {}
         for name, projector in self.projectors.items():
-            latents = (self.responses.read(name, data_samples) if self.responses.stored else
+            latents = (self.responses.read(name, samples) if self.responses.stored else
                        self.current_responses(name, views))
-            far = [self._distance(projector(pooled(feats[view])), latents[view])
-                   for view in self.views]
-            losses.update(prefixed(name, {f'loss_{self.kind}': sum(far) / len(far)},
-                                   self.loss_weights.get(name, 1.)))
-        return losses
+            losses = [self._distance(projector(pooled(feats[view])), latents[view])
+                      for view in self.views]
+            outputs[name] = weighted(
+                TaskOutput({f'loss_{self.kind}': sum(losses) / len(losses)}),
+                self.loss_weights.get(name, 1.))
+        return outputs
 
     def _distance(self, z: Tensor, latent: Tensor) -> Tensor:
         """Of (N, C) projections to the (N, C) latents of the same samples."""

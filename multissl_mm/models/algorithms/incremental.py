@@ -1,16 +1,15 @@
 """Incremental learning: one task after the other, without forgetting (section 4.3)."""
-from typing import Any, Dict, Optional, Sequence, Union
+from typing import Any, Dict, Iterable, Optional, Sequence, Tuple, Union
 
 import torch
 from mmengine.model import ModuleDict
-from torch import Tensor, nn
+from torch import nn
 
 from ...errors import MultiSSLError
 from ...registry import MODELS
-from ..contrast.momentum import MomentumEncoder
-from ..pretext import Responses
-from ...responses.source import ResponseSource
-from .base import Views, needed, prefixed
+from ..contrast import MomentumEncoder
+from ..pretext import Features, Responses
+from .base import Outputs, Views, weighted
 from .staged import StagedMultiSSL
 
 
@@ -51,12 +50,15 @@ class IncrementalLearning(StagedMultiSSL):
         self.distill_weights = distill_weights
         self.distill = MODELS.build(
             dict(distill or dict(type='multissl_mm.ResponseDistillation'), names=old))
-        self.responses = ResponseSource(old, **(responses or dict(source='teacher')))
+        self.responses = MODELS.build(dict(responses or dict(source='teacher'),
+                                           type='multissl_mm.ResponseSource', names=old))
         if not self.responses.stored:
             self.teachers = ModuleDict({
                 name: MomentumEncoder(self.responders(name), frozen=True)
                 for name in old
             })
+            self.accelerate(self.teachers, encoders=[
+                teacher.module['backbone'] for teacher in self.teachers.values()])
 
     def responders(self, name: str) -> nn.Module:
         """All that the task's responses come from."""
@@ -73,44 +75,57 @@ class IncrementalLearning(StagedMultiSSL):
         if not self.responses.stored:
             self.teachers[name].sync(self.responders(name))
 
+    def response_kind(self) -> str:
+        """Which kind of distillation the responses are for."""
+        return type(self.distill).__name__
+
+    def response_views(self, name: str) -> Tuple[str, ...]:
+        """Entries of a batch's inputs that the task's responses are made of."""
+        task = self.tasks[name]
+        return (*task.views, *task.inputs, *task.made_from)
+
     @torch.no_grad()
-    def current_responses(self, name: str, views: Views) -> Responses:
+    def current_responses(self, name: str, views: Views,
+                          samples: Optional[Sequence] = None) -> Responses:
         """What the task is to keep, as the model is now; in eval mode, to be recorded."""
         task = self.tasks[name]
-        return self.distill.targets(task, self.encode(self.backbone, views, task.views))
+        return self.distill.targets(task, self.batch(views, samples, [task]))
 
     def train(self, mode: bool = True) -> 'IncrementalLearning':
         super().train(mode)
         if self.warming_up:  # what is frozen keeps its batch norm statistics, too
-            for module in (self.backbone, *(self.tasks[n] for n in self.task_names[:self._stage])):
-                module.eval()
+            for module in (self.backbone, getattr(self, 'momentum_backbone', None),
+                           *(self.tasks[n] for n in self.task_names[:self._stage])):
+                if module is not None:
+                    module.eval()
         return self
 
     # ------------------------------------------------------------------ training
 
     @torch.no_grad()
-    def old_responses(self, name: str, views: Views,
-                      data_samples: Optional[Sequence]) -> Responses:
+    def old_responses(self, name: str, views: Views, samples: Optional[Sequence]) -> Responses:
         """Responses to this batch that the task gave when it was finished."""
         if self.responses.stored:
-            return self.responses.read(name, data_samples)
+            return self.responses.read(name, samples)
         teacher, task = self.teachers[name].module, self.tasks[name]
-        return self.distill.targets(task, self.encode(teacher['backbone'], views, task.views),
+        return self.distill.targets(task, self.batch(views, samples, [task], teacher['backbone']),
                                     teacher['layers'])
 
-    def loss(self, views: Views, data_samples: Optional[Sequence]) -> Dict[str, Tensor]:
+    def loss(self, views: Views, samples: Optional[Sequence]) -> Outputs:
         new = self.task_names[self._stage]
         # While the new layers warm up nothing moves that an old response could depend on.
         old = [] if self.warming_up else self.task_names[:self._stage]
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.warming_up):
-            feats = self.encode(self.backbone, views,
-                                needed([self.tasks[n] for n in [*old, new]], 'views'))
+        batch = self.learning_batch(views, samples, [self.tasks[new]],
+                                    [self.tasks[name] for name in old])
         if not self._stage:
-            self.distill.check(feats)
-        key_feats = self.encode_keys(views, [self.tasks[new]])
-        losses = prefixed(new, self.tasks[new].loss(feats, key_feats, data_samples))
+            self.distill.check(batch.features)
+        outputs = {new: self.tasks[new].loss(batch)}
         for name in old:
-            kept = self.distill.loss(name, self.tasks[name], feats,
-                                     self.old_responses(name, views, data_samples))
-            losses.update(prefixed(name, kept, self.distill_weights.get(name, 1.)))
-        return losses
+            kept = self.distill.loss(name, self.tasks[name], batch,
+                                     self.old_responses(name, views, samples))
+            outputs[name] = weighted(kept, self.distill_weights.get(name, 1.))
+        return outputs
+
+    def encode(self, backbone: nn.Module, views: Views, names: Iterable[str]) -> Features:
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.warming_up):
+            return super().encode(backbone, views, names)

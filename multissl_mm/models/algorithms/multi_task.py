@@ -1,5 +1,5 @@
 """Multi-task: all pretext tasks at once (section 4.2)."""
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence, Set
 
 import torch
 from mmengine.dist import all_reduce
@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from ...errors import MultiSSLError
 from ...registry import MODELS
 from ...utils.keyed_random import key_to_seed
-from .base import MultiSSL, Views, needed, of_task, prefixed
+from ..pretext import TaskOutput
+from .base import MultiSSL, Outputs, Views, flatten, weighted
 
 WEIGHTINGS = ('fixed', 'uncertainty', 'pcgrad')
 
@@ -50,80 +51,91 @@ class MultiTask(MultiSSL):
         if weighting == 'uncertainty':
             self.log_vars = nn.Parameter(torch.zeros(len(self.tasks)))
 
-    def loss(self, views: Views, data_samples: Optional[Sequence]) -> Dict[str, Tensor]:
-        tasks = list(self.tasks.values())
-        feats = self.encode(self.backbone, views, needed(tasks, 'views'))
-        key_feats = self.encode_keys(views, tasks)
-        losses: Dict[str, Tensor] = {}
-        for name, task in self.tasks.items():
-            own = task.loss(feats, key_feats, data_samples)
-            losses.update(prefixed(name, own, self.loss_weights.get(name, 1.)))
-        return losses
+    def loss(self, views: Views, samples: Optional[Sequence]) -> Outputs:
+        batch = self.learning_batch(views, samples, list(self.tasks.values()))
+        return {name: weighted(task.loss(batch), self.loss_weights.get(name, 1.))
+                for name, task in self.tasks.items()}
 
-    def combine(self, losses: Dict[str, Tensor]) -> Dict[str, Tensor]:
+    def combine(self, outputs: Outputs) -> TaskOutput:
         if self.weighting == 'uncertainty':
-            return self._weigh_by_uncertainty(losses)
+            return self._weigh_by_uncertainty(outputs)
         if self.weighting == 'pcgrad':
-            return self._operate(losses)
-        return losses
+            return self._project(outputs)
+        return super().combine(outputs)
 
-    def _weigh_by_uncertainty(self, losses: Mapping[str, Tensor]) -> Dict[str, Tensor]:
-        out: Dict[str, Tensor] = {}
-        for name, log_var in zip(self.tasks, self.log_vars):
+    def _weigh_by_uncertainty(self, outputs: Outputs) -> TaskOutput:
+        out = {}
+        for (name, output), log_var in zip(outputs.items(), self.log_vars):
             weight = torch.exp(-log_var)
-            out.update({key: weight * value for key, value in of_task(losses, name).items()})
-            out[f'{name}.loss_uncertainty'] = log_var / 2
-            out[f'{name}.weight'] = weight.detach()  # for the log; no loss by its name
-        return out
+            out[name] = TaskOutput(
+                dict(weighted(output, weight).losses, loss_uncertainty=log_var / 2),
+                dict(output.metrics, weight=weight.detach()))
+        return flatten(out)
 
-    def _operate(self, losses: Mapping[str, Tensor]) -> Dict[str, Tensor]:
-        """Losses of the same values whose gradient is the operated one.
+    def _project(self, outputs: Outputs) -> TaskOutput:
+        """Losses of the same values whose gradient is PCGrad's.
 
         Zero with that gradient stands on top of the detached losses, so that the optimizer,
         gradient scaler, accumulation and distributed wrapper see an ordinary backward pass.
         """
+        totals = [sum(output.losses.values()) for output in outputs.values()]
+        reached = [_leaves(total) for total in totals]
         shared = [p for p in self.backbone.parameters() if p.requires_grad]
-        rows: List[Tensor] = []
-        params: List[Tensor] = list(shared)
-        given: List[Tensor] = []
-        for name, task in self.tasks.items():
-            own = [p for p in task.parameters() if p.requires_grad]
-            total = sum(of_task(losses, name).values())
-            # In half precision small gradients would vanish on their way; see the gradient scaler.
-            scale = 1024. if torch.is_autocast_enabled() else 1.
-            grads = torch.autograd.grad(scale * total, [*shared, *own], retain_graph=True,
-                                        allow_unused=True)
-            rows.append(torch.cat([
-                (p.new_zeros(p.numel()) if g is None else g.flatten() / scale)
-                for p, g in zip(shared, grads)]))
-            for p, g in zip(own, grads[len(shared):]):
-                if g is not None:
-                    params.append(p)
-                    given.append(g / scale)
-        gradients = torch.stack(rows)  # (K, P)
-        all_reduce(gradients, op='mean')
-        step = MessageHub.get_current_instance().get_info('iter', 0)
-        with torch.autocast(gradients.device.type, enabled=False):
-            operated = project_conflicting(gradients, key_to_seed('pcgrad', step))
-        flat = operated.sum(0).split([p.numel() for p in shared])
-        given = [g.view_as(p) for p, g in zip(shared, flat)] + given
-        out = {key: value.detach() for key, value in losses.items()}
-        first = next(key for key in out if 'loss' in key)
-        out[first] = out[first] + _GivenGradient.apply(given, *params)
-        return out
+        own = [[p for p in self.tasks[name].parameters() if p in leaves]
+               for name, leaves in zip(outputs, reached)]
+        seed = key_to_seed('pcgrad', MessageHub.get_current_instance().get_info('iter', 0))
+
+        def gradients(scale: Tensor) -> List[Tensor]:
+            # Of the scaled losses, as the gradient scaler wants them: in half precision small
+            # gradients live, and what overflows is seen by it. PCGrad is linear in the scale.
+            rows: List[Tensor] = []
+            of_tasks: List[Tensor] = []
+            for total, params in zip(totals, own):
+                grads = torch.autograd.grad(total, [*shared, *params], scale.to(total.dtype),
+                                            retain_graph=True, allow_unused=True)
+                rows.append(torch.cat([(torch.zeros_like(p) if g is None else g).flatten().float()
+                                       for p, g in zip(shared, grads)]))
+                of_tasks.extend(grads[len(shared):])
+            flat = torch.stack(rows)  # (K, P)
+            all_reduce(flat, op='mean')
+            with torch.autocast(flat.device.type, enabled=False):
+                total_row = project_conflicting(flat, seed).sum(0)
+            parts = total_row.split([p.numel() for p in shared])
+            return [g.view_as(p).to(p.dtype) for p, g in zip(shared, parts)] + of_tasks
+
+        out = flatten(outputs)
+        losses = {key: value.detach() for key, value in out.losses.items()}
+        first = next(iter(losses))
+        losses[first] = losses[first] + _ComputedGradient.apply(
+            gradients, *shared, *(p for params in own for p in params))
+        return out._replace(losses=losses)
 
 
-class _GivenGradient(torch.autograd.Function):
-    """Zero, whose gradient in the parameters is given."""
+class _ComputedGradient(torch.autograd.Function):
+    """Zero, whose gradient in the parameters a function computes when it is asked for."""
 
     @staticmethod
-    def forward(ctx: Any, gradients: List[Tensor], *params: Tensor) -> Tensor:
+    def forward(ctx: Any, gradients: Callable[[Tensor], List[Tensor]], *params: Tensor) -> Tensor:
         ctx.gradients = gradients
         return params[0].new_zeros(())
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple:
-        return (None, *(grad * g for g in ctx.gradients))
+        return (None, *ctx.gradients(grad))
+
+
+def _leaves(loss: Tensor) -> Set[Tensor]:
+    """The parameters that a loss depends on: others must not get a gradient, not even zero."""
+    nodes, seen, found = [loss.grad_fn], set(), set()
+    while nodes:
+        node = nodes.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, 'variable'):
+            found.add(node.variable)
+        nodes.extend(parent for parent, _ in node.next_functions)
+    return found
 
 
 def project_conflicting(gradients: Tensor, seed: int = 0) -> Tensor:

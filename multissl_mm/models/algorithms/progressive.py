@@ -1,12 +1,10 @@
 """Progressive columns: a column of the backbone per task (section 4.4)."""
-from typing import Any, Dict, Optional, Sequence
-
-from torch import Tensor
+from typing import Any, Optional, Sequence
 
 from ...errors import MultiSSLError
 from ...registry import MODELS
 from ..backbones.progressive import ProgressiveColumns
-from .base import Views, prefixed
+from .base import Outputs, Views
 from .staged import StagedMultiSSL
 
 
@@ -36,9 +34,7 @@ class ProgressiveNet(StagedMultiSSL):
         if hasattr(self, 'momentum_backbone'):
             self.momentum_backbone.module.set_column(stage)
 
-    def loss(self, views: Views, data_samples: Optional[Sequence]) -> Dict[str, Tensor]:
+    def loss(self, views: Views, samples: Optional[Sequence]) -> Outputs:
         name = self.task_names[self._stage]
         task = self.tasks[name]
-        feats = self.encode(self.backbone, views, task.views)
-        key_feats = self.encode_keys(views, [task])
-        return prefixed(name, task.loss(feats, key_feats, data_samples))
+        return {name: task.loss(self.learning_batch(views, samples, [task]))}

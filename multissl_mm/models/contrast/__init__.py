@@ -2,5 +2,6 @@
 from .momentum import MomentumEncoder
 from .queue import NegativeQueue
 from .shuffle_bn import shuffle, unshuffle
+from .unit import unit
 
-__all__ = ['MomentumEncoder', 'NegativeQueue', 'shuffle', 'unshuffle']
+__all__ = ['MomentumEncoder', 'NegativeQueue', 'shuffle', 'unit', 'unshuffle']

@@ -1,5 +1,5 @@
 """Contrast with a queue of negatives, without ever holding all the logits."""
-from typing import Optional, Tuple
+from typing import Any, Optional, Tuple
 
 import torch
 from mmengine.model import BaseModule
@@ -22,7 +22,7 @@ class _QueueSoftmax(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, q: Tensor, queue: Tensor, temperature: float) -> Tuple[Tensor, Tensor]:
+    def forward(ctx: Any, q: Tensor, queue: Tensor, temperature: float) -> Tuple[Tensor, Tensor]:
         # |q| = |n_j| = 1, so 1/T bounds every logit: subtracting it keeps exp() in range without
         # a pass over the logits to find their maximum.
         bound = 1 / temperature
@@ -32,7 +32,9 @@ class _QueueSoftmax(torch.autograd.Function):
         for keys in queue.split(CHUNK):  # (k, C)
             weights = (scaled @ keys.t()).float().sub_(bound).exp_()  # (P, k)
             total += weights.sum(1)
-            mean += weights @ keys
+            # At low temperatures half precision would round these weights to zero.
+            with torch.autocast(q.device.type, enabled=False):
+                mean += weights @ keys.float()
         mean /= total.unsqueeze(1)
         ctx.save_for_backward(mean)
         ctx.bound, ctx.dtype = bound, q.dtype
@@ -40,7 +42,7 @@ class _QueueSoftmax(torch.autograd.Function):
         return total.log() + bound, mean
 
     @staticmethod
-    def backward(ctx, grad_lse: Tensor, _: Tensor) -> Tuple[Tensor, None, None]:
+    def backward(ctx: Any, grad_lse: Tensor, _: Tensor) -> Tuple[Tensor, None, None]:
         mean, = ctx.saved_tensors
         return (grad_lse.unsqueeze(1) * mean * ctx.bound).to(ctx.dtype), None, None
 

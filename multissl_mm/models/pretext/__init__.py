@@ -1,5 +1,5 @@
 from .algorithm_task import AlgorithmTask
-from .base import Features, PretextTask, Responses
+from .base import Features, PretextTask, Responses, TaskBatch, TaskOutput
 from .densecl import DenseCLTask
 from .foreground_alignment import ForegroundAlignmentTask
 from .moco_v2 import MoCoV2Task
@@ -8,6 +8,6 @@ from .sound_tagging import SoundTaggingTask
 from .spatial_alignment import SpatialAlignmentTask
 from .temporal_gap import TemporalGapTask
 
-__all__ = ['Features', 'Responses', 'PretextTask', 'MomentumContrastTask', 'MoCoV2Task',
-           'DenseCLTask', 'AlgorithmTask', 'SpatialAlignmentTask', 'ForegroundAlignmentTask',
-           'TemporalGapTask', 'SoundTaggingTask']
+__all__ = ['Features', 'Responses', 'TaskBatch', 'TaskOutput', 'PretextTask',
+           'MomentumContrastTask', 'MoCoV2Task', 'DenseCLTask', 'AlgorithmTask',
+           'SpatialAlignmentTask', 'ForegroundAlignmentTask', 'TemporalGapTask', 'SoundTaggingTask']

@@ -1,5 +1,5 @@
 """Any of MMPretrain's self-supervised algorithms as a pretext task."""
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from ...errors import MultiSSLError
 from ...registry import MODELS
-from .base import Features, PretextTask, Responses
+from ..contrast import unit
+from .base import PretextTask, Responses, TaskBatch, TaskOutput
 
 #: They shuffle their views over ranks by themselves and keep queues.
 NATIVE = dict(MoCo='multissl_mm.MoCoV2Task', DenseCL='multissl_mm.DenseCLTask')
@@ -111,17 +112,17 @@ class AlgorithmTask(PretextTask):
     def layers(self) -> nn.Module:
         return self.algorithm.neck
 
-    def responses(self, feats: Features, layers: Optional[nn.Module] = None) -> Responses:
+    def responses(self, batch: TaskBatch, layers: Optional[nn.Module] = None) -> Responses:
         neck, out = layers or self.layers, {}
         for view in self.views:
             # SwAV's neck takes a list of the features of every size.
-            swav = type(neck).__name__ == 'SwAVNeck'
-            z = neck([feats[view][-1:]] if swav else feats[view][-1:])
-            out[view] = F.normalize(z[0] if isinstance(z, tuple) else z, dim=1)
+            swav, feats = type(neck).__name__ == 'SwAVNeck', batch.features[view][-1:]
+            z = neck([feats] if swav else feats)
+            out[view] = unit(z[0] if isinstance(z, tuple) else z)
         return out
 
-    def loss(self, feats: Features, key_feats: Features,
-             data_samples: Optional[Sequence] = None) -> Dict[str, Tensor]:
+    def loss(self, batch: TaskBatch) -> TaskOutput:
+        feats, key_feats = batch.features, batch.key_features
         first = [feats[view][-1] for view in self.views]
         n = len(first[0])
         # On the CPU, where the feed reads them without a wait; as wide as the features, since SwAV
@@ -134,20 +135,22 @@ class AlgorithmTask(PretextTask):
         for feed in key:
             feed.fill([key_feats[view][-1:] for view in self.views])
         try:
-            losses = self.algorithm.loss(tickets, data_samples)
+            found = self.algorithm.loss(tickets, batch.samples)
         finally:
             for feed in (*query, *key):
                 feed.fill([])
-        return losses
+        # MMEngine's models tell losses from what is only logged by their names.
+        losses = {k: v for k, v in found.items() if 'loss' in k}
+        return TaskOutput(losses, {k: v for k, v in found.items() if k not in losses})
 
-    def distill_loss(self, responses: Responses, old: Responses) -> Dict[str, Tensor]:
-        far = []
+    def distill_loss(self, responses: Responses, old: Responses) -> TaskOutput:
+        divergences = []
         for view in self.views:
             candidates = torch.cat(all_gather(old[view].contiguous())).t()  # (C, ranks * N)
             before, now = (F.log_softmax(z.float() @ candidates / self.distill_temperature, dim=1)
                            for z in (old[view], responses[view]))
-            far.append(F.kl_div(now, before, reduction='batchmean', log_target=True))
-        return dict(loss_distill=sum(far) / len(far))
+            divergences.append(F.kl_div(now, before, reduction='batchmean', log_target=True))
+        return TaskOutput(dict(loss_distill=sum(divergences) / len(divergences)))
 
     def reset(self) -> None:
         for module in self.algorithm.children():

@@ -55,6 +55,8 @@ class PretextTask(BaseModule, metaclass=ABCMeta):
     key_views: Tuple[str, ...] = ()
     #: What else of a batch the task takes as it is: :attr:`TaskBatch.inputs`.
     inputs: Tuple[str, ...] = ()
+    #: Views of the data pipeline that :meth:`make` starts from.
+    made_from: Tuple[str, ...] = ()
 
     @property
     @abstractmethod

@@ -1,12 +1,13 @@
 """Pretext task D: DenseCL, contrast of local features matched across views."""
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Optional
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...registry import MODELS
-from .base import Features, Responses
+from ..contrast import unit
+from .base import Responses, TaskBatch, TaskOutput
 from .momentum_contrast import MomentumContrastTask
 
 
@@ -19,10 +20,14 @@ def match_positions(query: Tensor, key: Tensor) -> Tensor:
         key (Tensor): (N, D, S), momentum backbone features of the same image.
 
     Returns:
-        Tensor: (N, S), positions in the key. No gradient passes through a choice.
+        Tensor: (N, S), positions in the key. No gradient passes through a choice. A key position
+        without features (all zero) has no direction and is chosen only where all are so, and then
+        it is the first.
     """
     # The query's norm does not change which key position is the closest.
-    return torch.bmm(query.transpose(1, 2), F.normalize(key, dim=1)).argmax(dim=2)
+    similar = torch.bmm(query.float().transpose(1, 2), unit(key))  # (N, S, S)
+    empty = (key == 0).all(dim=1)  # (N, S)
+    return similar.masked_fill(empty.unsqueeze(1), float('-inf')).argmax(dim=2)
 
 
 @MODELS.register_module()
@@ -47,17 +52,17 @@ class DenseCLTask(MomentumContrastTask):
         super().__init__(*args, **kwargs)
         self.loss_lambda = loss_lambda
 
-    def responses(self, feats: Features, layers: Optional[nn.Module] = None) -> Responses:
-        q, dense, _ = (layers or self.neck)(feats['query'][-1:])
-        return dict(q=F.normalize(q, dim=1), dense=F.normalize(dense, dim=1).transpose(1, 2))
+    def responses(self, batch: TaskBatch, layers: Optional[nn.Module] = None) -> Responses:
+        q, dense, _ = (layers or self.neck)(batch.features['query'][-1:])
+        return dict(q=unit(q), dense=unit(dense).transpose(1, 2))
 
-    def loss(self, feats: Features, key_feats: Features,
-             data_samples: Optional[Sequence] = None) -> Dict[str, Tensor]:
-        responses = self.responses(feats)
-        query_map, key_map = feats['query'][-1].detach(), key_feats['key'][-1]  # (N, D, H, W)
+    def loss(self, batch: TaskBatch) -> TaskOutput:
+        responses = self.responses(batch)
+        query_map = batch.features['query'][-1].detach()  # (N, D, H, W)
+        key_map = batch.key_features['key'][-1]
         k, dense_k, pooled_k = self.momentum_neck((key_map, ))
-        k = F.normalize(k, dim=1)  # (N, C)
-        dense_k = F.normalize(dense_k, dim=1).transpose(1, 2)  # (N, S, C)
+        k = unit(k)  # (N, C)
+        dense_k = unit(dense_k).transpose(1, 2)  # (N, S, C)
 
         match = match_positions(self._grid(query_map, dense_k), self._grid(key_map, dense_k))
         dense_k = dense_k.gather(1, match.unsqueeze(2).expand_as(dense_k))  # (N, S, C)
@@ -66,18 +71,19 @@ class DenseCLTask(MomentumContrastTask):
         dense = self.head.loss(responses['dense'].flatten(0, 1), dense_k.flatten(0, 1),
                                self.queues['dense'].keys)
         self.queues['global'].enqueue(k)
-        self.queues['dense'].enqueue(F.normalize(pooled_k, dim=1))
+        self.queues['dense'].enqueue(unit(pooled_k))
         return self._weigh('loss_single', single, 'loss_dense', dense)
 
-    def distill_loss(self, responses: Responses, old: Responses) -> Dict[str, Tensor]:
+    def distill_loss(self, responses: Responses, old: Responses) -> TaskOutput:
         single = self.head.distill_loss(responses['q'], old['q'], self.queues['global'].keys)
         dense = self.head.distill_loss(responses['dense'].flatten(0, 1),
                                        old['dense'].flatten(0, 1), self.queues['dense'].keys)
         return self._weigh('loss_distill_single', single, 'loss_distill_dense', dense)
 
     def _weigh(self, single_name: str, single: Tensor, dense_name: str,
-               dense: Tensor) -> Dict[str, Tensor]:
-        return {single_name: (1 - self.loss_lambda) * single, dense_name: self.loss_lambda * dense}
+               dense: Tensor) -> TaskOutput:
+        return TaskOutput({single_name: (1 - self.loss_lambda) * single,
+                           dense_name: self.loss_lambda * dense})
 
     @staticmethod
     def _grid(features: Tensor, dense: Tensor) -> Tensor:

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from ...errors import MultiSSLError
 from ...registry import MODELS
-from .base import Features, PretextTask, Responses
+from ..contrast import unit
+from .base import PretextTask, Responses, TaskBatch, TaskOutput
 
 
 @MODELS.register_module()
@@ -63,11 +64,11 @@ class ForegroundAlignmentTask(PretextTask):
     def layers(self) -> nn.Module:
         return self._layers
 
-    def responses(self, feats: Features, layers: Optional[nn.Module] = None) -> Responses:
+    def responses(self, batch: TaskBatch, layers: Optional[nn.Module] = None) -> Responses:
         layers = layers or self._layers
-        maps = F.adaptive_avg_pool2d(layers['video'](feats[self.view][0]), (2, self.columns))
-        return dict(sound=F.normalize(layers['sound'](feats['clip']).float(), dim=1),
-                    video=F.normalize(layers['project'](maps.flatten(1)).float(), dim=1))
+        maps = F.adaptive_avg_pool2d(layers['video'](batch.inputs[self.view]), (2, self.columns))
+        return dict(sound=unit(layers['sound'](batch.features['clip'])),
+                    video=unit(layers['project'](maps.flatten(1))))
 
     def candidates(self, scene: Tensor) -> Tensor:
         """Which videos (columns) each sound (rows) is contrasted with: (N, N), bool.
@@ -87,20 +88,19 @@ class ForegroundAlignmentTask(PretextTask):
         if self.num_negatives is not None:
             # How many segments of the same scene further in the batch, counted in a ring.
             place = own.cumsum(1)
-            mine = place.diagonal()[:, None]
-            chosen = own & ((place - mine) % count <= self.num_negatives)
+            positive = place.diagonal()[:, None]
+            chosen = own & ((place - positive) % count <= self.num_negatives)
         return chosen | ~own if self.other_videos else chosen
 
-    def loss(self, feats: Features, key_feats: Features,
-             data_samples: Optional[Sequence] = None) -> Dict[str, Tensor]:
-        candidates = self.candidates(feats['scene'][0])
-        similar = self._similar(self.responses(feats)).masked_fill(~candidates, float('-inf'))
+    def loss(self, batch: TaskBatch) -> TaskOutput:
+        candidates = self.candidates(batch.inputs['scene'])
+        similar = self._similar(self.responses(batch)).masked_fill(~candidates, float('-inf'))
         own = torch.arange(len(similar), device=similar.device)
-        told = (candidates.sum(1) > 1).float()  # all of them, in training mode
-        total = told.sum().clamp_min(1)
+        contrasted = (candidates.sum(1) > 1).float()  # all of them, in training mode
+        total = contrasted.sum().clamp_min(1)
         nce = F.cross_entropy(similar, own, reduction='none')
-        return dict(loss=(nce * told).sum() / total,
-                    top1=((similar.argmax(1) == own) * told).sum() / total)
+        return TaskOutput(dict(loss=(nce * contrasted).sum() / total),
+                          dict(top1=((similar.argmax(1) == own) * contrasted).sum() / total))
 
     def _similar(self, responses: Responses) -> Tensor:
         """Logits of sounds (rows) and videos (columns) of a batch, (N, N)."""
@@ -109,13 +109,13 @@ class ForegroundAlignmentTask(PretextTask):
         with torch.autocast(sound.device.type, enabled=False):
             return sound @ video.t() / self.temperature
 
-    def distill_loss(self, responses: Responses, old: Responses) -> Dict[str, Tensor]:
+    def distill_loss(self, responses: Responses, old: Responses) -> TaskOutput:
         new, before = (F.log_softmax(self._similar(r), 1) for r in (responses, old))
         losses = dict(loss_distill=F.kl_div(new, before, reduction='batchmean', log_target=True))
         if self.cosine_weight:
-            far = [1 - F.cosine_similarity(responses[k], old[k]).mean() for k in responses]
-            losses['loss_distill_cosine'] = self.cosine_weight * sum(far) / len(far)
-        return losses
+            cosines = [F.cosine_similarity(responses[k], old[k]).mean() for k in responses]
+            losses['loss_distill_cosine'] = self.cosine_weight * (1 - sum(cosines) / len(cosines))
+        return TaskOutput(losses)
 
     def score(self, responses: Responses, inputs: Dict[str, Tensor]) -> Dict[str, float]:
         """Top-1 among ``score_among`` segments that follow each other in the same video."""

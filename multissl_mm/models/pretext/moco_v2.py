@@ -1,11 +1,11 @@
 """Pretext task M: MoCo v2, instance discrimination on global features."""
-from typing import Dict, Optional, Sequence
+from typing import Optional
 
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from ...registry import MODELS
-from .base import Features, Responses
+from ..contrast import unit
+from .base import Responses, TaskBatch, TaskOutput
 from .momentum_contrast import MomentumContrastTask
 
 
@@ -20,18 +20,17 @@ class MoCoV2Task(MomentumContrastTask):
     the other arguments see :class:`MomentumContrastTask`.
     """
 
-    def responses(self, feats: Features, layers: Optional[nn.Module] = None) -> Responses:
-        q = (layers or self.neck)(feats['query'][-1:])[0]
-        return dict(q=F.normalize(q, dim=1))
+    def responses(self, batch: TaskBatch, layers: Optional[nn.Module] = None) -> Responses:
+        q = (layers or self.neck)(batch.features['query'][-1:])[0]
+        return dict(q=unit(q))
 
-    def loss(self, feats: Features, key_feats: Features,
-             data_samples: Optional[Sequence] = None) -> Dict[str, Tensor]:
-        queue, q = self.queues['global'], self.responses(feats)['q']
-        k = F.normalize(self.momentum_neck(key_feats['key'][-1:])[0], dim=1)  # (N, C)
+    def loss(self, batch: TaskBatch) -> TaskOutput:
+        queue, q = self.queues['global'], self.responses(batch)['q']
+        k = unit(self.momentum_neck(batch.key_features['key'][-1:])[0])  # (N, C)
         loss = self.head.loss(q, k, queue.keys)
         queue.enqueue(k)
-        return dict(loss=loss)
+        return TaskOutput(dict(loss=loss))
 
-    def distill_loss(self, responses: Responses, old: Responses) -> Dict[str, Tensor]:
-        return dict(loss_distill=self.head.distill_loss(responses['q'], old['q'],
-                                                        self.queues['global'].keys))
+    def distill_loss(self, responses: Responses, old: Responses) -> TaskOutput:
+        loss = self.head.distill_loss(responses['q'], old['q'], self.queues['global'].keys)
+        return TaskOutput(dict(loss_distill=loss))

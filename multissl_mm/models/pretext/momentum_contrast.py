@@ -5,8 +5,7 @@ from mmengine.model import ModuleDict
 from torch import nn
 
 from ...registry import MODELS
-from ..contrast.momentum import MomentumEncoder
-from ..contrast.queue import NegativeQueue
+from ..contrast import MomentumEncoder, NegativeQueue
 from .base import PretextTask
 
 

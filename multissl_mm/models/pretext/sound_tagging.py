@@ -1,11 +1,11 @@
 """The supervised baseline of sound: which classes of vehicles are heard?"""
-from typing import Dict, Optional, Sequence
+from typing import Optional, Sequence
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from ...registry import MODELS
-from .base import Features, PretextTask, Responses
+from .base import PretextTask, Responses, TaskBatch, TaskOutput
 
 
 @MODELS.register_module()
@@ -37,17 +37,16 @@ class SoundTaggingTask(PretextTask):
     def layers(self) -> nn.Module:
         return self.head
 
-    def responses(self, feats: Features, layers: Optional[nn.Module] = None) -> Responses:
-        return dict(logits=(layers or self.head)(feats['clip']).float())
+    def responses(self, batch: TaskBatch, layers: Optional[nn.Module] = None) -> Responses:
+        return dict(logits=(layers or self.head)(batch.features['clip']).float())
 
-    def loss(self, feats: Features, key_feats: Features,
-             data_samples: Optional[Sequence] = None) -> Dict[str, Tensor]:
-        logits, classes = self.responses(feats)['logits'], feats['classes'][0]
-        return dict(loss=F.binary_cross_entropy_with_logits(logits, classes),
-                    accuracy=((logits > 0) == (classes > .5)).float().mean())
+    def loss(self, batch: TaskBatch) -> TaskOutput:
+        logits, classes = self.responses(batch)['logits'], batch.inputs['classes']
+        return TaskOutput(dict(loss=F.binary_cross_entropy_with_logits(logits, classes)),
+                          dict(accuracy=((logits > 0) == (classes > .5)).float().mean()))
 
-    def distill_loss(self, responses: Responses, old: Responses) -> Dict[str, Tensor]:
+    def distill_loss(self, responses: Responses, old: Responses) -> TaskOutput:
         before = old['logits'].sigmoid()
-        far = F.binary_cross_entropy_with_logits(responses['logits'], before)
-        least = F.binary_cross_entropy_with_logits(old['logits'], before)
-        return dict(loss_distill=far - least)
+        loss = F.binary_cross_entropy_with_logits(responses['logits'], before)
+        entropy = F.binary_cross_entropy_with_logits(old['logits'], before)
+        return TaskOutput(dict(loss_distill=loss - entropy))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ...errors import MultiSSLError
 from ...registry import MODELS
-from .base import Features, PretextTask, Responses
+from .base import PretextTask, Responses, TaskBatch, TaskOutput
 
 HEADS = ('correlation', 'mlp')
 
@@ -67,10 +67,10 @@ class SpatialAlignmentTask(PretextTask):
     def layers(self) -> nn.Module:
         return self._layers
 
-    def responses(self, feats: Features, layers: Optional[nn.Module] = None) -> Responses:
+    def responses(self, batch: TaskBatch, layers: Optional[nn.Module] = None) -> Responses:
         layers = layers or self._layers
-        rotated = self.rotate(feats[self.view][0], feats['rotation'][0])
-        template = layers['sound'](feats['clip']).unflatten(1, (self.feat_dim, self.bins))
+        rotated = self.rotate(batch.inputs[self.view], batch.inputs['rotation'])
+        template = layers['sound'](batch.features['clip']).unflatten(1, (self.feat_dim, self.bins))
         maps = F.adaptive_avg_pool2d(layers['video'](rotated), (2, self.bins))  # (N, C, 2, 8)
         columns = layers['columns'](maps.flatten(1, 2))  # (N, D, 8)
         if 'mlp' in layers:
@@ -98,16 +98,16 @@ class SpatialAlignmentTask(PretextTask):
         source = (column - rotation[:, None] * (width // self.bins)) % width  # (N, W)
         return video.gather(4, source[:, None, None, None].expand_as(video))
 
-    def loss(self, feats: Features, key_feats: Features,
-             data_samples: Optional[Sequence] = None) -> Dict[str, Tensor]:
-        logits, rotation = self.responses(feats)['logits'], feats['rotation'][0]
-        return dict(loss=F.cross_entropy(logits, rotation),
-                    top1=(logits.argmax(1) == rotation).float().mean())
+    def loss(self, batch: TaskBatch) -> TaskOutput:
+        logits, rotation = self.responses(batch)['logits'], batch.inputs['rotation']
+        return TaskOutput(dict(loss=F.cross_entropy(logits, rotation)),
+                          dict(top1=(logits.argmax(1) == rotation).float().mean()))
 
-    def distill_loss(self, responses: Responses, old: Responses) -> Dict[str, Tensor]:
+    def distill_loss(self, responses: Responses, old: Responses) -> TaskOutput:
         new, before = (F.log_softmax(r['logits'] / self.temperature, 1) for r in (responses, old))
-        far = F.kl_div(new, before, reduction='batchmean', log_target=True)
-        return dict(loss_distill=far * self.temperature**2)  # gradients as with temperature 1
+        loss = F.kl_div(new, before, reduction='batchmean', log_target=True)
+        # Gradients as with temperature 1.
+        return TaskOutput(dict(loss_distill=loss * self.temperature**2))
 
     def score(self, responses: Responses, inputs: Dict[str, Tensor]) -> Dict[str, float]:
         hit = responses['logits'].argmax(1) == inputs['rotation']

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...registry import MODELS
-from .base import Features, PretextTask, Responses
+from .base import PretextTask, Responses, TaskBatch, TaskOutput
 
 
 @MODELS.register_module()
@@ -43,23 +43,24 @@ class TemporalGapTask(PretextTask):
     def layers(self) -> nn.Module:
         return self.head
 
-    def responses(self, feats: Features, layers: Optional[nn.Module] = None) -> Responses:
+    def responses(self, batch: TaskBatch, layers: Optional[nn.Module] = None) -> Responses:
         head = layers or self.head
-        a, b = feats['clip'][-1], feats['other'][-1]
+        a, b = batch.features['clip'][-1], batch.features['other'][-1]
         gap = (head((torch.cat([a, b], 1), )) + head((torch.cat([b, a], 1), ))) / 2
         return dict(gap=gap.flatten().float())
 
-    def loss(self, feats: Features, key_feats: Features,
-             data_samples: Optional[Sequence] = None) -> Dict[str, Tensor]:
-        return dict(loss=self._huber(self.responses(feats)['gap'], feats['gap'][0]))
+    def loss(self, batch: TaskBatch) -> TaskOutput:
+        return TaskOutput(dict(loss=self._huber(self.responses(batch)['gap'],
+                                                batch.inputs['gap'])))
 
-    def distill_loss(self, responses: Responses, old: Responses) -> Dict[str, Tensor]:
-        return dict(loss_distill=self._huber(responses['gap'], old['gap']))
+    def distill_loss(self, responses: Responses, old: Responses) -> TaskOutput:
+        return TaskOutput(dict(loss_distill=self._huber(responses['gap'], old['gap'])))
 
     def _huber(self, a: Tensor, b: Tensor) -> Tensor:
         # Divided by delta, so that its slope far out is 1 like that of the other tasks' losses.
         return F.huber_loss(a, b, delta=self.delta) / self.delta
 
     def score(self, responses: Responses, inputs: Dict[str, Tensor]) -> Dict[str, float]:
+        """Correlation with the true gaps; 0 where either is constant, which says nothing."""
         both = torch.stack([responses['gap'], inputs['gap'].float()])
-        return dict(correlation=torch.corrcoef(both)[0, 1].item())
+        return dict(correlation=torch.corrcoef(both)[0, 1].nan_to_num().item())
