@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import tiny
 import torch
+import yaml
 from mmengine.config import Config
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import MessageHub
@@ -28,6 +29,8 @@ PRETRAINING = sorted(
     for p in (tiny.CONFIGS / folder).glob('*.py')
     if not p.name.startswith(OTHERS if folder == '.' else OTHERS[:2]))
 STAGED = [name for name in PRETRAINING if name.split('/')[-1].startswith(('il', 'progressive'))]
+METAFILE = {model['Config']: model['Metadata'].get('Epochs') for model in yaml.safe_load(
+    (tiny.CONFIGS / 'metafile.yml').read_text())['Models']}
 DOWNSTREAM = [f'benchmarks/sound/{name}.py' for name in ('sp', 'vr', 'demo/s3r', 'demo/sp')]
 numbers = itertools.count()
 
@@ -91,6 +94,7 @@ def test_schedules_end_where_the_run_does(name):
     cfg = Config.fromfile(tiny.CONFIGS / name)
     stages = list(cfg.train_cfg.get('stages', [cfg.train_cfg.get('max_epochs')]))
     assert_whole(cfg, stages)
+    assert name in DOWNSTREAM or METAFILE[f'configs/{name}'] == sum(stages)
     if name in STAGED:
         shorter = [2, 1, 3][-len(stages):]
         cfg.merge_from_dict({'train_cfg.stages': shorter})
