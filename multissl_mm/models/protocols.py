@@ -6,7 +6,6 @@ attributes will do, whether it is of this package or not.
 from typing import (
     Any,
     Callable,
-    Dict,
     List,
     Mapping,
     Optional,
@@ -84,7 +83,3 @@ class Watchable(Protocol):
     def batch(self, views: Mapping[str, Tensor], samples: Optional[Sequence],
               tasks: Sequence[nn.Module]) -> TaskBatch:
         """Features and inputs of the given tasks, in one pass of the backbone."""
-
-
-#: Outputs of a step by task.
-Outputs = Dict[str, TaskOutput]

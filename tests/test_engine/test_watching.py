@@ -331,7 +331,7 @@ def test_training_is_the_same_bit_for_bit(images, watched, tmp_path):
     end_alone = torch.load(tmp_path / 'alone' / 'epoch_4.pth', weights_only=False)
     for part in ('state_dict', 'optimizer'):
         assert_same(watched_end[part], end_alone[part], part)
-    assert alone.model.on_outputs is None and watched.model.on_losses is None
+    assert alone.model.on_outputs is None and watched.model.on_outputs is None
 
 
 def assert_same(a, b, where):

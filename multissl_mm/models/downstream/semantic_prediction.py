@@ -1,5 +1,5 @@
 """SP: where on the panorama is what makes the sound? (section 5.1)"""
-from typing import Dict, Mapping, Optional, Sequence
+from typing import Any, Dict, Mapping, Optional, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -29,7 +29,7 @@ class SemanticPrediction(SoundDownstream):
     targets = ('semantics', )
 
     def __init__(self, backbone: dict, decoder: dict, num_classes: int = 5,
-                 class_weights: Optional[Sequence[float]] = None, **kwargs) -> None:
+                 class_weights: Optional[Sequence[float]] = None, **kwargs: Any) -> None:
         super().__init__(backbone, **kwargs)
         if class_weights is not None and len(class_weights) != num_classes + 1:
             raise MultiSSLError(f'SemanticPrediction.class_weights has {len(class_weights)} '

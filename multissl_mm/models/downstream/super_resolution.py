@@ -1,5 +1,5 @@
 """S3R: what would the head hear if it turned? (section 5.1)"""
-from typing import Dict, Mapping, Optional, Sequence
+from typing import Any, Dict, Mapping, Optional, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -44,7 +44,8 @@ class SpatialSuperResolution(SoundDownstream):
     targets = ('clip_stft', 'turned_stft')
 
     def __init__(self, backbone: dict, decoder: dict, predicts: str = 'mask', limit: float = 4.,
-                 stft_weight: float = 0.1, cells: int = 8, floor: float = 1e-5, **kwargs) -> None:
+                 stft_weight: float = 0.1, cells: int = 8, floor: float = 1e-5,
+                 **kwargs: Any) -> None:
         super().__init__(backbone, **kwargs)
         if predicts not in PREDICTS:
             raise MultiSSLError(f"SpatialSuperResolution.predicts is '{predicts}'; it must be one "
@@ -71,11 +72,12 @@ class SpatialSuperResolution(SoundDownstream):
 
     def loss(self, inputs: Mapping[str, Tensor]) -> Dict[str, Tensor]:
         truth, found = inputs['turned_stft'], self.turned(inputs)
-        there, said = power(truth), power(found)
-        logs = (log_cells(p, self.cells, self.floor) for p in (said, there))
+        predicted, target = power(found), power(truth)
+        loss_log = F.mse_loss(log_cells(predicted, self.cells, self.floor),
+                              log_cells(target, self.cells, self.floor))
         # Of each sample, since some are mostly silence: |a - b|^2 over |b|^2.
-        share = power(found - truth).mean((1, 2, 3, 4)) / there.mean((1, 2, 3, 4)).clamp_min(1e-8)
-        return dict(loss_log=F.mse_loss(*logs), loss_stft=self.stft_weight * share.mean())
+        share = power(found - truth).mean((1, 2, 3, 4)) / target.mean((1, 2, 3, 4)).clamp_min(1e-8)
+        return dict(loss_log=loss_log, loss_stft=self.stft_weight * share.mean())
 
     @torch.no_grad()
     def predict(self, inputs: Mapping[str, Tensor]) -> Dict[str, Tensor]:
