@@ -1,9 +1,10 @@
 """Reading checkpoints and comparing their keys, for hooks, converters and benchmarks."""
-import os
+import hashlib
 import os.path as osp
 import pickle
 import re
-from typing import Dict, Iterable, List, Mapping, NamedTuple
+from pathlib import Path
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Union
 from urllib.error import URLError
 
 import torch
@@ -11,6 +12,7 @@ from mmengine.runner import CheckpointLoader
 from torch import Tensor
 
 from ..errors import MultiSSLError
+from .files import atomic_path
 
 
 def load_state_dict_file(path: str) -> Dict[str, Tensor]:
@@ -32,7 +34,7 @@ def load_state_dict_file(path: str) -> Dict[str, Tensor]:
     return unwrapped(checkpoint, path)
 
 
-def unwrapped(checkpoint: Mapping, path: str = 'the checkpoint') -> Dict[str, Tensor]:
+def unwrapped(checkpoint: Mapping[str, Any], path: str = 'the checkpoint') -> Dict[str, Tensor]:
     """The tensors of a loaded checkpoint, see :func:`load_state_dict_file`."""
     state_dict = checkpoint
     if isinstance(checkpoint, Mapping):
@@ -61,9 +63,9 @@ def backbone_state_dict(state_dict: Mapping[str, Tensor],
     prefix = prefix.rstrip('.') + '.' if prefix else ''
     found = {k[len(prefix):]: v for k, v in state_dict.items() if k.startswith(prefix)}
     if not found:
-        there = sorted({k.partition('.')[0] + '.' * ('.' in k) for k in state_dict})
+        prefixes = sorted({k.partition('.')[0] + '.' * ('.' in k) for k in state_dict})
         raise MultiSSLError(f"{path}: no key starts with '{prefix}'; its keys start with "
-                            f'{some(there)}')
+                            f'{some(prefixes)}')
     return found
 
 
@@ -102,15 +104,38 @@ def some(items: Iterable[str], limit: int = 5) -> str:
     return ', '.join(items[:limit]) + more
 
 
-def save_atomically(checkpoint: dict, path: str) -> None:
-    """``torch.save`` under another name, then a rename: the file is whole or not there."""
-    os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
-    part = f'{path}.partial'
-    with open(part, 'wb') as f:
-        torch.save(checkpoint, f)
-        f.flush()
-        os.fsync(f.fileno())
-    os.replace(part, path)
+def save_atomically(checkpoint: Mapping[str, Any], path: Union[str, Path]) -> None:
+    """``torch.save`` to a file that is whole or not there."""
+    with atomic_path(path) as part:
+        torch.save(checkpoint, part)
+
+
+def not_finite(state_dict: Mapping[str, Tensor]) -> List[str]:
+    """Keys of the tensors that have a NaN or an infinite value."""
+    tensors = {k: v for k, v in state_dict.items()
+               if isinstance(v, Tensor) and v.is_floating_point()}
+    finite = _to_host([torch.isfinite(v).all() for v in tensors.values()])
+    return [key for key, good in zip(tensors, finite) if not good]
+
+
+def digest(state_dict: Mapping[str, Tensor]) -> str:
+    """A short text that is the same for equal keys and values, on any device.
+
+    One pass over the tensors: the sum of the bits of each, which no order of summation changes.
+    """
+    tensors = {k: v.detach().flatten() for k, v in state_dict.items() if isinstance(v, Tensor)}
+    sums = _to_host([v.view(_INTEGERS.get(v.element_size(), torch.int64)).sum(dtype=torch.int64)
+                     for v in tensors.values()])
+    return hashlib.sha256(repr((list(tensors), sums)).encode()).hexdigest()[:16]
+
+
+#: By the size of a tensor's elements.
+_INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32}
+
+
+def _to_host(scalars: List[Tensor]) -> List[Any]:
+    """Values of scalars, with one wait for the device that they are on."""
+    return torch.stack([v.to(scalars[0].device) for v in scalars]).tolist() if scalars else []
 
 
 def _first_line(error: BaseException) -> str:
