@@ -39,13 +39,10 @@ def sound_config(name: str, data_root: Union[str, Path], work_dir: Union[str, Pa
              train_dataloader=dict(batch_size=8, num_workers=0, persistent_workers=False),
              default_hooks=dict(checkpoint=dict(interval=1, max_keep_ckpts=-1),
                                 logger=dict(interval=1))))
-    stages = len(cfg.model.tasks) if 'stage' in cfg.default_hooks else 1
-    cfg.train_cfg.max_epochs = 2 * stages
-    if stages > 1:
-        cfg.default_hooks.stage.epochs = [2] * stages
-        cfg.param_scheduler[0].update(periods=[2] * stages)
+    if 'stages' in cfg.train_cfg:
+        cfg.train_cfg.stages = [2] * len(cfg.model.tasks)
     else:
-        cfg.param_scheduler[0].periods = [2]
+        cfg.train_cfg.max_epochs = 2
     if cfg.model.get('responses', {}).get('source') == 'stored':
         cfg.model.responses = dict(source='stored', replicas=2, dtype='float32', shard_size=10)
     cfg.merge_from_dict({k.replace('__', '.'): v for k, v in options.items()})
@@ -73,7 +70,6 @@ def downstream_config(task: str, data_root: Union[str, Path], work_dir: Union[st
         default_hooks=dict(checkpoint=dict(interval=1), logger=dict(interval=1)),
         **{f'{split}_dataloader': dict(batch_size=12, num_workers=0, persistent_workers=False)
            for split in ('train', 'val', 'test')}))
-    cfg.param_scheduler[0].periods = [1]
     cfg.merge_from_dict({k.replace('__', '.'): v for k, v in options.items()})
     return cfg
 
