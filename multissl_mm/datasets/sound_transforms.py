@@ -183,7 +183,7 @@ class LoadPanorama(BaseTransform):
         self.span = slice(first, first + int(round(results['seconds'] * results['fps'])))
         for key in self.keys:
             if key == 'flow':  # (T, H, W, 2)
-                video = self._read(results, 'flow').astype(np.float32)
+                video: np.ndarray = self._read(results, 'flow').astype(np.float32)
             elif key in ('labels', 'masks'):
                 video = self._read(results, key)
             else:
