@@ -62,9 +62,10 @@ lint: venv  ## style and docstrings (ruff), spelling (codespell), types (mypy)
 	@$(PY) -m codespell_lib
 	@$(PY) -m mypy
 
-docs: venv  ## the documentation, in site/; a broken link, anchor or reference is an error
-	@echo "[docs] mkdocs"
+docs: venv  ## the documentation, in site/; its links, names and code are checked
+	@echo "[docs] mkdocs, and the code and commands of the pages"
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict $(ARGS)
+	@$(PY) -m pytest tests/test_docs.py tests/test_tutorials -k "not builds_strictly"
 
 clean:  ## remove caches and builds; environments, data and runs (work_dirs) stay
 	rm -rf build dist site .pytest_cache .ruff_cache .mypy_cache
