@@ -14,7 +14,7 @@ from ranks import on_ranks
 
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.responses import recording, sharing
-from multissl_mm.runtime.launch import distribute_on_cpu
+from multissl_mm.runtime.processes import distribute_on_cpu
 
 
 def config(name, images, tmp_path, out, **options):
