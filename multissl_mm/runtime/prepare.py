@@ -7,7 +7,7 @@ from mmengine.device import get_device
 
 from ..errors import MultiSSLError
 from .checks import check_data, check_stage_hook
-from .config import dicts, load_config
+from .config import drop_pretrained, load_config
 from .options import RunOptions
 from .processes import distribute_on_cpu, set_environment
 
@@ -117,8 +117,7 @@ def use_pretrained(cfg: Config, load: bool = True) -> Optional[str]:
     source = (load_config(pretrained['config']).get('model') or {}).get('backbone')
     if source is None:
         raise MultiSSLError(f'pretrained.config: {pretrained["config"]} has no model.backbone')
-    for node in dicts(source):  # all weights are of that checkpoint, or random
-        node.pop('init_cfg', None)
+    drop_pretrained(source)  # all weights are of that checkpoint, or random
     if checkpoint != 'random':
         if '://' not in checkpoint and not osp.isfile(checkpoint):
             raise MultiSSLError(f'pretrained.checkpoint: {checkpoint}: no such checkpoint; '

@@ -9,7 +9,7 @@ from urllib.error import URLError
 
 import torch
 from mmengine.runner import CheckpointLoader
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import MultiSSLError
 from .files import atomic_path
@@ -19,19 +19,30 @@ def load_state_dict_file(path: str) -> Dict[str, Tensor]:
     """The tensors of a checkpoint, on the CPU, without the prefix of a distributed wrapper.
 
     Args:
-        path (str): A file, or anything else that MMEngine loads (``https://``,
-            ``torchvision://resnet50``, ...).
+        path (str): See :func:`load_checkpoint_file`.
 
     Raises:
         MultiSSLError: If it is not there, cannot be read or has no tensors.
     """
+    return unwrapped(load_checkpoint_file(path), path)
+
+
+def load_checkpoint_file(path: str) -> Any:
+    """All that is in a checkpoint, its tensors on the CPU.
+
+    Args:
+        path (str): A file, or anything else that MMEngine loads (``https://``,
+            ``torchvision://resnet50``, ...).
+
+    Raises:
+        MultiSSLError: If it is not there or cannot be read.
+    """
     if '://' not in path and not osp.isfile(path):
         raise MultiSSLError(f'{path}: no such checkpoint')
     try:
-        checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+        return CheckpointLoader.load_checkpoint(path, map_location='cpu')
     except (OSError, URLError, EOFError, RuntimeError, pickle.UnpicklingError) as e:
         raise MultiSSLError(f'{path}: cannot be read as a checkpoint ({_first_line(e)})') from e
-    return unwrapped(checkpoint, path)
 
 
 def unwrapped(checkpoint: Mapping[str, Any], path: str = 'the checkpoint') -> Dict[str, Tensor]:
@@ -80,6 +91,11 @@ class Difference(NamedTuple):
         """Everything of the module that the checkpoint cannot fill."""
         return self.missing + self.shapes
 
+    def in_words(self, limit: int = 5) -> str:
+        """All kinds of keys that there are, each with the first few of them."""
+        return '; '.join(f'{kind}: {some(keys, limit)}' for kind, keys in zip(
+            ('missing', 'unexpected', 'of another shape'), self) if keys)
+
 
 def compare(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> Difference:
     """Compares keys and shapes.
@@ -95,6 +111,55 @@ def compare(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> Diff
     shapes = [f'{k} {tuple(found[k].shape)} instead of {tuple(expected[k].shape)}'
               for k in expected if k in found and found[k].shape != expected[k].shape]
     return Difference(missing, unexpected, shapes)
+
+
+def fill(module: nn.Module, state_dict: Mapping[str, Tensor], refusal: str,
+         advice: str = '') -> None:
+    """Loads a state dict into a module, every entry of either, or complains.
+
+    Args:
+        module (nn.Module): May convert keys of older checkpoints, as torch's hooks let it.
+        state_dict (mapping[str, Tensor]): Its keys as in the module.
+        refusal (str): How the error begins: what does not fit what.
+        advice (str): How it ends: what to do.
+
+    Raises:
+        MultiSSLError: Names the keys that are missing, unexpected or of another shape. The module
+            is not to be used then.
+    """
+    shapes = compare(module.state_dict(), state_dict).shapes  # torch would raise at once
+    odd = {name.partition(' ')[0] for name in shapes}
+    result = module.load_state_dict(
+        {k: v for k, v in state_dict.items() if k not in odd}, strict=False)
+    missing = [k for k in result.missing_keys
+               if k not in odd and not k.endswith('num_batches_tracked')]
+    difference = Difference(missing, list(result.unexpected_keys), shapes)
+    if any(difference):
+        raise MultiSSLError(f'{refusal}; {difference.in_words()}' + f'. {advice}' * bool(advice))
+
+
+def fill_backbone(backbone: nn.Module, path: str, prefix: str = 'backbone.',
+                  name: str = 'the backbone') -> None:
+    """Loads a checkpoint, of a whole model or of the backbone alone, into a backbone.
+
+    Args:
+        backbone (nn.Module): See :func:`fill`.
+        path (str): See :func:`load_checkpoint_file`. Where no key has the prefix, but some are the
+            backbone's own, it is of the backbone alone; ``fc``, the classifier of torchvision's
+            and MoCo's files, is left out then.
+        prefix (str): See :func:`backbone_state_dict`.
+        name (str): What to call the backbone in an error.
+
+    Raises:
+        MultiSSLError: See :func:`fill`.
+    """
+    state_dict, expected = load_state_dict_file(path), backbone.state_dict()
+    if not any(k.startswith(prefix) for k in state_dict) and any(k in expected for k in state_dict):
+        own = {k: v for k, v in state_dict.items() if k in expected or not k.startswith('fc.')}
+    else:
+        own = backbone_state_dict(state_dict, prefix, path)
+    fill(backbone, own, f'{path}: does not fit {name}',
+         'Use the config that it was trained with, or set the prefix')
 
 
 def some(items: Iterable[str], limit: int = 5) -> str:

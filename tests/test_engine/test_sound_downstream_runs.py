@@ -208,6 +208,9 @@ def test_what_a_run_leaves_is_all_that_a_test_needs(scenes, expert, tmp_path, sc
     for key, value in test(last).items():
         assert value == pytest.approx(seen[f'val/{key}'], rel=1e-5, nan_ok=True), key
     state = torch.load(last, weights_only=False)
+    meta = state['meta']['dataset_meta']  # E9: what an inferencer must know of the data
+    assert tuple(meta['size']) == (16, 64) and tuple(meta['rows']) == (.25, .75)
+    assert meta['sample_rate'] == 4000 and len(meta['classes']) == 5
     state['state_dict'] = {k: v for k, v in state['state_dict'].items() if 'decoder' not in k}
     torch.save(state, tmp_path / 'encoder.pth')
     with pytest.raises(MultiSSLError, match='is being tested lacks decoder.*SemanticPrediction'):
