@@ -156,7 +156,7 @@ def build_step(name: str, sizes: Sizes, bank_root: str) -> Callable[[], None]:
 
 def _record(model: Any, views: list, samples: list, root: str) -> None:
     model.eval()
-    banks: List[ResponseBank] = []
+    banks = []
     for who in model.responses.names:
         identity = dict(task=who, weights='', data='', views='', seed=0, samples=len(samples))
         bank = ResponseBank(f'{root}/{who}', identity)
@@ -165,9 +165,9 @@ def _record(model: Any, views: list, samples: list, root: str) -> None:
             found = model.current_responses(who, model.name_views(views), samples)
         bank.write(0, 0, iter([found]))
         banks.append(bank)
-    model.train()
     for i, sample in enumerate(samples):  # as the loader's workers do
         mark(sample, ViewKey(0, 0, i, tuple(banks)))
+    model.train()
 
 
 def peak_memory(name: str, sizes: Sizes) -> float:

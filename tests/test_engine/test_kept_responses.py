@@ -7,8 +7,7 @@ import tiny
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
-from runs import assert_same
+from runs import assert_same, train_here
 
 from multissl_mm.errors import MultiSSLError
 
@@ -25,12 +24,8 @@ class Watch(Hook):
 
 
 def train(cfg, name, prepare=lambda runner: None):
-    cfg = Config(cfg.to_dict())
-    cfg.experiment_name = name
-    runner, watch = Runner.from_cfg(cfg), Watch()
-    runner.register_hook(watch, priority='VERY_HIGH')
-    prepare(runner)
-    runner.train()
+    watch = Watch()
+    train_here(Config(cfg.to_dict()), watch, prepare=prepare)
     return watch
 
 

@@ -1,9 +1,9 @@
 """Pretext tasks A, B and C, alone and in every algorithm."""
 import pytest
+import sounds
 import torch
 import torch.nn.functional as F
 from mmengine.registry import MODELS
-from mmengine.structures import BaseDataElement
 
 from multissl_mm.datasets.keyed import ViewKey, mark
 from multissl_mm.engine.hooks.forgetting import heldout_losses
@@ -23,13 +23,7 @@ FRONT_END = dict(type='multissl_mm.SoundPreprocessor', n_fft=64, win_length=50, 
 
 
 def batch(n=6, scenes=2, seed=0):
-    """As a pipeline packs it: waveforms, videos of 4 frames, ground truth."""
-    torch.manual_seed(seed)
-    samples = [BaseDataElement(metainfo=dict(sample_idx=i, replica=0)) for i in range(n)]
-    return dict(data_samples=samples, inputs=dict(
-        clip=torch.randn(n, 2, 800), other=torch.randn(n, 2, 800), gap=torch.rand(n),
-        flow=4 * torch.randn(n, 4, 2, 32, WIDTH), foreground=torch.rand(n, 4, 3, 32, WIDTH),
-        rotation=torch.randint(8, (n, )), scene=torch.arange(n) // (n // scenes) + 140))
+    return sounds.batch(n, scenes, length=800, frames=4, size=(32, WIDTH), seed=seed)
 
 
 def build(kind='MultiTask', tasks=(A, B, C), **kwargs):

@@ -1,11 +1,11 @@
 """Leads a model from stage to stage (section 4.3)."""
 import os
 from pathlib import Path
-from typing import Any, Iterator, Optional, Sequence, cast
+from typing import List, Optional, Sequence, cast
 
 from mmengine.dist import broadcast, get_world_size, master_only
-from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.runner import IterBasedTrainLoop, Runner
 
 from ...errors import MultiSSLError
 from ...models.protocols import Recorded, Staged
@@ -14,6 +14,7 @@ from ...responses.recording import keep, keyed_sampler, record
 from ...utils.files import link_or_copy
 from ...utils.keyed_random import keyed_randomness
 from ...utils.model import unwrap
+from ..loops.staged import StagedTrainLoop, all_schedulers, tell_stages
 
 
 @HOOKS.register_module()
@@ -22,14 +23,14 @@ class ILStageHook(Hook):
 
     A transition keeps the finished task's responses (records them, or copies the teacher), makes
     the new task's momentum layers equal to what they follow and its queue empty, and clears the
-    optimizer's state. The learning rate restarts by the config's ``CosineRestartLR``. The finished
-    stage's checkpoint is kept as ``stage<k>_<task>.pth``.
+    optimizer's state. The learning rate restarts by the config's :class:`WarmRestartLR`, whose
+    ``restart_weights`` give the stages rates of their own. The finished stage's checkpoint is kept
+    as ``stage<k>_<task>.pth``.
 
-    Learning rates of the stages are the schedule's (``restart_weights`` of ``CosineRestartLR``).
+    How long the stages are is said by the train loop, see :class:`StagedTrainLoop`.
 
     Args:
-        epochs (sequence[int]): Of every stage, in the order of the model's tasks. 0 for the first
-            means that ``load_from`` brings a finished first task.
+        epochs (sequence[int], optional): Of every stage, where the train loop does not say it.
         warmup_epochs (int): How many epochs at the beginning of every stage but the first train
             the new task's layers alone, with backbone and old layers frozen (Li and Hoiem 2016,
             section 3). Defaults to 0.
@@ -39,11 +40,12 @@ class ILStageHook(Hook):
 
     priority = 'NORMAL'
 
-    def __init__(self, epochs: Sequence[int], warmup_epochs: int = 0,
+    def __init__(self, epochs: Optional[Sequence[int]] = None, warmup_epochs: int = 0,
                  batch_sizes: Optional[Sequence[int]] = None) -> None:
-        self.epochs = [int(e) for e in epochs]
+        self.epochs = None if epochs is None else [int(e) for e in epochs]
         self.warmup_epochs = warmup_epochs
         self.batch_sizes = batch_sizes
+        self.stages: List[int] = []  # epochs of each
 
     # ------------------------------------------------------------------ checks before the start
 
@@ -54,59 +56,100 @@ class ILStageHook(Hook):
                                 f'ProgressiveNet, but model is a {type(model).__name__}; remove '
                                 'the hook or change model.type')
         names = model.task_names
-        if len(names) != len(self.epochs):
-            raise MultiSSLError(f'ILStageHook.epochs has {len(self.epochs)} stages, but '
-                                f'model.tasks has {len(names)}: {", ".join(names)}')
-        if sum(self.epochs) != runner.max_epochs or min(self.epochs[1:], default=1) < 1:
-            raise MultiSSLError(f'ILStageHook.epochs {self.epochs} must be positive and add up to '
-                                f'train_cfg.max_epochs, which is {runner.max_epochs}')
+        self._find_stages(runner, names)
         if self.warmup_epochs and not isinstance(model, Recorded):
             raise MultiSSLError('ILStageHook.warmup_epochs is for IncrementalLearning: every stage '
                                 f'of a {type(model).__name__} trains its own backbone; remove it')
-        if self.warmup_epochs and self.warmup_epochs >= min(self.epochs[1:], default=1):
+        if self.warmup_epochs and self.warmup_epochs >= min(self.stages[1:], default=1):
             raise MultiSSLError(f'ILStageHook.warmup_epochs is {self.warmup_epochs}, but a stage '
-                                f'has only {min(self.epochs[1:], default=0)} epochs')
-        if self.epochs[0] == 0 and not runner._load_from and not runner._resume:
+                                f'has only {min(self.stages[1:], default=0)} epochs')
+        if self.stages[0] == 0 and not runner._load_from and not runner._resume:
             raise MultiSSLError(f"stage 1 ({names[0]}) has 0 epochs, so load_from must name a "
                                 'checkpoint of it; see tools/model_converters/to_stage1.py')
-        interval = next((h.interval for h in runner.hooks if hasattr(h, 'max_keep_ckpts')), 1)
-        ends = [sum(self.epochs[:k + 1]) for k in range(len(names) - 1)]
-        if interval > 0 and any(end % interval for end in ends):
-            raise MultiSSLError(f'stages end after epochs {ends}, which must be multiples of '
-                                f'default_hooks.checkpoint.interval ({interval}), so that a run '
-                                'interrupted later still has the checkpoint of the stage\'s end')
+        if self.batch_sizes is not None and (
+                len(self.batch_sizes) != len(names) or min(self.batch_sizes) < 1):
+            raise MultiSSLError(f'ILStageHook.batch_sizes {list(self.batch_sizes)} must be one '
+                                f'positive number for each of the {len(names)} stages')
+        self._check_checkpoints(runner)
         if isinstance(model, Recorded) and model.responses.replicas is not None:
             keyed_sampler(runner)
         self._begin = runner.epoch
         if self.batch_sizes is not None:
-            self._check_batch_sizes(runner)
+            self._use_batch_sizes(runner, self.batch_sizes)
 
-    def _check_batch_sizes(self, runner: Runner) -> None:
-        if len(self.batch_sizes) != len(self.epochs) or min(self.batch_sizes) < 1:
-            raise MultiSSLError(f'ILStageHook.batch_sizes {list(self.batch_sizes)} must be one '
-                                f'positive number for each of the {len(self.epochs)} stages')
-        if any(not scheduler.by_epoch for scheduler in _schedulers(runner.param_schedulers)):
+    def _find_stages(self, runner: Runner, names: Sequence[str]) -> None:
+        """How long the stages are, from the train loop or, where it has none, from ``epochs``."""
+        loop, where = runner.train_loop, 'ILStageHook.epochs'
+        if isinstance(loop, IterBasedTrainLoop):
+            raise MultiSSLError('incremental learning counts epochs, but train_cfg makes an '
+                                f'{type(loop).__name__}, which counts iterations; use '
+                                "train_cfg=dict(type='multissl_mm.StagedTrainLoop', stages=[...]), "
+                                'with the epochs of every stage')
+        if isinstance(loop, StagedTrainLoop):
+            where = 'train_cfg.stages'
+            if self.epochs not in (None, loop.stages):
+                raise MultiSSLError(f'ILStageHook.epochs is {self.epochs}, but train_cfg.stages is '
+                                    f'{loop.stages}; remove ILStageHook.epochs')
+            self.stages = loop.stages
+        elif self.epochs is None:
+            raise MultiSSLError(f'train_cfg makes an {type(loop).__name__}, which has no stages; '
+                                "use train_cfg=dict(type='multissl_mm.StagedTrainLoop', "
+                                'stages=[...]), with the epochs of every stage')
+        else:
+            self.stages = self.epochs
+            tell_stages(runner.message_hub, self.stages)
+        if len(names) != len(self.stages):
+            raise MultiSSLError(f'{where} has {len(self.stages)} stages, but model.tasks has '
+                                f'{len(names)}: {", ".join(names)}')
+        if sum(self.stages) != runner.max_epochs or min(self.stages[1:], default=1) < 1:
+            raise MultiSSLError(f'{where} {self.stages} must be positive and add up to '
+                                f'train_cfg.max_epochs, which is {runner.max_epochs}')
+
+    def _steps(self, runner: Runner) -> List[int]:
+        """Steps of an epoch, for every stage."""
+        loader = runner.train_dataloader
+        if self.batch_sizes is None:
+            return [len(loader)] * len(self.stages)
+        rows = len(loader.sampler)
+        return [rows // b if loader.drop_last else -(-rows // b) for b in self.batch_sizes]
+
+    def _check_checkpoints(self, runner: Runner) -> None:
+        """A run that is interrupted later still has the checkpoint of a stage's end."""
+        hooks = [h for h in runner.hooks if isinstance(h, CheckpointHook) and h.interval > 0]
+        steps = [n * per for n, per in zip(self.stages, self._steps(runner))]
+        kept = []
+        for hook in hooks:
+            lengths = self.stages if hook.by_epoch else steps
+            ends = [sum(lengths[:k + 1]) for k in range(len(lengths) - 1)]
+            kept.append(not any(end % hook.interval for end in ends))
+        if hooks and not any(kept):
+            raise MultiSSLError(
+                f'stages end after {"epochs" if hook.by_epoch else "steps"} {ends}, which must be '
+                f'multiples of default_hooks.checkpoint.interval ({hook.interval}), so that a run '
+                "interrupted later still has the checkpoint of the stage's end")
+
+    def _use_batch_sizes(self, runner: Runner, batch_sizes: Sequence[int]) -> None:
+        if any(not scheduler.by_epoch for scheduler in all_schedulers(runner.param_schedulers)):
             raise MultiSSLError('ILStageHook.batch_sizes: a schedule in param_scheduler counts '
                                 'iterations, of which stages have more or fewer; set its by_epoch '
                                 'to True and remove convert_to_iter_based')
-        loader, rows = runner.train_dataloader, len(runner.train_dataloader.sampler)
-        per_epoch = [rows // b if loader.drop_last else -(-rows // b) for b in self.batch_sizes]
         # What the logger and schedules take for the length of the run.
-        runner.train_loop._max_iters = sum(e * n for e, n in zip(self.epochs, per_epoch))
+        runner.train_loop._max_iters = sum(
+            n * per for n, per in zip(self.stages, self._steps(runner)))
         runner.message_hub.update_info('max_iters', runner.max_iters)
         runner.optim_wrapper.initialize_count_status(runner.model, runner.iter, runner.max_iters)
-        sizes = ", ".join(map(str, self.batch_sizes))
+        sizes = ", ".join(map(str, batch_sizes))
         runner.logger.info(f'batches of the stages: {sizes} per process, {get_world_size()} '
                            'processes')
 
     def stage_at(self, epoch: int) -> int:
         """Stage (from 0) that an epoch (from 0) belongs to."""
         end = 0
-        for stage, length in enumerate(self.epochs):
+        for stage, length in enumerate(self.stages):
             end += length
             if epoch < end:
                 return stage
-        return len(self.epochs) - 1
+        return len(self.stages) - 1
 
     # ------------------------------------------------------------------ every epoch
 
@@ -116,10 +159,10 @@ class ILStageHook(Hook):
         if loaded > stage:
             raise MultiSSLError(f'the loaded weights are of stage {loaded + 1}, but epoch '
                                 f'{runner.epoch + 1} belongs to stage {stage + 1}; resume instead '
-                                'of load_from, or change ILStageHook.epochs')
+                                'of load_from, or change train_cfg.stages')
         for finished in range(loaded, stage):
             self._transition(runner, model, finished)
-        begin = sum(self.epochs[:stage])
+        begin = sum(self.stages[:stage])
         model.set_stage(stage, stage > 0 and runner.epoch - begin < self.warmup_epochs)
         if isinstance(model, Recorded):
             keep(runner, model, model.task_names[:stage])
@@ -149,9 +192,10 @@ class ILStageHook(Hook):
         # being accumulated are not the new one's.
         runner.optim_wrapper.optimizer.state.clear()
         runner.optim_wrapper.zero_grad()
-        # The logger shows the last value of everything it ever saw: the old loss is history now.
+        # The logger shows the last value of everything it ever saw, and means over the last steps:
+        # what the old stage had is history now.
         scalars = runner.message_hub.log_scalars
-        for key in [k for k in scalars if k.startswith(f'train/{name}.')]:
+        for key in [k for k in scalars if k.startswith('train/')]:
             del scalars[key]
 
     @master_only
@@ -165,14 +209,3 @@ class ILStageHook(Hook):
         target = Path(runner.work_dir) / name
         link_or_copy(last, target)
         runner.logger.info(f'kept {target}')
-
-
-def _schedulers(found: Any) -> Iterator[Any]:
-    """Schedulers of one optimizer or of several."""
-    if isinstance(found, dict):
-        found = list(found.values())
-    for scheduler in found or []:
-        if isinstance(scheduler, (list, tuple)):
-            yield from _schedulers(scheduler)
-        else:
-            yield scheduler
