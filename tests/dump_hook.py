@@ -25,7 +25,7 @@ class DumpHook(Hook):
             digest = [hashlib.sha1(v[i].numpy().tobytes()).hexdigest()
                       for v in views]
             self.views.append((runner.iter, sample.sample_idx, *digest))
-        self.losses.append({k: float(v) for k, v in outputs.items()})
+        self.losses.append({k: float(torch.as_tensor(v).detach()) for k, v in outputs.items()})
 
     def after_train(self, runner: Runner) -> None:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model

@@ -14,12 +14,14 @@ from ranks import on_ranks
 
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.responses import recording, sharing
-from multissl_mm.runtime.launch import distribute_on_cpu
+from multissl_mm.runtime.processes import distribute_on_cpu
 
 
 def config(name, images, tmp_path, out, **options):
     cfg = tiny.tiny_config(name, images, tmp_path / out, custom_hooks=[
         dict(type='multissl_mm.DumpHook', out=str(tmp_path / f'{out}.dump'))], **options)
+    if 'stages' in cfg.train_cfg:
+        cfg.train_cfg.stages = [1, 1]
     # Group norms: batch norms see what is on their own rank.
     for backbone in (cfg.model.backbone, *(e.backbone for e in cfg.model.get('experts', []))):
         backbone.norm_cfg = dict(type='GN', num_groups=4)
