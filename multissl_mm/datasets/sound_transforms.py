@@ -184,7 +184,7 @@ class LoadPanorama(BaseTransform):
         for key in self.keys:
             video: np.ndarray
             if key == 'flow':  # (T, H, W, 2)
-                video: np.ndarray = self._read(results, 'flow').astype(np.float32)
+                video = self._read(results, 'flow').astype(np.float32)
             elif key in ('labels', 'masks'):
                 video = self._read(results, key)
             else:
