@@ -1,43 +1,23 @@
 """Tiny scenes in OmniAudio's layout, and the sound configs cut down to run in seconds."""
-import importlib.util
-import sys
-from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Union
 
 import torch
 from mmengine.config import Config
 from tiny import CONFIGS
 
+from multissl_mm.converters.omniaudio import Options, convert
 from multissl_mm.simulation.omniaudio import Recording, write_omniaudio
 
 HOW = Recording(seconds=24., size=(32, 64), fps=4, rate=4000)
-
-
-@cache  # a second module of the same name could not be pickled
-def tool(path: str) -> ModuleType:
-    """A script of ``tools/`` as a module."""
-    path = CONFIGS.parent / 'tools' / path
-    sys.path.insert(0, str(path.parent))
-    try:
-        spec = importlib.util.spec_from_file_location(path.stem + '_tool', path)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module  # worker processes look functions up by its name
-        spec.loader.exec_module(module)
-        return module
-    finally:
-        sys.path.pop(0)
+#: How they are converted.
+CONVERTED = Options(fps=4., flow_steps=1, size=(16, 64), rows=(.25, .75), silence=60.)
 
 
 def write_scenes(root: Path, scenes: int = 3) -> Path:
     """Scenes of 24 s in root/omniaudio, converted in root/converted; returns the latter."""
     write_omniaudio(root / 'omniaudio', 0, scenes, HOW, workers=1)
-    converter = tool('dataset_converters/omniaudio.py')
-    how = converter.Options(fps=4., flow_steps=1, size=(16, 64), rows=(.25, .75), silence=60.)
-    for scene in range(1, scenes + 1):
-        converter.convert_scene(root / 'omniaudio', root / 'converted', how, scene)
-    converter.convert(root / 'omniaudio', root / 'converted', how, list(range(1, scenes + 1)), 1)
+    convert(root / 'omniaudio', root / 'converted', CONVERTED)
     return root / 'converted'
 
 
@@ -82,8 +62,6 @@ def downstream_config(task: str, data_root: Union[str, Path], work_dir: Union[st
     elif task == 's3r':
         cfg.model.decoder.channels = (8, 8, 8, 8)
         cfg.data_preprocessor.spectra_hop = 32
-        for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
-            evaluator.update(n_fft=64, win_length=64, hop_length=32)
     else:
         cfg.model.video.channels = (4, 4, 8, 8)
     _tiny_data(cfg, data_root)

@@ -7,11 +7,14 @@ from mmengine.fileio import load
 
 from ..errors import MultiSSLError
 from ..registry import DATASETS
+from .classes import CLASSES
 from .ear_pairs import EAR_PAIRS
 
 #: Of the index that the converter writes.
 VERSION = 1
 CONVERTER = 'tools/dataset_converters/omniaudio.py'
+#: What of it is written into checkpoints, as the dataset's metainfo.
+RECORDED = ('sample_rate', 'fps', 'size', 'rows')
 
 
 @DATASETS.register_module()
@@ -34,12 +37,16 @@ class OmniAudioDataset(BaseDataset):
     Other arguments as for :class:`mmengine.dataset.BaseDataset`; ``data_root`` is the folder that
     the converter wrote.
 
+    ``metainfo`` has ``classes`` and, once the index is read, its ``sample_rate`` and the ``fps``,
+    ``size`` and ``rows`` of panoramas. A runner writes it into every checkpoint (``dataset_meta``),
+    so that a trained model can be used where its data are not.
+
     Raises:
         MultiSSLError: If the index is missing, damaged or of another version, or if the split has
             no segment.
     """
 
-    METAINFO: dict = dict(classes=('bus', 'car', 'tram', 'motorcycle', 'truck'))
+    METAINFO: dict = dict(classes=CLASSES)
 
     def __init__(self, data_root: str, ann_file: str = 'index.json', split: Optional[str] = 'train',
                  splits: Optional[Dict[str, Tuple[int, int]]] = None,
@@ -59,6 +66,9 @@ class OmniAudioDataset(BaseDataset):
         """One entry per segment, scene by scene."""
         index = read_index(self.ann_file)
         meta = index['metainfo']
+        for key in RECORDED:
+            if key in meta:
+                self._metainfo.setdefault(key, meta[key])
         root = self.sound_root or osp.join(self.data_root, meta['source'])
         first, last = self.splits[self.split] if self.split else (0, 10**6)
         segments = []

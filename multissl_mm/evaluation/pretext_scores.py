@@ -2,33 +2,40 @@
 from typing import Dict, Iterable, List, Optional, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import MultiSSLError
+from ..models.algorithms import MultiSSL
 from ..utils.model import looking_at
 
 
-def pretext_scores(model: nn.Module, batches: Iterable[dict],
+def pretext_scores(model: MultiSSL, batches: Iterable[dict],
                    names: Optional[Sequence[str]] = None) -> Dict[str, Dict[str, float]]:
     """Scores of pretext tasks on a whole set, see :meth:`PretextTask.score`.
 
     Args:
         model (nn.Module): A :class:`MultiSSL`; nothing of it changes.
         batches (iterable[dict]): As a data loader gives them.
-        names (sequence[str], optional): Of the tasks; by default all.
+        names (sequence[str], optional): Of the tasks; by default all that have a score.
 
     Returns:
         dict[str, dict[str, float]]: Metrics by task.
 
     Raises:
-        MultiSSLError: If there is no such task, or no batch.
+        MultiSSLError: If there is no such task, or one has no score, or there is no batch.
     """
-    names = list(model.tasks) if names is None else names
+    if names is None:
+        names = [name for name, task in model.tasks.items() if task.scored]
     unknown = [name for name in names if name not in model.tasks]
     if unknown:
         raise MultiSSLError(f"the model has no task '{unknown[0]}'; it has "
                             f'{", ".join(model.tasks)}')
     tasks = {name: model.tasks[name] for name in names}
+    unscored = [name for name, task in tasks.items() if not task.scored] or (
+        list(model.tasks) if not tasks else [])
+    if unscored:
+        raise MultiSSLError(f'{", ".join(unscored)}: contrast with a queue and the like have no '
+                            'score (PretextTask.score)')
     found: Dict[str, List[Dict[str, Tensor]]] = {name: [] for name in tasks}
     with looking_at(model):
         for data in batches:

@@ -6,7 +6,6 @@ attributes will do, whether it is of this package or not.
 from typing import (
     Any,
     Callable,
-    Dict,
     List,
     Mapping,
     Optional,
@@ -86,5 +85,7 @@ class Watchable(Protocol):
         """Features and inputs of the given tasks, in one pass of the backbone."""
 
 
-#: Outputs of a step by task.
-Outputs = Dict[str, TaskOutput]
+@runtime_checkable
+class TestedWhole(Protocol):
+    """Says whether a checkpoint must fill all of it before it is tested, not its backbone alone."""
+    tested_whole: bool

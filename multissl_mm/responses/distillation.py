@@ -2,6 +2,7 @@
 from copy import deepcopy
 from typing import Optional, Sequence
 
+import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule, ModuleDict
 from torch import nn
@@ -52,8 +53,8 @@ class FeatureDistillation(ResponseDistillation):
 
     def loss(self, name: str, task: PretextTask, batch: TaskBatch, old: Responses) -> TaskOutput:
         new = self.targets(task, batch)
-        return TaskOutput(dict(
-            loss_distill=sum(F.mse_loss(new[v].float(), old[v]) for v in new) / len(new)))
+        distances = [F.mse_loss(new[v].float(), old[v]) for v in new]
+        return TaskOutput(dict(loss_distill=torch.stack(distances).mean()))
 
 
 @MODELS.register_module()
@@ -90,7 +91,7 @@ class PredictiveDistillation(FeatureDistillation):
         predictor = self.predictors[name]
         distances = [1 - F.cosine_similarity(predictor(new), old[view]).mean()
                      for view, new in self.targets(task, batch).items()]
-        return TaskOutput(dict(loss_distill=sum(distances) / len(distances)))
+        return TaskOutput(dict(loss_distill=torch.stack(distances).mean()))
 
     def reset(self) -> None:
         for layer in self.predictors.modules():

@@ -1,6 +1,8 @@
 """Small helpers on models."""
 from contextlib import contextmanager
-from typing import Iterator, Sequence
+from functools import reduce
+from operator import add
+from typing import Any, Iterable, Iterator, Sequence
 
 import torch
 from mmengine.dist import broadcast
@@ -10,9 +12,14 @@ from torch import Tensor, nn
 from .keyed_random import keyed_randomness
 
 
-def unwrap(model: nn.Module) -> nn.Module:
-    """The model itself, without the wrapper of a distributed run."""
+def unwrap(model: nn.Module) -> Any:
+    """The model itself, an :class:`nn.Module` without the wrapper of a distributed run."""
     return model.module if is_model_wrapper(model) else model
+
+
+def total(values: Iterable[Tensor]) -> Tensor:
+    """The sum of at least one tensor, from the first to the last."""
+    return reduce(add, values)
 
 
 def pooled(outs: Sequence[Tensor]) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from mmengine.runner import Runner
 
 from multissl_mm.errors import MultiSSLError
-from multissl_mm.models.algorithms.base import flatten
+from multissl_mm.models.pretext import flatten
 
 
 class Record:

@@ -1,5 +1,4 @@
 """All algorithms on sound, then downstream tasks on what they leave, on tiny scenes."""
-import argparse
 
 import pytest
 import runs
@@ -11,7 +10,7 @@ from tiny import CONFIGS
 
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.registry import MODELS
-from multissl_mm.runtime import load_config, prepare_cfg, use_pretrained
+from multissl_mm.runtime import RunOptions, load_config, prepare_cfg, use_pretrained
 
 COMBINATIONS = ('b_c', 'b_c_a', 'b_a', 'c_a')
 
@@ -176,8 +175,7 @@ def test_arguments_reach_the_encoder(expert, tmp_path):
 
 
 def arguments(config, **kwargs):
-    return argparse.Namespace(config=str(config), launcher='none', local_rank=0,
-                              **{**dict(cfg_options=None, work_dir=None), **kwargs})
+    return RunOptions(str(config), **kwargs)
 
 
 def test_what_a_run_leaves_is_all_that_a_test_needs(scenes, expert, tmp_path, scope):
@@ -210,6 +208,9 @@ def test_what_a_run_leaves_is_all_that_a_test_needs(scenes, expert, tmp_path, sc
     for key, value in test(last).items():
         assert value == pytest.approx(seen[f'val/{key}'], rel=1e-5, nan_ok=True), key
     state = torch.load(last, weights_only=False)
+    meta = state['meta']['dataset_meta']  # E9: what an inferencer must know of the data
+    assert tuple(meta['size']) == (16, 64) and tuple(meta['rows']) == (.25, .75)
+    assert meta['sample_rate'] == 4000 and len(meta['classes']) == 5
     state['state_dict'] = {k: v for k, v in state['state_dict'].items() if 'decoder' not in k}
     torch.save(state, tmp_path / 'encoder.pth')
     with pytest.raises(MultiSSLError, match='is being tested lacks decoder.*SemanticPrediction'):

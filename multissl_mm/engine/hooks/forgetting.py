@@ -1,22 +1,22 @@
 """Is an old task forgotten? Its own loss on held-out views, now and when it was finished."""
 from copy import deepcopy
-from typing import Dict, Iterable, List, Optional, Sequence
+from typing import Any, Dict, Iterable, List, Optional, Sequence
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from torch import nn
 from torch.utils.data import DataLoader
 
 from ...datasets.keyed import KeyedDataset
 from ...errors import MultiSSLError
+from ...models.algorithms import MultiSSL
 from ...models.backbones import ProgressiveColumns
 from ...models.contrast import NegativeQueue
 from ...models.pretext import PretextTask
 from ...models.protocols import Staged, Watchable
 from ...registry import HOOKS
-from ...utils.model import looking_at, unwrap
+from ...utils.model import looking_at, total, unwrap
 from .il_stage import ILStageHook
 from .watching import build_dataset, loader, report
 
@@ -54,8 +54,9 @@ class ForgettingHook(Hook):
     def __init__(self, dataset: dict, interval: int = 10, max_samples: int = 4096,
                  batch_size: Optional[int] = None) -> None:
         self.cfg, self.interval = dataset, interval
-        self.max_samples, self.batch_size = max_samples, batch_size
-        self.dataset: Optional[KeyedDataset] = None  # None where there is nothing to watch
+        self.max_samples, self.batch_size = max_samples, batch_size or 0
+        self.watches = False  # whether there is anything to watch
+        self.dataset: KeyedDataset
         self.warned = False
 
     def before_train(self, runner: Runner) -> None:
@@ -66,6 +67,7 @@ class ForgettingHook(Hook):
             runner.logger.info(f'ForgettingHook has nothing to do: a {type(model).__name__} has no '
                                'tasks that could disturb each other')
             return
+        self.watches = True
         self.dataset = build_dataset(runner, self.cfg, 'ForgettingHook.dataset')
         self.batch_size = self.batch_size or runner.train_dataloader.batch_size
         if len(self._batches(runner)) < 2:
@@ -76,7 +78,7 @@ class ForgettingHook(Hook):
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Measures what has just become old."""
-        if self.dataset is None:
+        if not self.watches:
             return
         unknown = [name for name in old_tasks(runner) or () if name not in self._finished(runner)]
         ends = stage_ends(runner)
@@ -95,7 +97,7 @@ class ForgettingHook(Hook):
                 'finished: its loss can be logged, but not by how much it has grown')
 
     def after_train_epoch(self, runner: Runner) -> None:
-        if self.dataset is not None and (self.every_n_epochs(runner, self.interval) or
+        if self.watches and (self.every_n_epochs(runner, self.interval) or
                                          self.is_last_train_epoch(runner)):
             tasks, old = list(unwrap(runner.model).tasks), old_tasks(runner)
             learned = tasks[:len(old) + 1] if old is not None else tasks
@@ -139,7 +141,7 @@ def stage_ends(runner: Runner) -> Dict[str, int]:
     return {} if hook is None else {name: sum(hook.epochs[:k + 1]) for k, name in enumerate(names)}
 
 
-def heldout_losses(model: nn.Module, batches: Iterable[dict], names: Sequence[str],
+def heldout_losses(model: MultiSSL, batches: Iterable[dict], names: Sequence[str],
                    candidates: int) -> Dict[str, float]:
     """Losses of tasks as they are now, averaged over batches and ranks.
 
@@ -160,7 +162,7 @@ def heldout_losses(model: nn.Module, batches: Iterable[dict], names: Sequence[st
             batch = model.batch(views, samples, list(tasks.values()))
             batch.key_features = model.encode(
                 model.backbone, model.make(views, samples, tasks.values()), key_views)
-            step = [sum(task.loss(batch).losses.values()) for task in tasks.values()]
+            step = [total(task.loss(batch).losses.values()) for task in tasks.values()]
             if seen >= candidates:
                 losses.append(torch.stack(step).float())
             seen += len(next(iter(views.values()))) * get_world_size()
@@ -176,7 +178,7 @@ def emptied(task: PretextTask, candidates: int) -> PretextTask:
     directions, which are too easy to tell from a key.
     """
     # What copies find in `memo` they take as it is, so the long queues are not copied.
-    memo = {id(queue.keys): queue.keys[:candidates].clone()
+    memo: Dict[int, Any] = {id(queue.keys): queue.keys[:candidates].clone()
             for queue in task.modules() if isinstance(queue, NegativeQueue)}
     copy = deepcopy(task, memo).eval()
     copy.reset()

@@ -1,6 +1,6 @@
 """Do the tasks pull the backbone the same way?"""
 from functools import partial
-from typing import Dict, Mapping, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 from mmengine.dist import all_reduce
@@ -12,7 +12,7 @@ from ...errors import MultiSSLError
 from ...models.pretext import TaskOutput
 from ...models.protocols import Watchable
 from ...registry import HOOKS
-from ...utils.model import unwrap
+from ...utils.model import total, unwrap
 from .watching import report
 
 
@@ -80,7 +80,7 @@ def by_task(outputs: Mapping[str, TaskOutput]) -> Dict[str, Tensor]:
     """The minimised losses of every task that have a gradient, summed."""
     losses = {name: [v.mean() for v in output.losses.values() if v.requires_grad]
               for name, output in outputs.items()}
-    return {name: sum(values) for name, values in losses.items() if values}
+    return {name: total(values) for name, values in losses.items() if values}
 
 
 def flat_gradients(losses: Mapping[str, Tensor], module: nn.Module) -> Tensor:
@@ -107,9 +107,9 @@ def compare(names: Sequence[str], gram: Tensor) -> Dict[str, float]:
         gram (Tensor): (K, K).
     """
     products = gram.double().cpu()  # one copy to the host
-    norms = products.diagonal().sqrt()
-    cosines = (products / (norms[:, None] * norms).clamp_min(1e-30)).tolist()
-    norms = norms.tolist()
+    lengths = products.diagonal().sqrt()
+    cosines = (products / (lengths[:, None] * lengths).clamp_min(1e-30)).tolist()
+    norms: List[float] = lengths.tolist()
     out = {f'gradient_norm/{name}': norm for name, norm in zip(names, norms)}
     for i, a in enumerate(names):
         for j, b in enumerate(names[:i]):

@@ -1,12 +1,12 @@
 """How good are the features so far? An online k-nearest-neighbours probe."""
-from typing import Iterable, Tuple
+from typing import Any, Iterable, Tuple
 
 import torch
 import torch.nn.functional as F
 from mmengine.dist import all_gather
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...datasets.keyed import ViewKey
 from ...errors import MultiSSLError
@@ -61,11 +61,11 @@ class KNNHook(Hook):
             report(runner, {'knn/top1': top1}, runner.epoch + 1, runner.iter)
 
 
-def features(model: nn.Module, batches: Iterable[dict]) -> Tuple[Tensor, Tensor]:
+def features(model: Any, batches: Iterable[dict]) -> Tuple[Tensor, Tensor]:
     """Normalised features (M, D) of this rank's pictures, and their labels (M,).
 
     Args:
-        model (nn.Module): With ``backbone`` and ``data_preprocessor``.
+        model (BaseModel): With ``backbone`` and ``data_preprocessor``.
         batches (iterable[dict]): ``inputs`` (N, C, H, W) and ``data_samples`` with ``gt_label``.
     """
     rows, labels = [], []
@@ -102,9 +102,9 @@ def accuracy(bank: Tensor, bank_labels: Tensor, queries: Tensor, query_labels: T
         query_labels (Tensor): (Q,).
     """
     queries, query_labels = (torch.cat(all_gather(x)) for x in (queries, query_labels))
-    similar, labels = zip(*(nearest(q, bank, bank_labels, k) for q in queries.split(1024)))
-    similar = torch.cat(all_gather(torch.cat(similar)), dim=1)  # (Q, ranks * k)
-    labels = torch.cat(all_gather(torch.cat(labels)), dim=1)
+    found = [nearest(q, bank, bank_labels, k) for q in queries.split(1024)]
+    similar, labels = (torch.cat(all_gather(torch.cat(parts)), dim=1)  # (Q, ranks * k)
+                       for parts in zip(*found))
     similar, labels = topk(similar, labels, k)
     votes = similar.new_zeros(len(queries), int(labels.max()) + 1)  # (Q, classes)
     votes.scatter_add_(1, labels, (similar / temperature).exp())

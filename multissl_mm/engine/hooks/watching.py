@@ -1,7 +1,7 @@
 """What the hooks that watch a run share: where their numbers go, and the same samples always."""
 import os
 import random
-from typing import Dict, List, Optional
+from typing import Dict, List
 
 import torch
 from mmengine.dist import get_dist_info
@@ -66,7 +66,7 @@ def loader(runner: Runner, dataset: KeyedDataset, limit: int, batch_size: int,
                       generator=torch.Generator())
 
 
-def share(total: int, limit: Optional[int], multiple: int = 1) -> List[int]:
+def share(total: int, limit: int, multiple: int = 1) -> List[int]:
     """Indices of this rank, as many on every rank: evenly spaced, so that a dataset sorted by
     class gives all of its classes, and shuffled, so that a batch has many of them.
 

@@ -18,7 +18,6 @@ from typing import (
 from weakref import WeakSet
 
 import torch
-import torch._functorch.config
 from mmengine.dist import get_world_size
 from mmengine.logging import MessageHub
 from mmengine.model import BaseModel, ModuleDict
@@ -28,12 +27,13 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from ...errors import MultiSSLError
 from ...registry import MODELS
+from ...utils.model import total
+from ..acceleration import accelerate
 from ..contrast import MomentumEncoder, shuffle, unshuffle
-from ..pretext import Features, PretextTask, TaskBatch, TaskOutput
+from ..pretext import Features, Outputs, PretextTask, TaskBatch, TaskOutput, flatten
+from ..pretext.build import build_task
 
 Views = Mapping[str, Tensor]
-#: What a step gives, by task (or expert).
-Outputs = Dict[str, TaskOutput]
 
 #: Models that are told when an optimizer has made a step. Neither MMEngine nor a distributed
 #: wrapper tells a model of its optimizer, but every step ends in this hook of torch: those of a
@@ -97,15 +97,14 @@ class MultiSSL(BaseModel):
         self.view_names = tuple(view_names)
         self.momentum = momentum
         self.separate_views = separate_views
-        if any(task.key_views for task in self.tasks.values()):
-            self.momentum_backbone = MomentumEncoder(self.backbone)
+        #: None where no task has key views.
+        self.momentum_backbone: Any = MomentumEncoder(self.backbone) if any(
+            task.key_views for task in self.tasks.values()) else None
         self._steps, self._moved_at = 0, -1  # of the optimizer; when the momentum last moved
         _models.add(self)
         self._channels_last, self._compile = channels_last, compile
-        if compile:
-            _keep_graphs()
-        self.accelerate(self, encoders=[self.backbone, *(
-            [self.momentum_backbone] if hasattr(self, 'momentum_backbone') else [])])
+        self.accelerate(self, encoders=[
+            encoder for encoder in (self.backbone, self.momentum_backbone) if encoder is not None])
         self.register_load_state_dict_post_hook(_refuse_missing_keys)
 
     def __setstate__(self, state: dict) -> None:
@@ -117,12 +116,7 @@ class MultiSSL(BaseModel):
 
         For what an algorithm adds to it: a copy of a compiled module is not compiled.
         """
-        if self._channels_last:
-            for module in (*modules, *encoders):
-                module.to(memory_format=torch.channels_last)
-        if self._compile:
-            for encoder in encoders:
-                encoder.compile(**(self._compile if isinstance(self._compile, dict) else {}))
+        accelerate(modules, encoders, self._channels_last, self._compile)
 
     def init_weights(self) -> None:
         super().init_weights()
@@ -279,10 +273,17 @@ class MultiSSL(BaseModel):
         """Backbone features of images (N, C, H, W)."""
         return self.backbone(inputs)
 
-    def forward(self, inputs: Union[Tensor, Views, Sequence[Tensor]],
+    def forward(self, inputs: Any,
                 data_samples: Optional[Sequence] = None,
                 mode: str = 'tensor') -> Union[TaskOutput, Tuple[Tensor, ...]]:
-        """``loss``: losses and metrics of a batch of views; ``tensor``: backbone features."""
+        """What MMEngine calls.
+
+        Args:
+            inputs (mapping[str, Tensor] | sequence[Tensor] | Tensor): For ``loss`` the views of a
+                batch, each (N, ...); for ``tensor`` pictures or spectrograms (N, C, H, W).
+            data_samples (sequence, optional): N elements.
+            mode (str): ``loss``: losses and metrics; ``tensor``: backbone features.
+        """
         if mode == 'loss':
             outputs = self.loss(self.name_views(inputs), data_samples)
             if self.on_outputs is not None:
@@ -315,30 +316,8 @@ class MultiSSL(BaseModel):
             raise MultiSSLError(f'no task of {type(self).__name__} gives a loss, so nothing can be '
                                 'learned; see TaskOutput')
         means = {name: value.mean() for name, value in losses.losses.items()}
-        total = sum(means.values())
-        return total, OrderedDict(loss=total, **means, **losses.metrics)
-
-
-def build_task(index: int, cfg: dict) -> Tuple[str, PretextTask]:
-    """Name and module of one entry of ``tasks``.
-
-    Raises:
-        MultiSSLError: If it has no name or its type is no pretext task; names the config key.
-    """
-    cfg = dict(cfg)
-    name, kind = cfg.pop('name', None), cfg.get('type')
-    if not name or '.' in name:
-        raise MultiSSLError(f'model.tasks.{index} ({kind}) needs a name without dots, e.g. '
-                            "name='mocov2'")
-    try:
-        found = kind if isinstance(kind, type) else MODELS.get(str(kind))
-    except RuntimeError:  # MMEngine's word for a scope that cannot be imported
-        found = None
-    if found is None or not issubclass(found, PretextTask):
-        known = sorted(n for n, c in MODELS.module_dict.items() if issubclass(c, PretextTask))
-        raise MultiSSLError(f"model.tasks.{index}.type: '{kind}' is no pretext task; known in "
-                            f'multissl_mm are {", ".join(known)}')
-    return name, MODELS.build(cfg)
+        loss = total(means.values())
+        return loss, OrderedDict(loss=loss, **means, **losses.metrics)
 
 
 def needed(tasks: Iterable[PretextTask], which: str) -> Set[str]:
@@ -346,31 +325,11 @@ def needed(tasks: Iterable[PretextTask], which: str) -> Set[str]:
     return {name for task in tasks for name in getattr(task, which)}
 
 
-def weighted(output: TaskOutput, weight: float) -> TaskOutput:
-    """The same with its losses times a weight."""
-    return output._replace(losses={k: weight * v for k, v in output.losses.items()})
-
-
-def flatten(outputs: Mapping[str, TaskOutput]) -> TaskOutput:
-    """Outputs of several tasks as one, under names that say whose they are."""
-    return TaskOutput(
-        {f'{task}.{k}': v for task, output in outputs.items() for k, v in output.losses.items()},
-        {f'{task}.{k}': v for task, output in outputs.items() for k, v in output.metrics.items()})
-
-
 def _require(views: Views, names: Iterable[str]) -> None:
     missing = sorted(set(names) - set(views))
     if missing:
         raise MultiSSLError(f'a task needs {", ".join(map(repr, missing))} of a batch, but it has '
                             f'{list(views)}; check model.view_names and the pipeline')
-
-
-def _keep_graphs() -> None:
-    # By default compiled code frees what a second backward pass would need: those of PCGrad and of
-    # hooks that look at the tasks' gradients.
-    config = getattr(torch._functorch, 'config', None)
-    if hasattr(config, 'donated_buffer'):
-        config.donated_buffer = False
 
 
 def _refuse_missing_keys(module: nn.Module, incompatible: Any) -> None:

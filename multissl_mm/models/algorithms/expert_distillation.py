@@ -12,8 +12,8 @@ from ...registry import MODELS
 from ...utils.model import pooled
 from ..backbones.frozen import FrozenEncoders
 from ..backbones.shapes import output_shapes
-from ..pretext import Responses, TaskOutput
-from .base import MultiSSL, Outputs, Views, weighted
+from ..pretext import Outputs, Responses, TaskOutput, weighted
+from .base import MultiSSL, Views
 
 PROJECTORS = ('none', 'linear', 'mlp')
 LOSSES = ('euclidean', 'contrastive')
@@ -59,8 +59,8 @@ class ExpertDistillation(MultiSSL):
                  input_shape: Sequence[int] = (3, 64, 64),
                  **kwargs: Any) -> None:
         super().__init__(backbone, tasks=(), **kwargs)
-        names = [expert.get('name') for expert in experts]
-        if not names or None in names or len(set(names)) != len(names):
+        names: List[str] = [expert.get('name', '') for expert in experts]
+        if not all(names) or not names or len(set(names)) != len(names):
             raise MultiSSLError('model.experts needs at least one expert and a different name for '
                                 f'each, but has {names}')
         for key, value, known in (('loss', loss, LOSSES), ('projector', projector, PROJECTORS)):
@@ -116,7 +116,7 @@ class ExpertDistillation(MultiSSL):
             losses = [self._distance(projector(pooled(feats[view])), latents[view])
                       for view in self.views]
             outputs[name] = weighted(
-                TaskOutput({f'loss_{self.kind}': sum(losses) / len(losses)}),
+                TaskOutput({f'loss_{self.kind}': torch.stack(losses).mean()}),
                 self.loss_weights.get(name, 1.))
         return outputs
 

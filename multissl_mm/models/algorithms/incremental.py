@@ -8,8 +8,8 @@ from torch import nn
 from ...errors import MultiSSLError
 from ...registry import MODELS
 from ..contrast import MomentumEncoder
-from ..pretext import Features, Responses
-from .base import Outputs, Views, weighted
+from ..pretext import Features, Outputs, Responses, weighted
+from .base import Views
 from .staged import StagedMultiSSL
 
 
@@ -94,7 +94,7 @@ class IncrementalLearning(StagedMultiSSL):
     def train(self, mode: bool = True) -> 'IncrementalLearning':
         super().train(mode)
         if self.warming_up:  # what is frozen keeps its batch norm statistics, too
-            for module in (self.backbone, getattr(self, 'momentum_backbone', None),
+            for module in (self.backbone, self.momentum_backbone,
                            *(self.tasks[n] for n in self.task_names[:self._stage])):
                 if module is not None:
                     module.eval()

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from ...errors import MultiSSLError
 from ...registry import MODELS
 from ...utils.keyed_random import key_to_seed
-from ..pretext import TaskOutput
-from .base import MultiSSL, Outputs, Views, flatten, weighted
+from ...utils.model import total
+from ..pretext import Outputs, TaskOutput, flatten, weighted
+from .base import MultiSSL, Views
 
 WEIGHTINGS = ('fixed', 'uncertainty', 'pcgrad')
 
@@ -78,8 +79,8 @@ class MultiTask(MultiSSL):
         Zero with that gradient stands on top of the detached losses, so that the optimizer,
         gradient scaler, accumulation and distributed wrapper see an ordinary backward pass.
         """
-        totals = [sum(output.losses.values()) for output in outputs.values()]
-        reached = [_leaves(total) for total in totals]
+        totals = [total(output.losses.values()) for output in outputs.values()]
+        reached = [_leaves(loss) for loss in totals]
         shared = [p for p in self.backbone.parameters() if p.requires_grad]
         own = [[p for p in self.tasks[name].parameters() if p in leaves]
                for name, leaves in zip(outputs, reached)]
@@ -90,8 +91,8 @@ class MultiTask(MultiSSL):
             # gradients live, and what overflows is seen by it. PCGrad is linear in the scale.
             rows: List[Tensor] = []
             of_tasks: List[Tensor] = []
-            for total, params in zip(totals, own):
-                grads = torch.autograd.grad(total, [*shared, *params], scale.to(total.dtype),
+            for loss, params in zip(totals, own):
+                grads = torch.autograd.grad(loss, [*shared, *params], scale.to(loss.dtype),
                                             retain_graph=True, allow_unused=True)
                 rows.append(torch.cat([(torch.zeros_like(p) if g is None else g).flatten().float()
                                        for p, g in zip(shared, grads)]))
@@ -100,8 +101,8 @@ class MultiTask(MultiSSL):
             all_reduce(flat, op='mean')
             with torch.autocast(flat.device.type, enabled=False):
                 # Without the scale, with which squares would overflow long before gradients do.
-                total_row = project_conflicting(flat / scale, seed).sum(0) * scale
-            parts = total_row.split([p.numel() for p in shared])
+                projected = project_conflicting(flat / scale, seed).sum(0) * scale
+            parts = projected.split([p.numel() for p in shared])
             return [g.view_as(p).to(p.dtype) for p, g in zip(shared, parts)] + of_tasks
 
         out = flatten(outputs)

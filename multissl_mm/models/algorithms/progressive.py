@@ -4,7 +4,8 @@ from typing import Any, Optional, Sequence
 from ...errors import MultiSSLError
 from ...registry import MODELS
 from ..backbones.progressive import ProgressiveColumns
-from .base import Outputs, Views
+from ..pretext import Outputs
+from .base import Views
 from .staged import StagedMultiSSL
 
 
@@ -31,7 +32,7 @@ class ProgressiveNet(StagedMultiSSL):
     def set_stage(self, stage: int, warming_up: bool = False) -> None:
         super().set_stage(stage, warming_up)
         self.backbone.set_column(stage)
-        if hasattr(self, 'momentum_backbone'):
+        if self.momentum_backbone is not None:
             self.momentum_backbone.module.set_column(stage)
 
     def loss(self, views: Views, samples: Optional[Sequence]) -> Outputs:

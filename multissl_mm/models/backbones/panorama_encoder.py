@@ -32,7 +32,7 @@ class PanoramaEncoder(BaseModule):
         super().__init__(init_cfg)
         self.in_channels, self.out_channels, self.scale = in_channels, channels[-1], scale
         self.convs = ModuleList([
-            nn.Conv2d(i, o, 3, stride=tuple(stride), padding=(1, 0), bias=False)
+            nn.Conv2d(i, o, 3, stride=(stride[0], stride[1]), padding=(1, 0), bias=False)
             for i, o, stride in zip((in_channels, *channels), channels, strides)
         ])
         self.norms = ModuleList([nn.BatchNorm2d(o) for o in channels])

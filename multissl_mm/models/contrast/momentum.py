@@ -1,9 +1,9 @@
 """The one slowly moving copy of a module: momentum encoder, and (momentum 1) frozen teacher."""
 from copy import deepcopy
-from typing import Any
+from typing import Any, List
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class MomentumEncoder(nn.Module):
@@ -44,7 +44,7 @@ class MomentumEncoder(nn.Module):
             source (nn.Module): The module that is trained.
             momentum (float): As in the papers: 0.999 is slow.
         """
-        copies = list(self.module.parameters())
+        copies: List[Tensor] = list(self.module.parameters())
         if copies:
             torch._foreach_lerp_(copies, list(source.parameters()), 1 - momentum)
 

@@ -18,6 +18,9 @@ class NegativeQueue(nn.Module):
     position to be overwritten.
     """
 
+    keys: Tensor
+    ptr: Tensor
+
     def __init__(self, length: int, dim: int) -> None:
         super().__init__()
         if length < 1 or dim < 1:

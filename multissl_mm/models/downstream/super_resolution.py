@@ -1,5 +1,5 @@
 """S3R: what would the head hear if it turned? (section 5.1)"""
-from typing import Dict, Mapping, Optional, Sequence
+from typing import Any, Dict, Mapping, Optional, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -44,7 +44,8 @@ class SpatialSuperResolution(SoundDownstream):
     targets = ('clip_stft', 'turned_stft')
 
     def __init__(self, backbone: dict, decoder: dict, predicts: str = 'mask', limit: float = 4.,
-                 stft_weight: float = 0.1, cells: int = 8, floor: float = 1e-5, **kwargs) -> None:
+                 stft_weight: float = 0.1, cells: int = 8, floor: float = 1e-5,
+                 **kwargs: Any) -> None:
         super().__init__(backbone, **kwargs)
         if predicts not in PREDICTS:
             raise MultiSSLError(f"SpatialSuperResolution.predicts is '{predicts}'; it must be one "
@@ -70,19 +71,25 @@ class SpatialSuperResolution(SoundDownstream):
         return own + (own * out if self.predicts == 'mask' else out)
 
     def loss(self, inputs: Mapping[str, Tensor]) -> Dict[str, Tensor]:
-        truth, found = inputs['turned_stft'], self.turned(inputs)
-        there, said = power(truth), power(found)
-        logs = (log_cells(p, self.cells, self.floor) for p in (said, there))
+        target, predicted = inputs['turned_stft'], self.turned(inputs)
+        target_power = power(target)
+        loss_log = F.mse_loss(log_cells(power(predicted), self.cells, self.floor),
+                              log_cells(target_power, self.cells, self.floor))
         # Of each sample, since some are mostly silence: |a - b|^2 over |b|^2.
-        share = power(found - truth).mean((1, 2, 3, 4)) / there.mean((1, 2, 3, 4)).clamp_min(1e-8)
-        return dict(loss_log=F.mse_loss(*logs), loss_stft=self.stft_weight * share.mean())
+        share = (power(predicted - target).mean((1, 2, 3, 4)) /
+                 target_power.mean((1, 2, 3, 4)).clamp_min(1e-8))
+        return dict(loss_log=loss_log, loss_stft=self.stft_weight * share.mean())
 
     @torch.no_grad()
     def predict(self, inputs: Mapping[str, Tensor]) -> Dict[str, Tensor]:
         """``stft`` (N, 3, 2, F, T) and, where they are known, ``turned_stft``; ``clip_stft``.
 
-        All of the sound scaled by ``scale``; see :meth:`SoundPreprocessor.waves` for the way back.
+        All of the sound scaled by ``scale``; ``waves`` (N, 3, 2, S), ``turned_waves`` and
+        ``clip_waves`` are the same as waveforms, by the preprocessor that made the spectrograms.
         """
         known = {k: inputs[k] for k in ('clip_stft', 'turned_stft', 'turned', 'scale')
                  if k in inputs}
-        return dict(stft=self.turned(inputs), **known)
+        found = dict(stft=self.turned(inputs), **known)
+        waves = {key.replace('stft', 'waves'): self.data_preprocessor.waves(value)
+                 for key, value in found.items() if key.endswith('stft')}
+        return {**found, **waves}

@@ -1,5 +1,5 @@
 """VR: which segment of video belongs to a sound? (section 5.1)"""
-from typing import Dict, Mapping, Sequence
+from typing import Any, Dict, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -32,7 +32,7 @@ class VideoRetrieval(SoundDownstream):
 
     def __init__(self, backbone: dict, video: dict, view: str = 'flow', feat_dim: int = 128,
                  temperature: float = 0.07, grid: Sequence[int] = (4, 3), columns: int = 16,
-                 **kwargs) -> None:
+                 **kwargs: Any) -> None:
         super().__init__(backbone, **dict(kwargs, frozen=True))
         self.view, self.temperature = view, temperature
         self.columns, self.targets = columns, (view, )

@@ -86,11 +86,11 @@ class SpectrogramDecoder(BaseModule):
         for i, o in zip((in_channels, *channels), channels):
             layers += [nn.ConvTranspose2d(i, o, 4, 2, 1, bias=False), nn.BatchNorm2d(o),
                        nn.ReLU(inplace=True)]
-        self.layers = nn.Sequential(
-            *layers, nn.ConvTranspose2d((in_channels, *channels)[-1], out_channels, 4, 2, 1))
+        last = nn.ConvTranspose2d((in_channels, *channels)[-1], out_channels, 4, 2, 1)
         # The first prediction is no change at all.
-        nn.init.zeros_(self.layers[-1].weight)
-        nn.init.zeros_(self.layers[-1].bias)
+        for parameter in last.parameters():
+            nn.init.zeros_(parameter)
+        self.layers = nn.Sequential(*layers, last)
 
     def forward(self, outs: Sequence[Tensor], size: Tuple[int, int]) -> Tensor:
         # Convolutions of stride 2 lose the last rows and columns.

@@ -1,5 +1,5 @@
 """What tasks see of a sound encoder's feature map."""
-from typing import Optional, Sequence, Tuple
+from typing import Optional, Sequence
 
 import torch.nn.functional as F
 from mmengine.model import BaseModule
@@ -26,10 +26,10 @@ class SoundProjection(BaseModule):
     """
 
     def __init__(self, in_channels: int, out_channels: int, hid_channels: int = 256,
-                 grid: Tuple[int, int] = (4, 3), dropout: float = 0.,
+                 grid: Sequence[int] = (4, 3), dropout: float = 0.,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
-        self.grid = tuple(grid)
+        self.grid = (grid[0], grid[1])
         self.dropout = dropout
         self.layers = nn.Sequential(
             nn.Linear(in_channels * grid[0] * grid[1], hid_channels), nn.ReLU(inplace=True),
@@ -55,10 +55,10 @@ class LinearProbe(BaseModule):
     Input a tuple whose last is (N, C, F, T), output (N, D).
     """
 
-    def __init__(self, in_channels: int, out_channels: int, grid: Tuple[int, int] = (4, 3),
+    def __init__(self, in_channels: int, out_channels: int, grid: Sequence[int] = (4, 3),
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
-        self.grid = tuple(grid)
+        self.grid = (grid[0], grid[1])
         cells = in_channels * grid[0] * grid[1]
         self.norm = nn.BatchNorm1d(cells, affine=False)
         self.linear = nn.Linear(cells, out_channels)

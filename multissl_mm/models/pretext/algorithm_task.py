@@ -150,7 +150,7 @@ class AlgorithmTask(PretextTask):
             before, now = (F.log_softmax(z.float() @ candidates / self.distill_temperature, dim=1)
                            for z in (old[view], responses[view]))
             divergences.append(F.kl_div(now, before, reduction='batchmean', log_target=True))
-        return TaskOutput(dict(loss_distill=sum(divergences) / len(divergences)))
+        return TaskOutput(dict(loss_distill=torch.stack(divergences).mean()))
 
     def reset(self) -> None:
         for module in self.algorithm.children():

@@ -1,7 +1,7 @@
 """What a pretext task is, and what a batch is to it."""
 from abc import ABCMeta, abstractmethod
 from dataclasses import dataclass, field
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -38,6 +38,22 @@ class TaskOutput(NamedTuple):
     """
     losses: Dict[str, Tensor]
     metrics: Dict[str, Tensor] = {}
+
+
+#: What a step gives, by task (or expert).
+Outputs = Dict[str, TaskOutput]
+
+
+def weighted(output: TaskOutput, weight: Union[float, Tensor]) -> TaskOutput:
+    """The same with its losses times a weight."""
+    return output._replace(losses={k: weight * v for k, v in output.losses.items()})
+
+
+def flatten(outputs: Mapping[str, TaskOutput]) -> TaskOutput:
+    """Outputs of several tasks as one, under names that say whose they are."""
+    return TaskOutput(
+        {f'{task}.{k}': v for task, output in outputs.items() for k, v in output.losses.items()},
+        {f'{task}.{k}': v for task, output in outputs.items() for k, v in output.metrics.items()})
 
 
 class PretextTask(BaseModule, metaclass=ABCMeta):
@@ -116,6 +132,11 @@ class PretextTask(BaseModule, metaclass=ABCMeta):
             inputs (dict): Those of :attr:`inputs` that are one number per sample, (N,).
         """
         raise NotImplementedError(f'{type(self).__name__} has no score')
+
+    @property
+    def scored(self) -> bool:
+        """Whether the task has a :meth:`score`; contrast with a queue has none."""
+        return type(self).score is not PretextTask.score
 
     def update_momentum(self, momentum: float) -> None:
         """Moves the task's momentum layers, if it has any, one step towards :attr:`layers`."""

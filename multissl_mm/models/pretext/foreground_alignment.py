@@ -1,5 +1,5 @@
 """Pretext task B: which moving foreground belongs to a sound?"""
-from typing import Dict, Optional, Sequence
+from typing import Any, Dict, Optional, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -65,10 +65,10 @@ class ForegroundAlignmentTask(PretextTask):
         return self._layers
 
     def responses(self, batch: TaskBatch, layers: Optional[nn.Module] = None) -> Responses:
-        layers = layers or self._layers
-        maps = F.adaptive_avg_pool2d(layers['video'](batch.inputs[self.view]), (2, self.columns))
-        return dict(sound=unit(layers['sound'](batch.features['clip'])),
-                    video=unit(layers['project'](maps.flatten(1))))
+        parts: Any = layers or self._layers
+        maps = F.adaptive_avg_pool2d(parts['video'](batch.inputs[self.view]), (2, self.columns))
+        return dict(sound=unit(parts['sound'](batch.features['clip'])),
+                    video=unit(parts['project'](maps.flatten(1))))
 
     def candidates(self, scene: Tensor) -> Tensor:
         """Which videos (columns) each sound (rows) is contrasted with: (N, N), bool.
@@ -114,7 +114,8 @@ class ForegroundAlignmentTask(PretextTask):
         losses = dict(loss_distill=F.kl_div(new, before, reduction='batchmean', log_target=True))
         if self.cosine_weight:
             cosines = [F.cosine_similarity(responses[k], old[k]).mean() for k in responses]
-            losses['loss_distill_cosine'] = self.cosine_weight * (1 - sum(cosines) / len(cosines))
+            losses['loss_distill_cosine'] = self.cosine_weight * (
+                1 - torch.stack(cosines).mean())
         return TaskOutput(losses)
 
     def score(self, responses: Responses, inputs: Dict[str, Tensor]) -> Dict[str, float]:

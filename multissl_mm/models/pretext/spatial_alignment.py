@@ -1,5 +1,5 @@
 """Pretext task A: by which angle is the panorama turned against the sound?"""
-from typing import Dict, Optional, Sequence
+from typing import Any, Dict, Optional, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ...errors import MultiSSLError
 from ...registry import MODELS
+from ..contrast import unit
 from .base import PretextTask, Responses, TaskBatch, TaskOutput
 
 HEADS = ('correlation', 'mlp')
@@ -68,17 +69,17 @@ class SpatialAlignmentTask(PretextTask):
         return self._layers
 
     def responses(self, batch: TaskBatch, layers: Optional[nn.Module] = None) -> Responses:
-        layers = layers or self._layers
+        parts: Any = layers or self._layers
         rotated = self.rotate(batch.inputs[self.view], batch.inputs['rotation'])
-        template = layers['sound'](batch.features['clip']).unflatten(1, (self.feat_dim, self.bins))
-        maps = F.adaptive_avg_pool2d(layers['video'](rotated), (2, self.bins))  # (N, C, 2, 8)
-        columns = layers['columns'](maps.flatten(1, 2))  # (N, D, 8)
-        if 'mlp' in layers:
-            logits = layers['mlp'](torch.cat([template, columns], 1).flatten(1))
+        template = parts['sound'](batch.features['clip']).unflatten(1, (self.feat_dim, self.bins))
+        maps = F.adaptive_avg_pool2d(parts['video'](rotated), (2, self.bins))  # (N, C, 2, 8)
+        columns = parts['columns'](maps.flatten(1, 2))  # (N, D, 8)
+        if 'mlp' in parts:
+            logits = parts['mlp'](torch.cat([template, columns], 1).flatten(1))
             return dict(logits=logits.float())
         # What all directions have in common says nothing of the rotation, but is most of it.
-        template, columns = (F.normalize((t - t.mean(2, keepdim=True)).float(), dim=(1, 2))
-                             for t in (template, columns))
+        template, columns = (
+            unit((t - t.mean(2, keepdim=True)).flatten(1)).view_as(t) for t in (template, columns))
         # (N, D, 8, 8): column x of the picture for rotation r is what stands at x + r.
         turned = torch.stack([columns.roll(-r, 2) for r in range(self.bins)], 3)
         return dict(logits=(template.unsqueeze(3) * turned).sum((1, 2)) / self.sharpness)
