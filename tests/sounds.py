@@ -1,9 +1,10 @@
 """Tiny scenes in OmniAudio's layout, and the sound configs cut down to run in seconds."""
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Tuple, Union
 
 import torch
 from mmengine.config import Config
+from mmengine.structures import BaseDataElement
 from tiny import CONFIGS
 
 from multissl_mm.converters.omniaudio import Options, convert
@@ -38,13 +39,10 @@ def sound_config(name: str, data_root: Union[str, Path], work_dir: Union[str, Pa
              train_dataloader=dict(batch_size=8, num_workers=0, persistent_workers=False),
              default_hooks=dict(checkpoint=dict(interval=1, max_keep_ckpts=-1),
                                 logger=dict(interval=1))))
-    stages = len(cfg.model.tasks) if 'stage' in cfg.default_hooks else 1
-    cfg.train_cfg.max_epochs = 2 * stages
-    if stages > 1:
-        cfg.default_hooks.stage.epochs = [2] * stages
-        cfg.param_scheduler[0].update(periods=[2] * stages)
+    if 'stages' in cfg.train_cfg:
+        cfg.train_cfg.stages = [2] * len(cfg.model.tasks)
     else:
-        cfg.param_scheduler[0].periods = [2]
+        cfg.train_cfg.max_epochs = 2
     if cfg.model.get('responses', {}).get('source') == 'stored':
         cfg.model.responses = dict(source='stored', replicas=2, dtype='float32', shard_size=10)
     cfg.merge_from_dict({k.replace('__', '.'): v for k, v in options.items()})
@@ -72,7 +70,6 @@ def downstream_config(task: str, data_root: Union[str, Path], work_dir: Union[st
         default_hooks=dict(checkpoint=dict(interval=1), logger=dict(interval=1)),
         **{f'{split}_dataloader': dict(batch_size=12, num_workers=0, persistent_workers=False)
            for split in ('train', 'val', 'test')}))
-    cfg.param_scheduler[0].periods = [1]
     cfg.merge_from_dict({k.replace('__', '.'): v for k, v in options.items()})
     return cfg
 
@@ -95,9 +92,19 @@ def _tiny_data(cfg: Config, data_root: Union[str, Path]) -> None:
                 data_root=str(data_root), splits=dict(train=(1, 2), val=(3, 3), test=(3, 3)))
 
 
-def batch(samples: int = 6, width: int = 64) -> dict:
-    """A random batch as the pipeline gives it: two scenes, two-second clips at 4 kHz."""
-    return dict(inputs=dict(
-        clip=torch.randn(samples, 2, 8000), other=torch.randn(samples, 2, 8000),
-        gap=torch.rand(samples), flow=torch.randn(samples, 8, 2, 16, width),
-        rotation=torch.randint(8, (samples, )), scene=torch.arange(samples) // (samples // 2)))
+def batch(n: int = 6, scenes: int = 2, length: int = 8000, frames: int = 8,
+          size: Tuple[int, int] = (16, 64), seed: int = 0) -> dict:
+    """A random batch as a pipeline packs it: waveforms, videos and ground truth.
+
+    Args:
+        n (int): Samples, as many of every scene.
+        length (int): Of a clip, in samples of sound.
+        frames (int): Of a video.
+        size (tuple[int, int]): Of its panoramas.
+    """
+    torch.manual_seed(seed)
+    samples = [BaseDataElement(metainfo=dict(sample_idx=i, replica=0)) for i in range(n)]
+    return dict(data_samples=samples, inputs=dict(
+        clip=torch.randn(n, 2, length), other=torch.randn(n, 2, length), gap=torch.rand(n),
+        flow=4 * torch.randn(n, frames, 2, *size), foreground=torch.rand(n, frames, 3, *size),
+        rotation=torch.randint(8, (n, )), scene=torch.arange(n) // (n // scenes) + 140))

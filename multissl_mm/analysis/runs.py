@@ -89,8 +89,8 @@ def _stages(config: Path) -> List[Tuple[str, float, float]]:
     lengths = (cfg.get('train_cfg') or {}).get('stages')
     if lengths is None:  # runs of earlier versions had them in a hook
         hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or [])]
-        lengths = next((hook['epochs'] for hook in hooks
-                        if hook and str(hook['type']).endswith('ILStageHook')), [])
+        lengths = next((hook.get('epochs') for hook in hooks
+                        if hook and str(hook['type']).endswith('ILStageHook')), None) or []
     ends = np.cumsum(lengths).tolist()
     names = [task['name'] for task in cfg.model.get('tasks', [])]
     return [(f'stage {k + 1}: {name}', end - length, end)

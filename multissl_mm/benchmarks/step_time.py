@@ -12,6 +12,7 @@ from mmengine.structures import BaseDataElement
 from rich.console import Console
 from rich.table import Table
 
+from ..datasets.keyed import ViewKey, mark
 from ..errors import MultiSSLError
 from ..models.protocols import Recorded, Staged
 from ..responses.bank import ResponseBank
@@ -155,6 +156,7 @@ def build_step(name: str, sizes: Sizes, bank_root: str) -> Callable[[], None]:
 
 def _record(model: Any, views: list, samples: list, root: str) -> None:
     model.eval()
+    banks = []
     for who in model.responses.names:
         identity = dict(task=who, weights='', data='', views='', seed=0, samples=len(samples))
         bank = ResponseBank(f'{root}/{who}', identity)
@@ -162,7 +164,9 @@ def _record(model: Any, views: list, samples: list, root: str) -> None:
         with torch.no_grad():
             found = model.current_responses(who, model.name_views(views), samples)
         bank.write(0, 0, iter([found]))
-        model.responses.banks[who] = bank
+        banks.append(bank)
+    for i, sample in enumerate(samples):  # as the loader's workers do
+        mark(sample, ViewKey(0, 0, i, tuple(banks)))
     model.train()
 
 

@@ -1,5 +1,6 @@
 """OmniAudio: 360-degree street scenes with four pairs of ears."""
 import os.path as osp
+from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 from mmengine.dataset import BaseDataset
@@ -7,7 +8,9 @@ from mmengine.fileio import load
 
 from ..errors import MultiSSLError
 from ..registry import DATASETS
+from ..utils.digest import digest
 from .classes import CLASSES
+from .content import file_size
 from .ear_pairs import EAR_PAIRS
 
 #: Of the index that the converter writes.
@@ -102,6 +105,21 @@ class OmniAudioDataset(BaseDataset):
         """The scene of every sample, for samplers that group them."""
         self.full_init()
         return [self.get_data_info(i)['scene'] for i in range(len(self))]
+
+    def content_digest(self) -> str:
+        """Of what the samples show, wherever the folders lie: what the converter was told and
+        noted of every scene, and the sizes of the recordings as they are now."""
+        self.full_init()
+        meta = dict(read_index(self.ann_file)['metainfo'], source=None)
+        scenes, segments = {}, []
+        for info in map(self.get_data_info, range(len(self))):
+            segments.append((info['scene'], info['start'], info['pairs']))
+            if info['scene'] not in scenes:
+                noted = Path(info['arrays'], 'scene.json')
+                scenes[info['scene']] = (noted.read_text() if noted.is_file() else None,
+                                         file_size(info['video']),
+                                         {k: file_size(v) for k, v in info['tracks'].items()})
+        return digest((meta, scenes, segments))
 
 
 def read_index(path: str) -> dict:

@@ -50,6 +50,7 @@ class Recorded(Protocol):
     """Is held to responses of old tasks or of experts, which may be stored."""
     responses: Any  # a Source
     data_preprocessor: nn.Module
+    view_names: Sequence[str]
 
     def name_views(self, inputs: Any) -> Mapping[str, Tensor]:
         """The views of a batch by name, whichever way the data pipeline packs them."""

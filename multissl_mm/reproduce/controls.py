@@ -8,11 +8,11 @@ from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
 
+from ..engine.hooks.checkpoint import FINAL
 from ..errors import MultiSSLError
 from ..utils.files import write_atomically
 from ..utils.project import project_file
 from .data import RECORDED, converted, sound_data
-from .rows import FINAL
 from .steps import Steps
 
 #: Scenes in which only the ambience of each place is heard.

@@ -4,11 +4,12 @@ from typing import Dict, Optional
 
 from rich.console import Console
 
+from ..engine.hooks.checkpoint import FINAL
 from ..utils.project import project_file
 from .data import picture_data
 from .pictures import COLUMNS, TABLE4, PictureRun
 from .results import Found, PaperTable
-from .rows import FINAL, Row
+from .rows import Row
 from .steps import Steps
 
 #: What ``make demo`` shows: the trade-off of the paper's Figure 1b.

@@ -9,9 +9,9 @@ from rich.table import Table
 
 from ..datasets.ear_pairs import EAR_PAIRS
 from ..datasets.omniaudio import read_index
+from ..engine.hooks.checkpoint import FINAL
 from ..utils.project import project_file
 from .data import converted, sound_data
-from .rows import FINAL
 from .steps import Steps
 
 PRETRAIN = 'configs/sound/demo/il_b_c_a.py'

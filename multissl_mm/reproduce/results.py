@@ -108,7 +108,9 @@ class PaperTable:
             if row.paper:
                 shown.add_row('  in the paper', '', *(_in_paper(row, c) for c in self.columns),
                               style='dim')
-        Console(width=max(console.width, 132), file=console.file).print(shown)
+        wide = console if console.width >= 132 else Console(
+            width=132, file=console.file, quiet=console.quiet)
+        wide.print(shown)
         write_atomically(out / f'{self.name}.json', json.dumps(results, indent=2))
         write_atomically(out / f'{self.name}.md', ''.join(
             f'| {" | ".join(line)} |\n' for line in lines))

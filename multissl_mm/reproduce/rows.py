@@ -3,13 +3,11 @@ import json
 from pathlib import Path
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from ..engine.hooks.checkpoint import FINAL
 from ..errors import MultiSSLError
 from ..utils.files import write_atomically
 from ..utils.project import project_file
 from .steps import Steps
-
-#: What a run of this package calls the checkpoint that it ends with.
-FINAL = 'final.pth'
 
 
 class Row(NamedTuple):

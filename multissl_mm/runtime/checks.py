@@ -18,7 +18,9 @@ def check_stage_hook(cfg: Config) -> None:
     if kind in ('IncrementalLearning', 'ProgressiveNet') and len(cfg.model.get('tasks', [])) > 1 \
             and not any('ILStageHook' in str((hook or {}).get('type')) for hook in hooks):
         raise MultiSSLError(f'{kind} would learn its first task for ever: add default_hooks.stage='
-                            "dict(type='multissl_mm.ILStageHook', epochs=[...])")
+                            "dict(type='multissl_mm.ILStageHook') and, for the epochs of every "
+                            "stage, train_cfg=dict(type='multissl_mm.StagedTrainLoop', "
+                            'stages=[...])')
 
 
 def check_data(cfg: Config, splits: Sequence[str]) -> None:

@@ -1,7 +1,9 @@
 """Files that are whole or not there."""
+import glob
 import os
+import secrets
 import shutil
-import uuid
+import socket
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator, Union
@@ -14,15 +16,16 @@ def atomic_path(path: Union[str, Path]) -> Iterator[Path]:
     """A name to write to, which becomes ``path`` when the block ends and its bytes are on disk.
 
     The name is nobody else's, whether of another run or of another machine, so that several may
-    write the same file; what a kill leaves of it ends with ``.partial``. The folder is made where
-    needed.
+    write the same file; what a kill leaves of it is found by :func:`remove_leftovers`. The folder
+    is made where needed.
 
     Raises:
         MultiSSLError: If the system refuses to write (disk full, no permission); ``path`` is then
             as it was.
     """
     path = Path(path)
-    part = path.with_name(f'.{path.name}.{uuid.uuid4().hex}.partial')
+    part = path.with_name(
+        f'.{path.name}.{_machine()}.{os.getpid()}.{secrets.token_hex(4)}.partial')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part
@@ -48,3 +51,33 @@ def link_or_copy(source: Union[str, Path], target: Union[str, Path]) -> None:
             os.link(source, part)
         except OSError:
             shutil.copyfile(source, part)
+
+
+def remove_leftovers(folder: Union[str, Path]) -> None:
+    """Removes what killed processes of this machine left in a folder of files they were writing.
+
+    Those of running processes, which may be of another run, and of other machines stay.
+    """
+    for part in Path(folder).glob(f'.*.{glob.escape(_machine())}.*.partial'):
+        pid = part.name.split('.')[-3]
+        if pid.isdigit() and not _is_running(int(pid)):
+            part.unlink(missing_ok=True)
+
+
+def _machine() -> str:
+    # Containers may share the name of their host, but count their processes on their own.
+    try:
+        processes = os.stat('/proc/self/ns/pid').st_ino
+    except OSError:  # not Linux
+        processes = 0
+    return f'{socket.gethostname()}-{processes}'
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is another user's
+        pass
+    return True

@@ -1,5 +1,6 @@
 """Labels of real recordings: where the model's answers end up, and what is said of bad input."""
 import json
+import os
 import shutil
 import sys
 
@@ -7,12 +8,13 @@ import numpy as np
 import pytest
 import sounds
 import torch
+from commands import run_tool
 
 from multissl_mm.converters.omniaudio import convert, label_omniaudio, labels
 from multissl_mm.datasets import LoadClip, LoadPanorama, OmniAudioDataset
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.simulation.omniaudio import write_omniaudio
-from commands import run_tool
+from multissl_mm.utils.files import atomic_path
 
 BY = dict(config='m.py', checkpoint='m.pth')
 MIDDLES = [4, 12, 20]  # frames at 1, 3 and 5 s
@@ -72,12 +74,15 @@ def test_the_model_sees_the_frame_that_is_stored(out):
 
 def test_labelled_scenes_are_kept_by_both_tools_and_can_be_read(out):
     label(out)
+    with atomic_path(out / 'scene0001' / 'labels.npy') as part:  # of an interrupted run
+        shutil.copyfile(out / 'scene0001' / 'labels.npy', part)
+    part = part.with_name(part.name.replace(f'.{os.getpid()}.', '.999999999.'))
+    part.write_text('half')
     before = (out / 'scene0001' / 'labels.npy').stat().st_mtime_ns
-    (out / 'scene0001' / '.labels.npy.123').write_text('half')  # of an interrupted run
     assert labels.label(out, BY, lambda: pytest.fail('nothing to do')) == ([], [1, 2], [3], {})
     convert(out.parent / 'public', out, sounds.CONVERTED)
     assert (out / 'scene0001' / 'labels.npy').stat().st_mtime_ns == before
-    assert not (out / 'scene0001' / '.labels.npy.123').exists()
+    assert not part.exists()
     assert all('labels' in arrays for arrays in arrays_of(out))
     sample = OmniAudioDataset(data_root=str(out), split=None).get_data_info(0)
     assert LoadPanorama(keys=('labels', ))(LoadClip()(sample))['labels'].any()

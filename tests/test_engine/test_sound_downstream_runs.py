@@ -6,6 +6,7 @@ import sounds
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
+from runs import train_here
 from tiny import CONFIGS
 
 from multissl_mm.errors import MultiSSLError
@@ -30,13 +31,6 @@ def expert(scenes, tmp_path_factory):
     return path
 
 
-def train(cfg):
-    cfg.experiment_name = f'{cfg.work_dir}'.replace('/', '_')
-    runner = Runner.from_cfg(cfg)
-    runner.train()
-    return runner
-
-
 def with_experts(cfg, expert):
     for entry in cfg.model.get('experts', []):
         entry.backbone.init_cfg.checkpoint = str(expert)
@@ -48,7 +42,7 @@ def with_experts(cfg, expert):
 def test_every_algorithm_learns_from_sound(scenes, expert, tmp_path, name, scope):
     cfg = with_experts(sounds.sound_config(name, scenes, tmp_path), expert)
     steps = cfg.train_cfg.max_epochs * 3
-    train(cfg)
+    train_here(cfg)
     last = runs.last_checkpoint(tmp_path)
     assert last['meta']['iter'] == steps
     assert all(torch.isfinite(v).all() for v in last['state_dict'].values())
@@ -76,7 +70,7 @@ def test_every_combination_by_the_same_algorithms(scenes, expert, tmp_path, meth
     if 'responses' in cfg.model:
         cfg.model.responses = dict(source='teacher')
     model = MODELS.build(dict(cfg.model, data_preprocessor=cfg.data_preprocessor)).train()
-    batch = model.data_preprocessor(sounds.batch(width=128), True)
+    batch = model.data_preprocessor(sounds.batch(size=(16, 128)), True)
     inputs = {k: v for k, v in batch['inputs'].items()
               if method[-4:] != 'dist' or k == 'clip'}
     losses = model(inputs, mode='loss').losses
@@ -109,7 +103,7 @@ def test_trained_then_tested_gives_the_same_numbers(scenes, expert, tmp_path, ta
     encoder = sounds.sound_config('b', scenes, tmp_path).model.backbone
     weights = dict(type='Pretrained', checkpoint=str(expert), prefix='backbone.')
     cfg = sounds.downstream_config(task, scenes, tmp_path, dict(encoder, init_cfg=weights))
-    trained = train(cfg)
+    trained = train_here(cfg)
     seen = {k: v.current() for k, v in trained.message_hub.log_scalars.items() if 'val/' in k}
     assert metrics <= {k[len('val/'):] for k in seen}
     if task == 'vr':  # the encoder is still the pretrained one
@@ -190,7 +184,7 @@ def test_what_a_run_leaves_is_all_that_a_test_needs(scenes, expert, tmp_path, sc
     cfg.pretrained = dict(config=str(encoder), checkpoint=str(weights))
     cfg.dump(config)
     cfg = prepare_cfg(load_config(str(config)), arguments(config))
-    trained = train(cfg)
+    trained = train_here(cfg)
     seen = {k: v.current() for k, v in trained.message_hub.log_scalars.items() if 'val/' in k}
     weights.unlink()
     encoder.unlink()

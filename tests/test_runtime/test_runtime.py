@@ -63,7 +63,7 @@ def test_a_staged_model_needs_its_hook():
     cfg = dict(model=dict(type='multissl_mm.IncrementalLearning', tasks=[dict(), dict()]))
     with pytest.raises(MultiSSLError, match='multissl_mm.ILStageHook'):
         prepare(cfg)
-    hook = dict(type='multissl_mm.ILStageHook', epochs=[1, 1])
+    hook = dict(type='multissl_mm.ILStageHook')
     assert prepare(dict(cfg, default_hooks=dict(stage=hook))).model == cfg['model']
 
 

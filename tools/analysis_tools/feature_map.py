@@ -1,7 +1,7 @@
 """A picture of what a backbone tells apart: features of labelled images in two dimensions.
 
     python tools/analysis_tools/feature_map.py configs/demo/il_mocov2_densecl.py random \
-        work_dirs/demo/il_mocov2_densecl/epoch_12.pth --data data/demo/VOCdevkit/VOC2007
+        work_dirs/demo/il_mocov2_densecl/final.pth --data data/demo/VOCdevkit/VOC2007
 
 One panel per checkpoint of the same config; "random" is the backbone before any training. Features
 are those of the VOC07 protocol: the last layer, pooled, divided by its length. PCA keeps distances

@@ -2,7 +2,7 @@
 
     RUN=work_dirs/il_b_c_a
     python tools/benchmarks/pretext_scores.py configs/sound/il_b_c_a.py \
-        $RUN/stage1_b.pth $RUN/stage2_c.pth $RUN/epoch_150.pth
+        $RUN/stage1_b.pth $RUN/stage2_c.pth $RUN/final.pth
 
 A: top-1 of 8 rotations. B: top-1 among 8 segments of the same scene. C: correlation of predicted
 and true gap. Of an incremental run give the checkpoint of every stage: what a task loses in a later

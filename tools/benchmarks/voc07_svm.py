@@ -1,6 +1,6 @@
 """Linear SVMs on frozen features, VOC2007 classification: the protocol of the paper's Table 4.
 
-    python tools/benchmarks/voc07_svm.py configs/mocov2.py work_dirs/mocov2/epoch_200.pth
+    python tools/benchmarks/voc07_svm.py configs/mocov2.py work_dirs/mocov2/final.pth
     torchrun --nproc_per_node 8 tools/benchmarks/voc07_svm.py CONFIG CHECKPOINT
 
 Several processes share the features; the SVMs are fitted on the cores of the first one's machine.

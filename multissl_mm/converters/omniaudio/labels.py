@@ -1,6 +1,5 @@
 """Labels of real recordings, by a Cityscapes segmentation model of mmsegmentation."""
 import json
-import os
 from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
@@ -12,7 +11,7 @@ from ...datasets.classes import CLASSES
 from ...datasets.omniaudio import CONVERTER, read_index
 from ...errors import MultiSSLError
 from ...utils.checkpoint import compare, load_state_dict_file, some
-from ...utils.files import write_atomically
+from ...utils.files import atomic_path, remove_leftovers, write_atomically
 from .video import crop, read_frames
 
 #: What Cityscapes calls our classes 1 to 5 (trainIds 15, 13, 16, 17 and 14).
@@ -129,17 +128,6 @@ def read_masks(folder: Path) -> np.ndarray:
                             f'{CONVERTER} again') from error
 
 
-def save_array(path: Path, array: np.ndarray) -> None:
-    """``np.save`` under another name, then a rename."""
-    part = path.with_name(f'.{path.name}.{os.getpid()}')
-    try:
-        with open(part, 'wb') as file:
-            np.save(file, array)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 class Labelled(NamedTuple):
     """Scenes by what became of them: labelled now, by the same model before, by whoever made the
     recording; and the reasons why others could not be."""
@@ -215,8 +203,7 @@ def label(out: Path, by: Dict[str, Any], load: Callable[[], Segmenter],
         except MultiSSLError as error:
             result.bad[scene] = str(error)
             continue
-        for name in folders[scene].glob('.labels.npy.*'):  # of an interrupted run
-            name.unlink()
+        remove_leftovers(folders[scene])  # of an interrupted run
         if 'labels' not in noted['entry']['arrays'] or noted.get('labelled_by', by) != by:
             todo.append((entry, noted, middles(entry, meta['fps'], meta['seconds'])))
             continue
@@ -239,7 +226,8 @@ def label(out: Path, by: Dict[str, Any], load: Callable[[], Segmenter],
                 result.bad[scene] = str(error)
                 progress.update(bar, completed=before + len(wanted))
                 continue
-            save_array(folder / 'labels.npy', labels)
+            with atomic_path(folder / 'labels.npy') as part, open(part, 'wb') as file:
+                np.save(file, labels)
             arrays = sorted({*noted['entry']['arrays'], 'labels'})
             noted['entry']['arrays'] = entry['arrays'] = arrays
             write_atomically(folder / 'scene.json', json.dumps(dict(noted, labelled_by=by)))

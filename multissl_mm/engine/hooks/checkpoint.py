@@ -10,7 +10,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
 from ...registry import HOOKS
-from ...utils.files import link_or_copy, write_atomically
+from ...utils.files import link_or_copy, remove_leftovers, write_atomically
 from .finite import check_weights
 
 #: Of a finished run, in its work directory.
@@ -53,8 +53,7 @@ class AtomicCheckpointHook(CheckpointHook):
             return
         self.backend_args = dict(backend='multissl_mm.atomic')
         if is_main_process():
-            for part in Path(self.out_dir).glob('.*.partial'):  # a killed run's
-                part.unlink(missing_ok=True)
+            remove_leftovers(self.out_dir)
             if runner.iter < runner.max_iters:  # an earlier run's
                 Path(runner.work_dir, FINAL).unlink(missing_ok=True)
 

@@ -154,9 +154,7 @@ def test_what_does_not_fit_is_refused(spoil, said, tmp_path, scope):
 def test_a_run_starts_at_stage_2_from_a_converted_file(tmp_path, images, scope):
     stage1 = tmp_path / 'stage1.pth'
     cfg = tiny.tiny_config('il_mocov2_densecl_from_stage1', images, tmp_path / 'work',
-                           default_hooks__stage__epochs=[0, 1], train_cfg__max_epochs=1,
-                           load_from=str(stage1))
-    cfg.param_scheduler[0].update(periods=[1], restart_weights=[1])
+                           train_cfg__stages=[0, 1], load_from=str(stage1))
     cfg.dump(tmp_path / 'config.py')
     torch.save(dict(state_dict=moco(Source(TASKS['mocov2']['neck']))), tmp_path / 'moco.pth')
     config = str(tmp_path / 'config.py')

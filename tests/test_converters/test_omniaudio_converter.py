@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import soundfile
 import sounds
+from commands import run_tool
 
 from multissl_mm.converters.omniaudio import convert, convert_scene, video
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.simulation.omniaudio import write_omniaudio
-from commands import run_tool
 
 HOW = sounds.CONVERTED
 SHORT = sounds.HOW._replace(seconds=6.)
