@@ -206,7 +206,7 @@ def test_metrics_have_no_gradient_on_the_model(scope, weighting):
 def test_momentum_layers_move_without_key_views(scope):
     """M3: once per step of the optimizer."""
     model = build(task('MovingTarget', 'moving'))
-    assert not hasattr(model, 'momentum_backbone')
+    assert model.momentum_backbone is None
     moving, optimizer = model.tasks['moving'], optimizer_of(model)
     for _ in range(3):
         before, layer = moving.target.module.weight.clone(), moving.layer.weight.clone()
