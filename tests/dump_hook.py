@@ -2,6 +2,7 @@
 import hashlib
 from typing import Any
 
+import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
@@ -19,4 +20,4 @@ class DumpHook(Hook):
         for i, sample in enumerate(data_batch['data_samples']):
             digest = [hashlib.sha1(v[i].numpy().tobytes()).hexdigest() for v in views]
             self.views.append((runner.iter, sample.sample_idx, *digest))
-        self.losses.append({k: float(v) for k, v in outputs.items()})
+        self.losses.append({k: float(torch.as_tensor(v).detach()) for k, v in outputs.items()})

@@ -14,6 +14,8 @@ from multissl_mm.responses import recording, sharing
 
 def config(name, images, tmp_path, out, **options):
     cfg = tiny.tiny_config(name, images, tmp_path / out, **options)
+    if 'stages' in cfg.train_cfg:
+        cfg.train_cfg.stages = [1, 1]
     # Group norms: batch norms see what is on their own rank.
     for backbone in (cfg.model.backbone, *(e.backbone for e in cfg.model.get('experts', []))):
         backbone.norm_cfg = dict(type='GN', num_groups=4)
