@@ -35,7 +35,7 @@ OPTIONS = [
     ('accumulation', 'mtl_mocov2_densecl', MTL, dict(optim_wrapper__accumulative_counts=3)),
     ('channels last', 'progressive_mocov2_densecl', PROGRESSIVE[1:],
      dict(model__channels_last=True)),
-    ('compiled', 'mtl_mocov2_densecl', MTL, dict(model__compile=dict(backend='aot_eager'))),
+    ('compiled', 'mtl_mocov2_densecl', MTL, dict(model__compile=dict(backend='eager'))),
 ]  # all of them on every algorithm: test_all_options_at_once
 CASES = [(name, name, kills, options) for name, kills, options in RUNS] + OPTIONS
 
@@ -82,7 +82,7 @@ FAST = ('il-cassle_mocov2_densecl', 'progressive_mocov2_densecl')
 def test_all_options_at_once(images, tmp_path, name, options):
     cfg = tiny.tiny_config(
         name, images, tmp_path / 'run', model__channels_last=True,
-        model__compile=dict(backend='eager'), optim_wrapper__accumulative_counts=2,
+        model__compile=dict(backend='aot_eager'), optim_wrapper__accumulative_counts=2,
         **options, **BF16)
     plain = tiny.tiny_config(name, images, tmp_path / 'plain', **options)
     train(cfg)
