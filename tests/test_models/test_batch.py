@@ -325,7 +325,7 @@ def half_on_cpu():
 def test_gradient_of_the_queue_in_half_precision(temperature):
     """M8: at low temperatures half precision would round all weights of the queue to zero."""
     torch.manual_seed(0)
-    q, k, old, queue = (unit(torch.randn(n, 32)) for n in (16, 16, 16, 512))
+    q, k, old, queue = (unit(torch.randn(n, 128)) for n in (16, 16, 16, 512))
 
     def gradient(loss, positive, half):
         x = q.clone().requires_grad_()
