@@ -90,8 +90,6 @@ class KeyedDataset(Dataset):
         self._views = pipeline_digest(dataset)
         self._data: Optional[str] = None
         self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
-        #: What hooks that look at other samples take as theirs.
-        self.pipeline_cfg = dataset.get('pipeline', []) if isinstance(dataset, dict) else []
         self.max_skip = max_skip
         self.skipped: List[str] = []
 
