@@ -49,3 +49,12 @@ def test_two_ranks_end_with_the_same_weights(images, tmp_path, name):
             if 'algorithm' in task:
                 task.algorithm.neck.norm_cfg.type = 'SyncBN'
     runs.on_two_ranks(tmp_path / 'ranks', cfg)
+
+
+def test_ranks_with_seeds_of_their_own_share_queues_and_predictors(images, tmp_path):
+    """What a new stage draws (queues, CaSSLe's predictors) is the same on all ranks, for good."""
+    cfg = tiny.tiny_config('il-cassle_mocov2_densecl', images, tmp_path / 'two',
+                           train_dataloader__batch_size=4, train_cfg__stages=[1, 1],
+                           randomness=dict(seed=0, diff_rank_seed=True))
+    # Views have keys of the sampler's seed, which MMEngine makes the same on all ranks.
+    runs.on_two_ranks(tmp_path / 'ranks', cfg)
