@@ -2,8 +2,7 @@
 _base_ = 'mmpretrain::_base_/datasets/imagenet_bs32_mocov2.py'
 
 train_pipeline = [
-    # Pillow refuses a truncated picture; OpenCV would fill it up with grey and say nothing.
-    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
+    dict(type='multissl_mm.LoadImage'),
     dict(type='MultiView', num_views=2, transforms=[_base_.view_pipeline]),
     dict(type='PackInputs'),
 ]

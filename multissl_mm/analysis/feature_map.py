@@ -12,7 +12,7 @@ from ..apis import is_random, load_encoder
 from ..errors import MultiSSLError
 from ..evaluation.voc07 import PooledFeatures, extract_features, load_voc2007, normalise
 from ..runtime import load_config
-from ..utils.images import SUFFIXES
+from ..utils.images import is_image
 from .curves import save
 
 #: Name of a panel -> points (N, 2), and what their two axes are.
@@ -47,7 +47,7 @@ def labelled_images(data: str, limit: int, classes: Optional[Sequence[str]] = No
                   if (row == 1).sum() == 1 and (row == 0).sum() == 0]
     else:
         single = [(str(path), path.parent.name) for path in sorted(root.glob('*/*'))
-                  if path.suffix.lower() in SUFFIXES]
+                  if is_image(path)]
     known = sorted({name for _, name in single})
     unknown = set(classes or ()) - set(known)
     if unknown:

@@ -1,26 +1,26 @@
 """Pictures of what a sound model says, drawn over the panorama."""
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 import cv2
 import numpy as np
 
 from ..errors import MultiSSLError
-from ..utils.images import SUFFIXES, read_image
+from ..utils.images import is_image, read_image
 from ..utils.video import import_av
 
 
-def read_panorama(path: str, seconds: float) -> np.ndarray:
+def read_panorama(path: Union[str, Path], seconds: float) -> np.ndarray:
     """A picture, or the frame of a video at this time: (H, W, 3), uint8, RGB.
 
     Raises:
         MultiSSLError: If it cannot be read, or the video ends before.
     """
-    if path.lower().endswith(SUFFIXES):
+    if is_image(path):
         return read_image(path)
     av = import_av()
     try:
-        with av.open(path) as container:
+        with av.open(str(path)) as container:
             stream = container.streams.video[0]
             container.seek(int(seconds / stream.time_base), stream=stream)
             for frame in container.decode(stream):

@@ -1,6 +1,7 @@
 from .classes import CLASSES
 from .ear_pairs import EAR_PAIRS, PAIR_NAMES
 from .keyed import KeyedDataset, KeyedSampler, ViewKey
+from .load_image import LoadImage
 from .omniaudio import OmniAudioDataset
 from .scene_groups import SceneGroupSampler
 from .sound_transforms import (
@@ -17,5 +18,5 @@ from .sound_transforms import (
 
 __all__ = ['CLASSES', 'EAR_PAIRS', 'PAIR_NAMES', 'KeyedDataset', 'KeyedSampler', 'ViewKey',
            'OmniAudioDataset', 'SceneGroupSampler', 'DrawRotation', 'LabelsToTargets', 'LoadClip',
-           'LoadOtherSlice', 'LoadPanorama', 'LoadTurnedPairs', 'MirrorScene', 'PackSound',
-           'SoundToNoise']
+           'LoadImage', 'LoadOtherSlice', 'LoadPanorama', 'LoadTurnedPairs', 'MirrorScene',
+           'PackSound', 'SoundToNoise']

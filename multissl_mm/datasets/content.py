@@ -6,6 +6,7 @@ from typing import Any, Iterator, Optional, Protocol, Sequence, Union, runtime_c
 from mmengine.dataset import BaseDataset
 
 from ..utils.digest import digest
+from .wrappers import children, origins
 
 #: So many files at most are asked for their size. 1.28 M of them would be a storm on a network
 #: file system at the start of every run; 10,000 take 30 ms on a disk and a few seconds there. So
@@ -30,6 +31,11 @@ def data_digest(dataset: BaseDataset) -> str:
     """
     if isinstance(dataset, HasContentDigest):
         return dataset.content_digest()
+    inner = children(dataset)
+    if inner:
+        sha = hashlib.sha256(repr([data_digest(child) for child in inner]).encode())
+        sha.update(repr(origins(dataset)).encode())
+        return sha.hexdigest()[:16]
     prefixes = getattr(dataset, 'data_prefix', None) or {}
     roots = [os.path.join(root, '')
              for root in (getattr(dataset, 'data_root', None), *prefixes.values()) if root]
@@ -45,6 +51,9 @@ def data_digest(dataset: BaseDataset) -> str:
 
 def pipeline_digest(dataset: Union[dict, BaseDataset]) -> str:
     """Digest of how a dataset, or the config of one, makes views of its samples."""
+    inner = children(dataset)
+    if inner:
+        return digest([pipeline_digest(child) for child in inner])
     return digest(dataset.get('pipeline', []) if isinstance(dataset, dict)
                   else getattr(dataset, 'pipeline', None))
 

@@ -1,5 +1,4 @@
 """Views that depend on (seed, replica, sample) and on nothing else."""
-import os
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Protocol, Tuple, Union
 
 import numpy as np
@@ -10,8 +9,10 @@ from torch.utils.data import Dataset
 
 from ..errors import MultiSSLError
 from ..registry import DATA_SAMPLERS, DATASETS
+from ..utils.images import is_image, read_image
 from ..utils.keyed_random import keyed_randomness
 from .content import data_digest, pipeline_digest
+from .wrappers import children, origin
 
 
 class KeptResponses(Protocol):
@@ -77,16 +78,20 @@ class KeyedDataset(Dataset):
     ``kept`` what was answered to them, where the key asks for that.
 
     Args:
-        dataset (dict): Config of a dataset derived from :class:`mmengine.dataset.BaseDataset`.
-        max_skip (int): How many unreadable samples may be replaced by the next readable one
-            before it is an error; each is reported with its file when it is met. Every worker
-            counts for itself. Defaults to 0: the first one is an error.
+        dataset (dict): Config of a dataset derived from :class:`mmengine.dataset.BaseDataset`, or
+            of ``ConcatDataset``, ``RepeatDataset`` or ``ClassBalancedDataset`` around such.
+        max_skip (int): How many damaged files may be replaced by the next readable sample before
+            it is an error; each is reported when it is met, and at the end of an epoch. Every
+            worker counts for itself. Defaults to 0: the first one is an error.
+
+    A file is damaged if the picture's decoder says so, or a :class:`MultiSSLError` that has it as
+    its ``file``. Any other error is raised as it is, since no file is to blame for it.
     """
 
     def __init__(self, dataset: Union[dict, BaseDataset], max_skip: int = 0) -> None:
         # Before anything is used: a transform of its own may keep what it has seen.
         #: How views are made, for who wants the same of other samples; empty of a dataset object.
-        self.pipeline_cfg = dataset.get('pipeline', []) if isinstance(dataset, dict) else []
+        self.pipeline_cfg = _pipeline(dataset) if isinstance(dataset, dict) else []
         self._views = pipeline_digest(dataset)
         self._data: Optional[str] = None
         self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
@@ -111,43 +116,52 @@ class KeyedDataset(Dataset):
             raise MultiSSLError(
                 f'KeyedDataset was asked for {key!r}, not for a ViewKey; set the dataloader\'s '
                 "sampler to dict(type='multissl_mm.KeyedSampler', shuffle=True)")
+        left_out: Dict[str, str] = {}
         for step in range(len(self)):
             index = (key.index + step) % len(self)
             shown = key._replace(index=index)
             try:
                 data = self._load(shown)
-            except Exception as error:  # whatever a decoder makes of a damaged file
-                self._report(index, error)
+            except Exception as error:
+                damage = self._damage(index, error)
+                if damage is None:
+                    raise
+                left_out.update(self._skip(index, damage))
                 continue
             sample = data.get('data_samples')
             if isinstance(sample, BaseDataElement):
                 mark(sample, shown)
+                if left_out:
+                    sample.set_metainfo(dict(left_out=left_out))
             return data
         raise MultiSSLError('no sample of the dataset can be read')
 
     def _load(self, key: ViewKey) -> Dict[str, Any]:
-        info = self.dataset.get_data_info(key.index)
+        dataset, index = origin(self.dataset, key.index)
+        info = dataset.get_data_info(index)
         with keyed_randomness(key.seed, key.replica, key.index):
-            data = self.dataset.pipeline(info)
+            data = dataset.pipeline(info)
         if data is None:
-            raise ValueError('the pipeline returned nothing')
+            file = info.get('img_path') or f'sample {key.index}'
+            raise MultiSSLError(f'{file}: the pipeline makes nothing of it', file)
         return data
 
-    def _report(self, index: int, error: Exception) -> None:
+    def _damage(self, index: int, error: Exception) -> Optional[MultiSSLError]:
+        """What is wrong with a sample's file, if anything is and the error comes from that."""
+        if isinstance(error, MultiSSLError):
+            return error if error.file else None
         file = self.dataset.get_data_info(index).get('img_path')
-        if isinstance(error, MultiSSLError):  # it names the file
-            what, file = str(error), error.file or file or str(error)
-        else:
-            if file is None:
-                file = f'sample {index}'
-                reason = _in_short(error)
-            elif not os.path.exists(file):
-                reason = 'it does not exist'
-            elif os.path.getsize(file) == 0:
-                reason = 'it is empty'
-            else:
-                reason = _in_short(error)
-            what = f'cannot read {file} (sample {index}): {reason}'
+        if isinstance(error, MemoryError) or file is None or not is_image(file):
+            return None
+        try:
+            read_image(file)
+        except MultiSSLError as damage:
+            return damage if damage.file else None
+        return None
+
+    def _skip(self, index: int, damage: MultiSSLError) -> Dict[str, str]:
+        """Counts a damaged file; returns it with what is wrong."""
+        file, what = str(damage.file), f'{damage} (sample {index})'
         if file not in self.skipped:
             self.skipped.append(file)
         if len(self.skipped) > self.max_skip:
@@ -155,8 +169,9 @@ class KeyedDataset(Dataset):
                     'KeyedDataset' if self.max_skip == 0 else
                     f'more than max_skip={self.max_skip} files cannot be read; mend the data or '
                     'raise max_skip')
-            raise MultiSSLError(f'{what}; {hint}') from error
+            raise MultiSSLError(f'{what}; {hint}') from damage
         print_log(f'skipped {len(self.skipped)}/{self.max_skip}: {what}', logger='current')
+        return {file: str(damage)}
 
     def fingerprint(self) -> Dict[str, str]:
         """Short digests of the samples and of how views are made from them."""
@@ -174,5 +189,7 @@ def mark(sample: BaseDataElement, key: ViewKey) -> None:
         sample.set_field(rows, 'kept', field_type='metainfo')
 
 
-def _in_short(error: Exception) -> str:
-    return f'{type(error).__name__}: {error}'.strip(': ').split('\n')[0]
+def _pipeline(cfg: Any) -> list:
+    """That of a dataset's config, of the first one in a wrapper."""
+    inner = children(cfg)
+    return _pipeline(inner[0]) if inner else cfg.get('pipeline', [])

@@ -17,6 +17,7 @@ from torchaudio.functional import resample
 
 from ..errors import MultiSSLError
 from ..registry import TRANSFORMS
+from ..utils.files import check_readable
 from .ear_pairs import EAR_PAIRS, PAIR_NAMES
 
 
@@ -35,6 +36,7 @@ def read_track(path: str, start: float, seconds: float, rate: int) -> np.ndarray
             file.seek(min(int(round(start * rate)), file.frames))
             sound = file.read(count, dtype='float32')
     except (soundfile.LibsndfileError, OSError) as error:
+        check_readable(path)
         raise MultiSSLError(f'{path} cannot be read ({error}); restore it, or run the converter '
                             'again, which leaves its scene out', path) from error
     if len(sound) != count:
@@ -203,13 +205,14 @@ class LoadPanorama(BaseTransform):
         try:
             array = _open_array(path)
         except (OSError, ValueError) as error:
+            check_readable(path)
             raise MultiSSLError(
                 f'{path} cannot be read ({error}); tools/dataset_converters/omniaudio.py writes '
                 'it' + (', and label_omniaudio.py the labels of real recordings'
-                        if name == 'labels' else '')) from error
+                        if name == 'labels' else ''), path) from error
         if len(array) < self.span.stop:
             raise MultiSSLError(f'{path} has {len(array)} frames, but the clip needs up to '
-                                f'{self.span.stop}; run the converter again')
+                                f'{self.span.stop}; run the converter again', path)
         if array.shape[2] % 8:
             raise MultiSSLError(f'{path}: frames are {array.shape[2]} columns wide; turns need a '
                                 'multiple of 8, see --size of the converter')

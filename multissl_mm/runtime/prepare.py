@@ -12,6 +12,7 @@ from .options import RunOptions
 from .processes import distribute_on_cpu, set_environment
 
 STRICT_LOAD = 'multissl_mm.StrictLoadHook'
+LEFT_OUT = 'multissl_mm.LeftOutHook'
 AMP = 'multissl_mm.AmpOptimWrapper'
 
 
@@ -70,6 +71,9 @@ def _prepare_training(cfg: Config, options: RunOptions) -> None:
         raise MultiSSLError('optim_wrapper.type AmpOptimWrapper needs a GPU; on the CPU use '
                             f'{AMP}, or --amp, which does')
     check_stage_hook(cfg)
+    dataset = (cfg.get('train_dataloader') or {}).get('dataset') or {}
+    if dataset.get('max_skip') and LEFT_OUT not in str(cfg.get('custom_hooks')):
+        cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type=LEFT_OUT)]
 
 
 def _prepare_loader(loader: dict) -> None:

@@ -51,6 +51,22 @@ def write_atomically(path: Union[str, Path], data: Union[str, bytes],
         part.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
+def check_readable(path: Union[str, Path]) -> None:
+    """For who could not read a file: looks whether the system lets it be opened now.
+
+    Raises:
+        MultiSSLError: If it is there but the system does not (too many open files, permissions):
+            then the file is not to blame, and the error has no ``file``.
+    """
+    try:
+        open(path, 'rb').close()
+    except FileNotFoundError:
+        pass
+    except OSError as e:
+        raise MultiSSLError(f'{path}: the system could not read it ({e.strerror or e}); the file '
+                            'itself may be whole') from e
+
+
 def link_or_copy(source: Union[str, Path], target: Union[str, Path]) -> None:
     """Another name for the same bytes, or a copy where the file system has no links."""
     with atomic_path(target) as part:

@@ -1,32 +1,115 @@
-"""Reading pictures."""
+"""Reading pictures: what is accepted stands here, for training, evaluation and inference."""
+import logging
+import os
+from collections import Counter
+from io import BytesIO
 from pathlib import Path
-from typing import List, Union
+from typing import Any, Iterator, List, Optional, Set, Union
 
 import numpy as np
-from PIL import Image, ImageOps
+from mmengine.fileio import get
+from mmengine.logging import print_log
+from PIL import Image, UnidentifiedImageError
 
 from ..errors import MultiSSLError
 
-#: What a file that is a picture ends with.
-SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp')
+#: What a file that is a picture ends with, in any case of letters.
+SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm')
+
+#: EXIF's tag of a picture's orientation, and how a picture is turned upright by its value.
+_ORIENTATION = 0x0112
+_TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
+          4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
+          6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+          8: Image.Transpose.ROTATE_90}
+#: Formats whose pixels of more than 8 bits have 16, though Pillow widens them to 32.
+_SIXTEEN_BITS = ('PNG', 'PPM')
+#: What lies behind pictures of grey and alpha, as in MMCV.
+_CANVAS = (124, 117, 104)
 
 
-def read_image(path: Union[str, Path]) -> np.ndarray:
+def read_image(path: Union[str, Path], backend_args: Optional[dict] = None) -> np.ndarray:
     """A picture, turned as its camera was held: (H, W, 3), uint8, RGB.
 
+    ===================================  ==========================================================
+    grey, palette, CMYK, YCbCr, 1 bit    converted
+    RGB and palette with alpha           without the alpha
+    grey with alpha                      over the grey canvas that MMCV takes
+    16 bits                              their upper 8, as OpenCV has them
+    32 bits, floating point              refused: nothing says which range of values is to be seen
+    EXIF                                 its orientation is applied; damaged EXIF is as none
+    several pictures in a file           the first
+    more pixels than Pillow allows       refused (179 million, ``2 * PIL.Image.MAX_IMAGE_PIXELS``)
+    ===================================  ==========================================================
+
+    Args:
+        path (str | Path): Of a file, or anything that MMEngine's file backends read.
+        backend_args (dict, optional): For a file backend of MMEngine.
+
     Raises:
-        MultiSSLError: If it cannot be read as a whole.
+        MultiSSLError: Names the file. If it is damaged or not there, the error has it as its
+            ``file``; if the system could not read it now (too many open files, permissions), it
+            has none, since that is no fault of the picture.
     """
     try:
-        # OpenCV would fill up a truncated picture with grey and say nothing.
-        with Image.open(path) as f:
-            return np.asarray(ImageOps.exif_transpose(f).convert('RGB'))
-    except (OSError, SyntaxError, ValueError) as e:
-        raise MultiSSLError(f'{path}: cannot be read as an image ({e}); copy it again') from e
+        content = get(path, backend_args=backend_args)
+    except FileNotFoundError as e:
+        raise _damaged(path, 'it does not exist') from e
+    except OSError as e:
+        raise MultiSSLError(f'{path}: the system could not read it ({e.strerror or e}); the '
+                            'picture itself may be whole') from e
+    if not content:
+        raise _damaged(path, 'it is empty')
+    try:
+        # Pillow: OpenCV would fill up a truncated picture with grey and say nothing.
+        with Image.open(BytesIO(content)) as image:
+            image.load()
+            turn = _turn(image)
+            upright = image if turn is None else image.transpose(turn)
+            return np.array(_to_rgb(upright, image.format))
+    except MemoryError:
+        raise
+    except UnidentifiedImageError as e:
+        raise _damaged(path, 'cannot identify its format') from e
+    except Exception as e:  # decoders raise whatever a damaged file leads them to
+        raise _damaged(path, ' '.join(str(e).split()) or type(e).__name__) from e
+
+
+def _damaged(path: Union[str, Path], reason: str) -> MultiSSLError:
+    return MultiSSLError(f'{path}: cannot be read as an image ({reason})', str(path))
+
+
+def _turn(image: Image.Image) -> Optional[Image.Transpose]:
+    # Not ImageOps.exif_transpose, which writes all other entries anew and stumbles over them.
+    try:
+        value: Any = image.getexif().get(_ORIENTATION)
+        return _TURNS.get(value)
+    except MemoryError:
+        raise
+    except Exception:  # Pillow's parser has no error of its own
+        return None
+
+
+def _to_rgb(image: Image.Image, file_format: Optional[str]) -> Image.Image:
+    """Without what Pillow does to deep pixels: it clips them to 255."""
+    if image.mode.startswith('I;16') or (image.mode == 'I' and file_format in _SIXTEEN_BITS):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ('I', 'F'):
+        kind = 'floating point' if image.mode == 'F' else '32-bit'
+        raise ValueError(f'its pixels are {kind} numbers of an unknown range; save it with 8 or '
+                         '16 bits')
+    if image.mode == 'LA':
+        alpha = image.convert('RGBA')
+        image = Image.new('RGB', image.size, _CANVAS)
+        image.paste(alpha, mask=alpha.getchannel('A'))
+    return image.convert('RGB')
 
 
 def find_images(folder: Union[str, Path]) -> List[str]:
-    """Paths of all pictures in a folder and the folders in it, sorted.
+    """Paths of all pictures in a folder and the folders in it, those behind links included, sorted.
+
+    How many other files there are, and of which kinds, is logged; files and folders whose names
+    begin with a dot are the system's and not looked at.
 
     Raises:
         MultiSSLError: If there is no such folder, or no picture in it.
@@ -34,8 +117,31 @@ def find_images(folder: Union[str, Path]) -> List[str]:
     root = Path(folder)
     if not root.is_dir():
         raise MultiSSLError(f'{folder}: no such folder')
-    found = sorted(str(path) for path in root.rglob('*') if path.suffix.lower() in SUFFIXES)
-    if not found:
+    paths = sorted(_files(root), key=lambda path: path.parts)
+    others = [path for path in paths if not is_image(path)]
+    counts = Counter(path.suffix.lower() or 'without suffix' for path in others)
+    kinds = ', '.join(f'{count} {kind}' for kind, count in counts.most_common())
+    if len(others) == len(paths):
         raise MultiSSLError(f'{folder}: no picture in it, nor in its folders '
-                            f'({", ".join(SUFFIXES)})')
-    return found
+                            f'({", ".join(SUFFIXES)})' + f'; there are {kinds}' * bool(kinds))
+    if others:
+        print_log(f'{folder}: {len(paths) - len(others)} pictures; left out for their suffix: '
+                  f'{kinds}', logger='current', level=logging.WARNING)
+    return [str(path) for path in paths if is_image(path)]
+
+
+def is_image(path: Union[str, Path]) -> bool:
+    """Whether a file's name says that it is a picture."""
+    return Path(path).suffix.lower() in SUFFIXES
+
+
+def _files(root: Path) -> Iterator[Path]:
+    seen: Set[str] = set()
+    for folder, children, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:  # a link to a folder above it, or to one that was met
+            children.clear()
+            continue
+        seen.add(real)
+        children[:] = sorted(child for child in children if not child.startswith('.'))
+        yield from (Path(folder, name) for name in names if not name.startswith('.'))

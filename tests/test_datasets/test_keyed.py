@@ -1,3 +1,4 @@
+import errno
 import os
 import random
 import shutil
@@ -7,7 +8,7 @@ import pytest
 import tiny
 import torch
 from mmengine.dataset import default_collate
-from mmengine.registry import DATA_SAMPLERS, DATASETS
+from mmengine.registry import DATA_SAMPLERS, DATASETS, TRANSFORMS
 from PIL import Image
 from torch.utils.data import DataLoader
 
@@ -116,6 +117,127 @@ def test_bad_pictures_are_skipped_and_counted_up_to_a_cap(scope, damaged):
     data[ViewKey(0, 1, 2)]  # met again: not counted again
     with pytest.raises(MultiSSLError, match='more than max_skip=2'):
         data[ViewKey(0, 0, 7)]
+
+
+def failing(data, error):
+    """A dataset whose pipeline fails after the picture has been read."""
+    def fail(results):
+        raise error
+
+    data.dataset.pipeline.transforms.insert(1, fail)
+    return data
+
+
+@pytest.mark.parametrize('error', [
+    AttributeError('no such attribute'), KeyError('x'), MemoryError(),
+    OSError(errno.EMFILE, 'Too many open files'), MultiSSLError('an option is wrong')])
+def test_other_errors_are_blamed_on_no_picture(scope, images, error):
+    """Bug 12, F19: they come out as they are, and nothing is skipped."""
+    data = failing(dataset(images, max_skip=5), error)
+    with pytest.raises(type(error)) as caught:
+        data[ViewKey(0, 0, 1)]
+    assert caught.value is error and not data.skipped
+
+
+def test_a_loader_of_others_may_meet_a_damaged_picture(scope, damaged):
+    """Whatever it makes of it: what counts is what a decoder says of the file."""
+    root, files = damaged
+    data = dataset(root, max_skip=1)
+    data.dataset.pipeline.transforms[0] = TRANSFORMS.build(dict(type='LoadImageFromFile'))
+    assert data[ViewKey(0, 0, 7)]['data_samples'].sample_idx == 8
+    assert data.skipped == [str(files[2])]
+
+
+def test_a_picture_that_stands_in_says_for_which(scope, damaged):
+    """F20"""
+    root, files = damaged
+    sample = dataset(root, max_skip=2)[ViewKey(0, 0, 2)]['data_samples']
+    reason = sample.left_out[str(files[0])]
+    assert len(sample.left_out) == 1 and 'truncated' in reason
+    assert 'left_out' not in dataset(root)[ViewKey(0, 0, 1)]['data_samples']
+
+
+WRAPPERS = dict(
+    concat=lambda a, b: dict(type='ConcatDataset', datasets=[a, b]),
+    repeat=lambda a, b: dict(type='RepeatDataset', times=2, dataset=a),
+    balanced=lambda a, b: dict(type='ClassBalancedDataset', oversample_thr=.6, dataset=a),
+    nested=lambda a, b: dict(type='RepeatDataset', times=2, dataset=dict(
+        type='ConcatDataset', datasets=[dict(type='RepeatDataset', times=2, dataset=a), b])))
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Two folders of pictures; the first one has two classes, of 24 and of 6."""
+    for name in 'ab':
+        tiny.write_images(tmp_path / name, 24)
+    few = tmp_path / 'a' / 'train' / 'few'
+    few.mkdir()
+    for file in sorted((tmp_path / 'a').rglob('*.JPEG'))[:6]:
+        Image.open(file).transpose(Image.Transpose.ROTATE_90).save(few / file.name)
+    return tmp_path
+
+
+def wrapped(folders, kind, scale=32, **options):
+    inner = []
+    for name in 'ab':
+        cfg = tiny.tiny_config('mocov2', folders / name, 'unused').train_dataloader.dataset.dataset
+        cfg.pipeline[1].transforms[0][0]['scale'] = scale
+        inner.append(dict(cfg, _scope_='mmpretrain', with_label=kind == 'balanced'))
+    return KeyedDataset(WRAPPERS[kind](*inner), **options)
+
+
+@pytest.mark.parametrize('kind, size', [('concat', 54), ('repeat', 60), ('nested', 168)])
+def test_several_datasets(scope, folders, kind, size):
+    """Bug 12: views of wrapped datasets are keyed as those of one."""
+    data = wrapped(folders, kind)
+    assert len(data) == size
+    assert same(batches(data, batch_size=18), batches(data, workers=2, batch_size=18))
+    first, last = (data[ViewKey(0, 0, i)] for i in (0, size - 1))
+    assert last['data_samples'].sample_idx == size - 1
+    assert not torch.equal(first['inputs'][0], last['inputs'][0])
+    assert not torch.equal(first['inputs'][0], data[ViewKey(0, 1, 0)]['inputs'][0])
+
+
+def test_balanced_classes(scope, folders):
+    """Bug 12: of a class that is rare there are more views, each another one."""
+    data = wrapped(folders, 'balanced')
+    few = [i for i in range(len(data)) if 'few' in data.get_data_info(i)['img_path']]
+    assert len(few) > 6 and few[0] == 0
+    views = [data[ViewKey(0, 0, i)]['inputs'][0] for i in few[:2]]
+    assert data.get_data_info(0)['img_path'] == data.get_data_info(1)['img_path']
+    assert not torch.equal(*views)
+
+
+@pytest.mark.parametrize('kind', WRAPPERS)
+def test_fingerprints_of_several_datasets(scope, folders, kind):
+    """Bug 12: they may move, but not change, and neither may their pipelines."""
+    before = wrapped(folders, kind).fingerprint()
+    moved = shutil.copytree(folders, folders / 'moved')
+    assert wrapped(moved, kind).fingerprint() == before
+    assert wrapped(folders, kind, scale=24).fingerprint()['views'] != before['views']
+    next((moved / 'a').rglob('0003.JPEG')).unlink()
+    assert wrapped(moved, kind).fingerprint()['data'] != before['data']
+
+
+def test_damaged_pictures_of_several_datasets(scope, folders):
+    """Bug 12: counted by file, however often it comes."""
+    file = sorted((folders / 'a').rglob('*.JPEG'))[2]
+    file.write_bytes(b'')
+    data = wrapped(folders, 'repeat', max_skip=1)
+    assert [data[ViewKey(0, 0, i)]['data_samples'].sample_idx for i in (2, 32)] == [3, 33]
+    assert data.skipped == [str(file)]
+
+
+def test_some_views_of_several_datasets(scope, folders):
+    data = wrapped(folders, 'concat')
+    whole = data[ViewKey(0, 0, 40)]['inputs']
+    some = SomeViews(data, ('query', 'key'), ['query'])[ViewKey(0, 0, 40)]['inputs']
+    assert len(some) == 1 and torch.equal(some[0], whole[0])
+
+
+def test_a_dataset_without_a_pipeline_is_named(images):
+    with pytest.raises(MultiSSLError, match='around a list, which has no pipeline'):
+        KeyedDataset([1, 2])[ViewKey(0, 0, 0)]
 
 
 def test_a_plain_index_is_refused(scope, images):

@@ -5,8 +5,10 @@ from .forgetting import ForgettingHook
 from .gradient import GradientHook
 from .il_stage import ILStageHook
 from .knn import KNNHook
+from .left_out import LeftOutHook
 from .loss_guard import LossGuardHook
 from .strict_load import StrictLoadHook
 
 __all__ = ['AtomicCheckpointHook', 'EpochSeedHook', 'ExpertLatentsHook', 'ForgettingHook',
-           'GradientHook', 'ILStageHook', 'KNNHook', 'LossGuardHook', 'StrictLoadHook']
+           'GradientHook', 'ILStageHook', 'KNNHook', 'LeftOutHook', 'LossGuardHook',
+           'StrictLoadHook']
