@@ -14,5 +14,6 @@ train_dataloader = dict(
     dataset=dict(
         _delete_=True,
         type='multissl_mm.KeyedDataset',
-        dataset=dict(type='mmpretrain.ImageNet', data_root='data/imagenet/', split='train',
+        # Any folder of pictures will do, see docs/usage.md.
+        dataset=dict(type='multissl_mm.PictureFolder', data_root='data/imagenet/', split='train',
                      pipeline=train_pipeline)))

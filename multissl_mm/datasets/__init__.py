@@ -3,6 +3,7 @@ from .ear_pairs import EAR_PAIRS, PAIR_NAMES
 from .keyed import KeyedDataset, KeyedSampler, ViewKey
 from .load_image import LoadImage
 from .omniaudio import OmniAudioDataset
+from .picture_folder import PictureFolder
 from .scene_groups import SceneGroupSampler
 from .sound_transforms import (
     DrawRotation,
@@ -19,4 +20,4 @@ from .sound_transforms import (
 __all__ = ['CLASSES', 'EAR_PAIRS', 'PAIR_NAMES', 'KeyedDataset', 'KeyedSampler', 'ViewKey',
            'OmniAudioDataset', 'SceneGroupSampler', 'DrawRotation', 'LabelsToTargets', 'LoadClip',
            'LoadImage', 'LoadOtherSlice', 'LoadPanorama', 'LoadTurnedPairs', 'MirrorScene',
-           'PackSound', 'SoundToNoise']
+           'PackSound', 'PictureFolder', 'SoundToNoise']

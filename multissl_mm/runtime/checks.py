@@ -3,8 +3,10 @@ import os.path as osp
 from typing import Iterator, Sequence, Tuple
 
 from mmengine.config import Config
+from mmengine.runner import Runner
 
 from ..errors import MultiSSLError
+from .config import dicts
 
 
 def check_stage_hook(cfg: Config) -> None:
@@ -21,6 +23,34 @@ def check_stage_hook(cfg: Config) -> None:
                             "dict(type='multissl_mm.ILStageHook') and, for the epochs of every "
                             "stage, train_cfg=dict(type='multissl_mm.StagedTrainLoop', "
                             'stages=[...])')
+
+
+def check_steps(runner: Runner) -> None:
+    """Looks whether an epoch has a step, and warns of queues that are longer than the data.
+
+    Args:
+        runner (Runner): Before it trains; its training data are built.
+
+    Raises:
+        MultiSSLError: If there are fewer samples than a batch, and such batches are dropped.
+    """
+    loader = runner.train_dataloader
+    if not hasattr(loader, 'batch_size') or not hasattr(loader, 'dataset'):
+        return
+    samples, ranks = len(loader.dataset), runner.world_size
+    if not len(loader):
+        on = f' on each of {ranks} ranks' if ranks > 1 else ''
+        raise MultiSSLError(
+            f'train_dataloader: {samples} samples are less than a batch of {loader.batch_size}'
+            f'{on}, and with drop_last no epoch would have a step of the optimizer; give more '
+            'data, a smaller train_dataloader.batch_size, or train_dataloader.drop_last=False')
+    for entry in dicts(runner.cfg.get('model')):
+        length = entry.get('queue_len')
+        if isinstance(length, int) and length > samples:
+            runner.logger.warning(
+                f'queue_len of {entry.get("name") or entry.get("type")} is {length}, more than '
+                f'the {samples} samples of the training data: among the negatives of a sample are '
+                'older views of itself; a shorter queue is better')
 
 
 def check_data(cfg: Config, splits: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from ..errors import MultiSSLError
+from .checks import check_steps
 from .config import load_config
 from .options import RunOptions
 from .prepare import prepare_cfg
@@ -22,6 +23,7 @@ def train(options: RunOptions) -> Runner:
         MultiSSLError: If the options do not fit the config, the machine or the files.
     """
     runner = build_runner(prepare_cfg(load_config(options.config), options), options)
+    check_steps(runner)
     runner.train()
     return runner
 

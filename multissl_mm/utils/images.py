@@ -114,12 +114,12 @@ def find_images(folder: Union[str, Path]) -> List[str]:
     Raises:
         MultiSSLError: If there is no such folder, or no picture in it.
     """
-    root = Path(folder)
-    if not root.is_dir():
+    if not os.path.isdir(folder):
         raise MultiSSLError(f'{folder}: no such folder')
-    paths = sorted(_files(root), key=lambda path: path.parts)
+    # By folder: '-' comes before '/'. Plain texts, since there may be millions.
+    paths = sorted(_files(folder), key=lambda path: path.split(os.sep))
     others = [path for path in paths if not is_image(path)]
-    counts = Counter(path.suffix.lower() or 'without suffix' for path in others)
+    counts = Counter(_suffix(path) or 'without suffix' for path in others)
     kinds = ', '.join(f'{count} {kind}' for kind, count in counts.most_common())
     if len(others) == len(paths):
         raise MultiSSLError(f'{folder}: no picture in it, nor in its folders '
@@ -127,15 +127,19 @@ def find_images(folder: Union[str, Path]) -> List[str]:
     if others:
         print_log(f'{folder}: {len(paths) - len(others)} pictures; left out for their suffix: '
                   f'{kinds}', logger='current', level=logging.WARNING)
-    return [str(path) for path in paths if is_image(path)]
+    return [path for path in paths if is_image(path)]
 
 
 def is_image(path: Union[str, Path]) -> bool:
     """Whether a file's name says that it is a picture."""
-    return Path(path).suffix.lower() in SUFFIXES
+    return _suffix(path) in SUFFIXES
 
 
-def _files(root: Path) -> Iterator[Path]:
+def _suffix(path: Union[str, Path]) -> str:
+    return os.path.splitext(path)[1].lower()
+
+
+def _files(root: Union[str, Path]) -> Iterator[str]:
     seen: Set[str] = set()
     for folder, children, names in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
@@ -144,4 +148,4 @@ def _files(root: Path) -> Iterator[Path]:
             continue
         seen.add(real)
         children[:] = sorted(child for child in children if not child.startswith('.'))
-        yield from (Path(folder, name) for name in names if not name.startswith('.'))
+        yield from (os.path.join(folder, name) for name in names if not name.startswith('.'))

@@ -7,6 +7,7 @@ import torch
 from ranks import on_ranks
 from runs import dumped, train_here
 
+
 def test_old_responses_to_several_datasets(scope, images, tmp_path):
     """Bug 12: stored responses and resuming, in the middle of the second stage."""
     cfg = tiny.tiny_config('il_mocov2_densecl', images, tmp_path / 'run')

@@ -1,0 +1,104 @@
+"""Pictures as they lie in a folder."""
+import os
+import os.path as osp
+import re
+from typing import Dict, List, Optional, Sequence
+
+from mmengine.dataset import BaseDataset
+from mmengine.logging import print_log
+
+from ..errors import MultiSSLError
+from ..registry import DATASETS
+from ..utils.images import find_images
+
+#: Folders of a data set that is split.
+SPLITS = ('train', 'val', 'test')
+
+
+@DATASETS.register_module()
+class PictureFolder(BaseDataset):
+    """All pictures of a folder and of the folders in it, however deep; no labels are needed.
+
+    Of a folder in ImageNet's layout it takes the split: the pictures that ``meta/<split>.txt``
+    lists, a path in each line and after it, where it is known, a number for the class; without
+    such a list all pictures in ``<split>/``.
+
+    An entry has ``img_path`` and ``gt_label``; where no list says it, a label is the number of the
+    picture's folder directly below the root, in the order of their names.
+
+    Args:
+        data_root (str): The folder.
+        split (str): ``train``, ``val`` or ``test``, for a folder in ImageNet's layout; empty to
+            take all pictures of any. Defaults to ''.
+        ann_file (str): Another list than ``meta/<split>.txt``.
+        data_prefix (str): Another folder than ``<split>``.
+        pipeline (sequence[dict]): Transforms.
+
+    Raises:
+        MultiSSLError: If there is no picture, if the folder has other splits than that which is
+            wanted, or if a list names what is not there.
+    """
+
+    def __init__(self, data_root: str, split: str = '', ann_file: str = '', data_prefix: str = '',
+                 pipeline: Sequence = (), **kwargs: object) -> None:
+        self.split = split
+        listed = osp.join('meta', f'{split}.txt')
+        if split and not ann_file and osp.isfile(osp.join(data_root, listed)):
+            ann_file = listed
+        if split and not data_prefix and osp.isdir(osp.join(data_root, split)):
+            data_prefix = split
+        super().__init__(ann_file=ann_file, data_root=data_root, pipeline=list(pipeline),
+                         data_prefix=dict(img_path=data_prefix), **kwargs)
+
+    def load_data_list(self) -> List[dict]:
+        """One entry per picture, folder by folder."""
+        root = self.data_prefix['img_path'] or self.data_root
+        if self.ann_file:
+            listed = self._listed(root)
+        else:
+            self._refuse_other_splits(root)
+            listed = dict.fromkeys(find_images(root))
+        start = len(osp.join(root, ''))
+        tops = [path[start:].rpartition(os.sep)[0].partition(os.sep)[0] for path in listed]
+        labels = {name: label for label, name in enumerate(sorted(set(tops)))}
+        self._metainfo.setdefault('classes', tuple(labels))
+        return [dict(img_path=path, gt_label=labels[top] if label is None else label)
+                for (path, label), top in zip(listed.items(), tops)]
+
+    def get_cat_ids(self, idx: int) -> List[int]:
+        """The label of a sample, for wrappers that balance classes."""
+        return [int(self.get_data_info(idx)['gt_label'])]
+
+    def _refuse_other_splits(self, root: str) -> None:
+        if not self.split or osp.normpath(root) != osp.normpath(self.data_root):
+            return
+        others = [name for name in SPLITS if osp.isdir(osp.join(root, name))]
+        if others:
+            raise MultiSSLError(
+                f"{root} has {' and '.join(f'{name}/' for name in others)}, but no {self.split}/: "
+                f"put the pictures of split '{self.split}' there, or take all pictures in it with "
+                "PictureFolder.split='' (--cfg-options "
+                "train_dataloader.dataset.dataset.split='')")
+        print_log(f'{root} has no {self.split}/: all pictures in it and its folders are taken',
+                  logger='current')
+
+    def _listed(self, root: str) -> Dict[str, Optional[int]]:
+        entries: Dict[str, Optional[int]] = {}
+        with open(self.ann_file, encoding='utf-8-sig') as file:
+            lines = [line.strip() for line in file]
+        for number, line in enumerate(lines, 1):
+            if not line:
+                continue
+            labelled = re.fullmatch(r'(.+\.\w+)\s+(\d+)', line)
+            path = labelled.group(1) if labelled else line
+            if osp.isabs(path) or '..' in path.split('/'):
+                raise MultiSSLError(f'{self.ann_file}, line {number}: {path} is not in {root}; a '
+                                    'list has paths from there on')
+            entries[osp.join(root, path)] = int(labelled.group(2)) if labelled else None
+        if not entries:
+            raise MultiSSLError(f'{self.ann_file}: lists no picture')
+        first = next(iter(entries))
+        if not osp.isfile(first):
+            raise MultiSSLError(f'{first}: no such picture, though {self.ann_file} lists '
+                                'it; put the pictures there, or leave the list out')
+        return entries
