@@ -36,11 +36,33 @@ class RunOptions:
     no_validate: bool = False
 
 
+class ConfigOptions(DictAction):
+    """MMEngine's, except that a value in quotes is a text, and that its errors name the option."""
+
+    @staticmethod
+    def _parse_iterable(val: str) -> Any:
+        if len(val) > 2 and val[0] == val[-1] and val[0] in '\'"' and val[1] not in '[(':
+            return val[1:-1]
+        return DictAction._parse_iterable(val)
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace,
+                 values: Any, option_string: Optional[str] = None) -> None:
+        for value in values:
+            try:
+                super().__call__(parser, namespace, [value], option_string)
+            except (AssertionError, ValueError):
+                key, equals, text = value.partition('=')
+                parser.error(
+                    f'{option_string} {value}: a text with commas or brackets is written in quotes '
+                    f"""that the shell leaves, {key}="'{text}'\"""" if equals else
+                    f'{option_string} {value}: is not KEY=VALUE')
+
+
 def parse_options(parser: argparse.ArgumentParser) -> RunOptions:
     """Adds the options that every tool with a runner has to its own, and reads the command line."""
     parser.add_argument('--work-dir', help='folder of logs and checkpoints '
                         '(default: the config\'s work_dir, else work_dirs/<config>)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, metavar='KEY=VALUE',
                         help='change entries of the config, e.g. optim_wrapper.optimizer.lr=0.06 '
                         'or key="[a,b]"')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')

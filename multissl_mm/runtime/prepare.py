@@ -8,6 +8,7 @@ from mmengine.device import get_device
 from ..errors import MultiSSLError
 from .checks import check_data, check_stage_hook
 from .config import drop_pretrained, load_config
+from .config_keys import check_generation, check_keys, check_options
 from .options import RunOptions
 from .processes import distribute_on_cpu, set_environment
 
@@ -32,8 +33,10 @@ def prepare_cfg(cfg: Config, options: RunOptions) -> Config:
     """
     testing = options.checkpoint is not None
     set_environment(options.launcher, options.local_rank)
+    check_generation(cfg)
     cfg.launcher = options.launcher
     if options.cfg_options:
+        check_options(cfg, options.cfg_options)
         cfg.merge_from_dict(options.cfg_options)
     encoder = use_pretrained(cfg, load=not testing)
     if options.work_dir:
@@ -52,6 +55,7 @@ def prepare_cfg(cfg: Config, options: RunOptions) -> Config:
     for split in ('train', 'val', 'test'):
         _prepare_loader(cfg.get(f'{split}_dataloader') or {})
     cfg.custom_hooks = _with_strict_load(list(cfg.get('custom_hooks') or []), testing)
+    check_keys(cfg)
     check_data(cfg, ('test', ) if testing else ('train', 'val'))
     return cfg
 
