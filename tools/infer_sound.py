@@ -54,7 +54,7 @@ def main() -> None:
     table = Table('file', 's', 'prediction')
     for pred in result['predictions']:
         table.add_row(Path(pred['file']).name, f'{pred["start"]:g}', inferencer.in_words(pred))
-    console = Console()
+    console = Console(markup=False)
     console.print(table)
     files = [*result['visualization'], str(Path(args.out) / 'predictions.json')]
     console.print('\n'.join(files), highlight=False, soft_wrap=True)

@@ -45,7 +45,7 @@ def compare_runs(work_dirs: Sequence[Union[str, Path]], out: Path, keys: str = K
     runs = load(work_dirs)
     selected = select(runs, keys)
     values = last_values(runs, selected)
-    show(runs, values, console or Console())
+    show(runs, values, console or Console(markup=False))
     figure = draw(runs, selected)
     if figure is not None:
         save(figure, out)

@@ -51,5 +51,6 @@ def run_demo(out: Path = Path('work_dirs/demo'), console: Optional[Console] = No
         f'logs         {steps.logs}\n{steps.minutes:.1f} minutes. One seed, pictures of 160 px: '
         'see what the code does, not what the method is worth.\n'
         'The real thing, on 8 GPUs with ImageNet in data/imagenet:\n'
-        '    tools/dist_train.sh configs/il_mocov2_densecl.py 8', highlight=False, soft_wrap=True)
+        '    tools/dist_train.sh configs/il_mocov2_densecl.py 8', highlight=False, markup=False,
+        soft_wrap=True)
     return found

@@ -58,7 +58,8 @@ def run_sound_demo(out: Path = Path('work_dirs/demo_sound'), console: Optional[C
         f'{steps.minutes:.1f} minutes. One seed, simulated streets: see what the code does, not '
         'what the method is worth.\n'
         'The real thing, on 4 GPUs with OmniAudio converted to data/omniaudio:\n'
-        '    tools/dist_train.sh configs/sound/il_b_c_a.py 4', highlight=False, soft_wrap=True)
+        '    tools/dist_train.sh configs/sound/il_b_c_a.py 4', highlight=False, markup=False,
+        soft_wrap=True)
     return scores
 
 

@@ -4,6 +4,7 @@ import shlex
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Optional
 
@@ -42,15 +43,15 @@ class Steps:
             MultiSSLError: If the command fails; with the end of what it printed.
         """
         self.number += 1
-        say = self.console.print
+        say = partial(self.console.print, highlight=False, markup=False)  # paths may have brackets
         head = f'[{self.number}{f"/{self.total}" if self.total else ""}] {title}'
         if done is not None and done.exists():
-            say(f'{head}: done before ({done})', highlight=False)
+            say(f'{head}: done before ({done})')
             return
         shell = command[0].endswith('.sh')
-        say(f'[bold]{head}', highlight=False)
+        say(head, style='bold')
         say(f'      {"" if shell else "python "}{shlex.join(command)}', style='dim',
-            soft_wrap=True, highlight=False)
+            soft_wrap=True)
         path, begin, shown = self.logs / f'{log}.log', time.time(), time.time()
         with open(path, 'w') as out:
             process = subprocess.Popen(['bash' if shell else sys.executable, *command], text=True,

@@ -70,7 +70,8 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
     found = table.show(out, steps.console)
     if table is TABLE2A:
         show_bounds(out, steps.console)
-    steps.console.print(f'{steps.minutes:.1f} minutes. Results in {out}', highlight=False)
+    steps.console.print(f'{steps.minutes:.1f} minutes. Results in {out}', highlight=False,
+                        markup=False)
     return found
 
 

@@ -1,6 +1,7 @@
 """What is looked at before anything is built."""
+import json
 import os.path as osp
-from typing import Iterator, Sequence, Tuple
+from typing import Iterator, Optional, Sequence, Tuple
 
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -54,10 +55,11 @@ def check_steps(runner: Runner) -> None:
 
 
 def check_data(cfg: Config, splits: Sequence[str]) -> None:
-    """Looks for the data folders and annotation files that a config names.
+    """Looks for the data folders, annotation files and classes that a config names.
 
     Raises:
-        MultiSSLError: Names the key and the path of the first that is not there.
+        MultiSSLError: Names the key and the path of the first that is not there, or the classes
+            that an annotation file does not have.
     """
     for split in splits:
         loader = cfg.get(f'{split}_dataloader')
@@ -72,6 +74,25 @@ def check_data(cfg: Config, splits: Sequence[str]) -> None:
                     raise MultiSSLError(
                         f'{where}.{key}: {candidates[0]} does not exist; put the data there, or '
                         f'say where they are with --cfg-options {where}.{key}=PATH')
+            classes = (dataset.get('metainfo') or {}).get('classes')
+            if 'Coco' in str(dataset.get('type')) and isinstance(classes, (list, tuple)):
+                _check_classes(next(filter(osp.isfile, paths[-1][1]), None), classes, where)
+
+
+def _check_classes(ann_file: Optional[str], classes: Sequence[str], where: str) -> None:
+    if ann_file is None:
+        return
+    try:
+        with open(ann_file, encoding='utf-8-sig') as file:
+            known = [category['name'] for category in json.load(file)['categories']]
+    except (ValueError, KeyError, TypeError) as error:
+        raise MultiSSLError(f'{where}.ann_file: {ann_file} is no annotation file of COCO '
+                            f'({type(error).__name__}: {error})') from error
+    absent = [name for name in classes if name not in known]
+    if absent:
+        raise MultiSSLError(
+            f'{where}.metainfo.classes are {", ".join(classes)}, but the categories of {ann_file} '
+            f'are {", ".join(known)}: no {", ".join(absent)}; write both the same, capitals too')
 
 
 def _datasets(dataset: object, where: str) -> Iterator[Tuple[str, dict]]:

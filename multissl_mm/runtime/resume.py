@@ -6,6 +6,7 @@ from mmengine.config import Config
 from mmengine.dist import all_gather_object, broadcast_object_list, is_main_process
 
 from ..errors import MultiSSLError
+from ..utils.checkpoint import check_whole
 
 
 def choose_checkpoint(cfg: Config, resume: Optional[str] = None) -> None:
@@ -18,7 +19,7 @@ def choose_checkpoint(cfg: Config, resume: Optional[str] = None) -> None:
             config has that (MMEngine would forget it).
 
     Raises:
-        MultiSSLError: On all ranks, if one of them does not see that file.
+        MultiSSLError: On all ranks, if one of them does not see that file, or it is not whole.
     """
     if not resume and cfg.get('resume'):  # by the config
         resume = cfg.get('load_from') or 'auto'
@@ -40,6 +41,7 @@ def choose_checkpoint(cfg: Config, resume: Optional[str] = None) -> None:
         blind = ', '.join(str(rank) for rank, sees in enumerate(seen) if not sees)
         raise MultiSSLError(f'{path}: the checkpoint that rank 0 starts from cannot be seen by '
                             f'rank {blind}; put it on a path that all machines share')
+    check_whole(path)
 
 
 def newest_checkpoint(work_dir: str) -> Optional[str]:

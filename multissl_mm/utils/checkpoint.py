@@ -3,6 +3,8 @@ import hashlib
 import os.path as osp
 import pickle
 import re
+import tarfile
+import zipfile
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Union
 from urllib.error import URLError
@@ -13,6 +15,10 @@ from torch import Tensor, nn
 
 from ..errors import MultiSSLError
 from .files import atomic_path
+
+#: What to do with a checkpoint that needs the code of others.
+STRIP = ("where that is installed, write its tensors alone: torch.save(dict(state_dict=torch.load("
+         "'FILE', weights_only=False)['state_dict']), 'NEW')")
 
 
 def load_state_dict_file(path: str) -> Dict[str, Tensor]:
@@ -37,12 +43,40 @@ def load_checkpoint_file(path: str) -> Any:
     Raises:
         MultiSSLError: If it is not there or cannot be read.
     """
-    if '://' not in path and not osp.isfile(path):
-        raise MultiSSLError(f'{path}: no such checkpoint')
+    check_whole(path)
     try:
         return CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    except (ImportError, AttributeError) as e:  # of a class that is not installed here
+        raise MultiSSLError(f'{path}: holds an object of a class that is not here '
+                            f'({_first_line(e)}); {STRIP}') from e
     except (OSError, URLError, EOFError, RuntimeError, pickle.UnpicklingError) as e:
         raise MultiSSLError(f'{path}: cannot be read as a checkpoint ({_first_line(e)})') from e
+
+
+def check_whole(path: str) -> None:
+    """Looks whether a file can be a checkpoint, by its two ends; nothing in it is loaded.
+
+    Args:
+        path (str): As of :func:`load_checkpoint_file`; what is no file is not looked at.
+
+    Raises:
+        MultiSSLError: If it is not there, empty, cut off or something else.
+    """
+    if '://' in path:
+        return
+    if not osp.isfile(path):
+        raise MultiSSLError(f'{path}: no such checkpoint')
+    with open(path, 'rb') as file:
+        start = file.read(2)
+    if not start:
+        raise MultiSSLError(f'{path}: cannot be read as a checkpoint, it is empty; take another '
+                            'one')
+    # Torch's files are ZIP, with a directory at their end; older ones pickles, or even tar.
+    if start == b'PK' and not zipfile.is_zipfile(path):
+        raise MultiSSLError(f'{path}: cannot be read as a checkpoint, it was cut off; take '
+                            'another one, or copy it again')
+    if start != b'PK' and start[:1] != b'\x80' and not tarfile.is_tarfile(path):
+        raise MultiSSLError(f'{path}: cannot be read as a checkpoint, it is another kind of file')
 
 
 def unwrapped(checkpoint: Mapping[str, Any], path: str = 'the checkpoint') -> Dict[str, Tensor]:
@@ -50,12 +84,21 @@ def unwrapped(checkpoint: Mapping[str, Any], path: str = 'the checkpoint') -> Di
     state_dict = checkpoint
     if isinstance(checkpoint, Mapping):
         state_dict = checkpoint.get('state_dict', checkpoint.get('model', checkpoint))
-    if isinstance(state_dict, Mapping):
-        tensors = {re.sub(r'^module\.', '', k): v
-                   for k, v in state_dict.items() if isinstance(v, Tensor)}
-        if tensors:
-            return tensors
-    raise MultiSSLError(f'{path}: holds no state_dict')
+    tensors = _flat(state_dict)
+    if not tensors:
+        raise MultiSSLError(f'{path}: holds no state_dict' + (
+            f', but {some(map(str, checkpoint))}' if isinstance(checkpoint, Mapping) and checkpoint
+            else ''))
+    return tensors
+
+
+def _flat(state: Any) -> Dict[str, Tensor]:
+    """The tensors of a mapping; where it has none, those of the mappings in it, with their keys."""
+    if not isinstance(state, Mapping):
+        return {}
+    tensors = {re.sub(r'^module\.', '', k): v for k, v in state.items() if isinstance(v, Tensor)}
+    return tensors or {f'{outer}.{inner}': tensor for outer, nested in state.items()
+                       for inner, tensor in _flat(nested).items()}
 
 
 def backbone_state_dict(state_dict: Mapping[str, Tensor],

@@ -125,6 +125,32 @@ def test_damaged_data(damage, said, voc_copy):
     assert '\n' not in str(error.value)
 
 
+def test_lists_may_have_a_bom(voc_copy):
+    """Bug 24"""
+    before = voc.load_voc2007(str(voc_copy))
+    for path in (voc_copy / 'ImageSets/Main').glob('*.txt'):
+        path.write_text(path.read_text(), encoding='utf-8-sig')
+    after = voc.load_voc2007(str(voc_copy))
+    assert after[1].paths == before[1].paths and (after[2].labels == before[2].labels).all()
+
+
+def test_results_of_two_runs_have_files_of_their_own(voc_root, tmp_path, monkeypatch, capsys):
+    """Bugs 18 and 35: though their checkpoints have the same name, with brackets in it."""
+    monkeypatch.chdir(tmp_path)
+    for seed, run in enumerate(('a', 'b')):
+        path = tmp_path / run / '[old]epoch_1.pth'
+        path.parent.mkdir()
+        cfg = encoder_config()
+        backbone = load_encoder(cfg, 'random', seed=seed).backbone
+        torch.save({f'backbone.{k}': v for k, v in backbone.state_dict().items()}, path)
+        voc.run_voc07_svm(cfg, str(path), str(voc_root), workers=0, costs=(1., ), jobs=1,
+                          image_size=32)
+    files = list((tmp_path / 'work_dirs').rglob('*.json'))
+    assert {json.loads(file.read_text())['checkpoint'] for file in files} == {
+        str(tmp_path / run / '[old]epoch_1.pth') for run in 'ab'}
+    assert '[old]' in capsys.readouterr().out.replace('\n', '')
+
+
 def test_truncated_picture_ends_a_tool_with_one_line(voc_copy, capsys):
     path = voc_copy / 'JPEGImages/000001.jpg'
     path.write_bytes(path.read_bytes()[:900])

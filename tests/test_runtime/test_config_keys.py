@@ -1,12 +1,14 @@
 """Configs are checked before anything is built."""
 import argparse
+import json
+from contextlib import nullcontext
 
 import pytest
 import tiny
 from mmengine.config import Config
 
 from multissl_mm.errors import MultiSSLError
-from multissl_mm.runtime import load_config
+from multissl_mm.runtime import check_data, load_config
 from multissl_mm.runtime.config_keys import check_generation, check_keys, check_options
 from multissl_mm.runtime.options import ConfigOptions
 
@@ -101,3 +103,26 @@ def test_a_config_of_mmselfsup_0():
         optimizer=dict(type='SGD', lr=.03), runner=dict(type='EpochBasedRunner', max_epochs=200)))
     with pytest.raises(MultiSSLError, match='of MMSelfSup 0.x.*configs of 1.x run'):
         check_generation(cfg)
+
+
+@pytest.mark.parametrize('classes, words', [
+    (('bus', 'car'), r'classes are bus, car, but the categories of .*a.json are Bus, car: no bus'),
+    (('car', ), None)])
+def test_classes_are_those_of_the_annotation_file(tmp_path, classes, words):
+    """Bug 21"""
+    (tmp_path / 'a.json').write_text(json.dumps(dict(categories=[
+        dict(id=1, name='Bus'), dict(id=2, name='car')])))
+    cfg = Config(dict(train_dataloader=dict(dataset=dict(
+        type='RepeatDataset', dataset=dict(
+            type='CocoDataset', ann_file='a.json', data_root=str(tmp_path),
+            metainfo=dict(classes=classes))))))
+    with pytest.raises(MultiSSLError, match=words) if words else nullcontext():
+        check_data(cfg, ['train'])
+
+
+def test_a_damaged_annotation_file_is_named(tmp_path):
+    (tmp_path / 'a.json').write_text('{"images": [')
+    cfg = Config(dict(train_dataloader=dict(dataset=dict(
+        type='CocoDataset', ann_file=str(tmp_path / 'a.json'), metainfo=dict(classes=['a'])))))
+    with pytest.raises(MultiSSLError, match='ann_file: .*a.json is no annotation file of COCO'):
+        check_data(cfg, ['train'])

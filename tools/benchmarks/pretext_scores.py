@@ -43,7 +43,7 @@ def main() -> None:
     cfg.merge_from_dict(args.cfg_options)
     rows = score_checkpoints(cfg, args.checkpoints, args.split, args.replicas, args.batch_size,
                              args.device, progress=True)
-    Console().print(scores_table(rows, f'Pretext tasks, {args.split}'))
+    Console(markup=False).print(scores_table(rows, f'Pretext tasks, {args.split}'))
     if args.out:
         write_atomically(args.out, json.dumps(rows, indent=2))
 

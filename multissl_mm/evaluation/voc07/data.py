@@ -64,7 +64,7 @@ def _load_split(data_root: str, main: str, names: Sequence[str], split: str) -> 
 
 def _load_labels(path: str) -> Dict[str, int]:
     labels: Dict[str, int] = {}
-    with open(path) as f:
+    with open(path, encoding='utf-8-sig') as f:
         for number, line in enumerate(f, 1):
             words = line.split()
             if not words:

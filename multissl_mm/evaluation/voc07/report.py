@@ -46,7 +46,8 @@ def run_voc07_svm(config: Union[str, Config],
         layer (str): Key of ``LAYERS``.
         low_shot (sequence[int]): Values of k for :func:`evaluate_low_shot`; none for no low-shot.
         out (str | None): The JSON file, by default
-            ``work_dirs/voc07_svm/<config>/<checkpoint>_<layer>.json``.
+            ``work_dirs/voc07_svm/<config>/<checkpoint>_<layer>_<digest of the features>.json``: no
+            other run has that name.
         verbose (bool): Print progress and tables.
 
     Other arguments as in :func:`extract_features` and :func:`evaluate_voc07`.
@@ -99,7 +100,8 @@ def run_voc07_svm(config: Union[str, Config],
     if out is None:
         stems = [osp.splitext(osp.basename(p.replace('::', '/')))[0] for p in (name, checkpoint)]
         out = osp.join('work_dirs', 'voc07_svm', stems[0],
-                       f'{"random" if random else stems[1]}_{layer}.json')
+                       f'{"random" if random else stems[1]}_{layer}_'
+                       f'{result["features_sha256"][:8]}.json')
     write_atomically(out, json.dumps(result, indent=2, allow_nan=False) + '\n')
     if verbose:
         print_result(result)
@@ -109,7 +111,7 @@ def run_voc07_svm(config: Union[str, Config],
 
 def print_result(result: Mapping[str, Any]) -> None:
     """Tables of what :func:`run_voc07_svm` returns."""
-    console = Console()
+    console = Console(markup=False)  # names of files may have brackets
     table = Table('class', 'AP', 'cost', 'AP in cross-validation', 'positives trainval / test',
                   title=f'VOC07 SVM, {result["layer"]} ({result["dimensions"]}-d) of '
                   f'{result["checkpoint"]}')
@@ -130,7 +132,7 @@ def print_result(result: Mapping[str, Any]) -> None:
                           ', '.join(f'{cost:.4g}' for cost in row['cost']))
         console.print(table)
         notes += [f'low-shot, k = {k} left out: {why}' for k, why in low_shot['left_out'].items()]
-    console.print('\n'.join(notes), highlight=False, markup=False, soft_wrap=True)
+    console.print('\n'.join(notes), highlight=False, soft_wrap=True)
 
 
 def _sha256(path: str) -> Optional[str]:
