@@ -8,10 +8,10 @@
     python tools/reproduce.py table2b --rows il_b_c --downstream sp     # one cell
     python tools/reproduce.py table3 --full --gpus 4                    # OmniAudio
 
-A row is pretrained, then evaluated: Table 4 with the VOC07 SVM protocol, linear segmentation (not in
-the paper) and Mask R-CNN, Tables 2 and 3 with semantic prediction, video retrieval and S3R. At demo
-size the data are simulated streets, and the numbers show what the code does, not what the method is
-worth on real ones.
+A row is pretrained, then evaluated: Table 4 with the VOC07 SVM protocol, linear segmentation (not
+in the paper) and Mask R-CNN, Tables 2 and 3 with semantic prediction, video retrieval and S3R. At
+demo size the data are simulated streets, and the numbers show what the code does, not what the
+method is worth on real ones.
 """
 import argparse
 from pathlib import Path

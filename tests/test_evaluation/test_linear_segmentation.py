@@ -7,8 +7,8 @@ import pytest
 import torch
 from commands import run_tool
 from mmengine.config import Config
-from PIL import Image
 from pictures import COLOURS, encoder_config
+from PIL import Image
 from pycocotools import mask as coco_mask
 from sklearn.linear_model import LogisticRegression
 from torch import nn
@@ -187,7 +187,7 @@ def test_held_out_pictures_choose_nothing():
 
 
 def test_cells_of_a_picture_stay_together():
-    """All cells of a picture alike, labels at random: whoever splits pictures learns them by heart."""
+    """All cells of a picture alike, labels at random: a split within pictures would know them."""
     rng = np.random.default_rng(0)
     features = np.repeat(rng.standard_normal((30, 1, 1, 200)).astype(np.float32), 16, 1)
     present = np.repeat(rng.random((30, 1, 1, 1)) > .5, 16, 2)
@@ -219,10 +219,12 @@ def change(edit):
 
 
 @pytest.mark.parametrize('damage, message', [
-    (change(lambda c: c['annotations'].clear()), 'train2017.json: has no pictures or no annotations'),
+    (change(lambda c: c['annotations'].clear()),
+     'train2017.json: has no pictures or no annotations'),
     (change(lambda c: c['annotations'][3].pop('segmentation')),
      'train2017.json: 1 of 72 annotations have no segmentation'),
-    (change(lambda c: c['images'][0].pop('file_name')), r'cannot be read as COCO instances \(KeyError'),
+    (change(lambda c: c['images'][0].pop('file_name')),
+     r'cannot be read as COCO instances \(KeyError'),
     (lambda r: (r / 'annotations/instances_train2017.json').write_text('{"ima'),
      r'cannot be read as COCO instances \(JSONDecodeError'),
     (lambda r: (r / 'train2017/2.png').unlink(), r'2.png: no such image.*\(1 of 24'),

@@ -85,7 +85,8 @@ def test_the_papers_numbers_stand_below(tmp_path, capsys):
     (dict(name='table4', rows=['detco']), '--checkpoint'),
     (dict(name='table4', rows=['a']), 'table4 has no row a; it has random'),
     (dict(name='table2a', rows=['il_b_c']), 'table2a has no row il_b_c; it has random'),
-    (dict(name='table4', downstream=['sp']), 'no downstream task sp; it has svm, segmentation, mask_rcnn'),
+    (dict(name='table4', downstream=['sp']),
+     'no downstream task sp; it has svm, segmentation, mask_rcnn'),
 ])
 def test_what_there_is_not_is_refused_before_anything_runs(tmp_path, arguments, message):
     with pytest.raises(MultiSSLError, match=message):
