@@ -1,6 +1,7 @@
 from .ear_pairs import EAR_PAIRS, PAIR_NAMES
 from .keyed import KeyedDataset, KeyedSampler, ViewKey
 from .omniaudio import OmniAudioDataset
+from .pictures import OpenPicture
 from .scene_groups import SceneGroupSampler
 from .sound_transforms import (
     DrawRotation,
@@ -13,8 +14,9 @@ from .sound_transforms import (
     PackSound,
     SoundToNoise,
 )
+from .view_transforms import CropViews, PackViews
 
 __all__ = ['EAR_PAIRS', 'PAIR_NAMES', 'KeyedDataset', 'KeyedSampler', 'ViewKey',
            'OmniAudioDataset', 'SceneGroupSampler', 'DrawRotation', 'LabelsToTargets', 'LoadClip',
            'LoadOtherSlice', 'LoadPanorama', 'LoadTurnedPairs', 'MirrorScene', 'PackSound',
-           'SoundToNoise']
+           'SoundToNoise', 'CropViews', 'OpenPicture', 'PackViews']

@@ -5,112 +5,20 @@ A worker decodes a picture once, cuts its views out, and draws all their random 
 operations that take long are left to the model's device.
 """
 from copy import copy
-from io import BytesIO
 from math import ceil, floor
 from types import SimpleNamespace
-from typing import Any, Callable, Collection, Dict, List, NamedTuple, Optional, Sequence, Union
+from typing import Any, Callable, Collection, Dict, List, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform, Compose
-from mmengine.fileio import get
 from mmengine.structures import BaseDataElement
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from ..errors import MultiSSLError
 from ..registry import TRANSFORMS
 from ..utils.views import ORDERS, CroppedView, ViewParams
-
-#: The EXIF tag of which way up a picture is, and its values that swap width and height.
-ORIENTATION, ON_ITS_SIDE = 0x0112, (5, 6, 7, 8)
-#: Scales at which a JPEG can be decoded: one of so many pixels in each direction.
-REDUCTIONS = (8, 4, 2, 1)
-
-
-class Memory:
-    """So many bytes, of which parts are taken and never given back."""
-
-    def __init__(self, size: int) -> None:
-        self.left = size
-
-    def take(self, size: int) -> bool:
-        """Whether there was room."""
-        fits = size <= self.left
-        self.left -= size if fits else 0
-        return fits
-
-
-class Picture:
-    """A file in memory, decoded on demand.
-
-    Args:
-        data (bytes): Its content.
-        memory (Memory, optional): What it may take to stay decoded.
-    """
-
-    def __init__(self, data: bytes, memory: Optional[Memory] = None) -> None:
-        self._data, self._memory = data, memory
-        self._decoded: Dict[int, Image.Image] = {}
-        self._opened: Optional[Image.Image] = Image.open(BytesIO(data))
-        self._reducible = self._opened.format == 'JPEG'
-        self._orientation = self._opened.getexif().get(ORIENTATION, 1)
-        width, height = self._opened.size
-        #: Width and height, the right way up.
-        self.size = (height, width) if self._orientation in ON_ITS_SIDE else (width, height)
-
-    def reductions(self) -> Sequence[int]:
-        """By how much it can be reduced while it is decoded, which is faster."""
-        return REDUCTIONS if self._reducible else (1, )
-
-    def decode(self, reduction: int = 1) -> Image.Image:
-        """In RGB, the right way up, one of ``reduction`` pixels in each direction."""
-        image = self._decoded.get(reduction)
-        if image is None:
-            image = self._decode(reduction)
-            # Pillow has four bytes for a pixel of RGB.
-            if self._memory is not None and self._memory.take(4 * image.width * image.height):
-                self._decoded[reduction] = image
-        return image
-
-    def _decode(self, reduction: int) -> Image.Image:
-        image = Image.open(BytesIO(self._data)) if self._opened is None else self._opened
-        self._opened = None
-        if reduction > 1:
-            image.draft(image.mode, tuple(n // reduction for n in image.size))
-        image.load()  # refuses what is truncated
-        if self._orientation != 1:
-            image = ImageOps.exif_transpose(image)
-        return image if image.mode == 'RGB' else image.convert('RGB')
-
-
-@TRANSFORMS.register_module()
-class OpenPicture(BaseTransform):
-    """Reads ``img_path``; ``picture``, of which only the header is looked at.
-
-    Args:
-        cache_mb (float): Pictures stay in memory, decoded, until they take so many MB; for data
-            sets that fit. Every worker has a memory of its own, and keeps it from epoch to epoch
-            only if ``persistent_workers`` is set. Defaults to 0.
-        backend_args (dict, optional): See :func:`mmengine.fileio.get`.
-    """
-
-    def __init__(self, cache_mb: float = 0, backend_args: Optional[dict] = None) -> None:
-        self.backend_args = backend_args
-        self.memory = Memory(int(cache_mb * 2 ** 20))
-        self.kept: Dict[str, Picture] = {}
-
-    def transform(self, results: dict) -> dict:
-        path = results['img_path']
-        picture = self.kept.get(path)
-        if picture is None:
-            data = get(path, backend_args=self.backend_args)
-            if self.memory.take(len(data)):
-                picture = self.kept[path] = Picture(data, self.memory)
-            else:
-                picture = Picture(data)
-        results['picture'] = picture
-        return results
 
 
 class Crop(NamedTuple):
@@ -119,7 +27,7 @@ class Crop(NamedTuple):
     top: int
     width: int
     height: int
-    size: Sequence[int]  # height, width
+    size: Tuple[int, int]  # height, width
 
     def allows(self, reduction: int) -> bool:
         """Whether a reduced picture still has all the pixels that are wanted."""
@@ -132,7 +40,8 @@ class Crop(NamedTuple):
             self.left, self.top, self.left + self.width, self.top + self.height))
         x, y = floor(left), floor(top)
         part = image.crop((x, y, ceil(right), ceil(bottom))).resize(
-            tuple(self.size[::-1]), resample, box=(left - x, top - y, right - x, bottom - y))
+            (self.size[1], self.size[0]), resample,
+            box=(left - x, top - y, right - x, bottom - y))
         return torch.from_numpy(np.array(part)).permute(2, 0, 1).contiguous()
 
 
@@ -149,6 +58,7 @@ class ViewRecipe:
     """
 
     def __init__(self, pipeline: Sequence[dict]) -> None:
+        self.transforms: List[Any]
         self.crop, *self.transforms = Compose(pipeline).transforms or [None]
         names = [_name(self.crop), *(_name(t) for t in _unwrap(self.transforms))]
         if names != sorted(set(names) & set(_DRAWS), key=list(_DRAWS).index) or \
@@ -167,7 +77,7 @@ class ViewRecipe:
     def draw_crop(self, width: int, height: int) -> Crop:
         top, left, rows, columns = self.crop.rand_crop_params(
             SimpleNamespace(shape=(height, width)))
-        return Crop(left, top, columns, rows, self.crop.scale)
+        return Crop(left, top, columns, rows, tuple(self.crop.scale))
 
     def draw_params(self) -> ViewParams:
         return ViewParams(**_draw(self.transforms))
@@ -266,10 +176,11 @@ _DRAWS: Dict[str, Callable[[Any], Dict[str, float]]] = dict(
     RandomResizedCrop=lambda transform: {}, ColorJitter=_jitter, RandomGrayscale=_gray,
     GaussianBlur=_blur, RandomFlip=_flip)
 #: Settings that are not looked at any further.
-_ALIKE = dict(RandomResizedCrop=dict(backend='pillow'),
-              RandomGrayscale=dict(keep_channels=True, color_format='bgr',
-                                   channel_weights=(0.114, 0.587, 0.2989)),
-              RandomFlip=dict(direction='horizontal'))
+_ALIKE: Dict[str, Dict[str, Any]] = dict(
+    RandomResizedCrop=dict(backend='pillow'),
+    RandomGrayscale=dict(keep_channels=True, color_format='bgr',
+                         channel_weights=(0.114, 0.587, 0.2989)),
+    RandomFlip=dict(direction='horizontal'))
 
 
 def _name(transform: Any) -> str:

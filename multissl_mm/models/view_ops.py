@@ -1,12 +1,12 @@
-"""What turns crops into views: batches in which every sample has parameters of its own.
+"""What turns crops into views: operations on batches whose samples have parameters of their own.
 
-Pixels are float32 RGB, (N, 3, H, W), of 0..255, and every operation does to a sample the same to
-the last bit whichever others are in its batch: all is done pixel by pixel, and the one sum (the
-mean of :func:`contrast`) is one of whole numbers. As Pillow does it, but for its rounding to whole
-numbers in between.
+Pixels are float32 RGB, (N, 3, H, W), of 0..255. All is done as Pillow does it, which MMPretrain's
+transforms use, down to the rounding after each colour jitter. What becomes of a sample does not
+depend, to the last bit, on the others in its batch: everything is done pixel by pixel, and the one
+sum, the mean luma of :func:`contrast`, is one of whole numbers.
 
-torchvision knows one factor per batch only; where kornia knows one per sample, its hue and blur
-take several times as long on a CPU, and its sums depend on the batch.
+torchvision knows one factor per batch only. kornia knows one per sample, but its hue takes five
+times as long on a CPU, and what its means and blurs give depends on the batch in the last bits.
 """
 from math import ceil, exp
 from typing import Callable, List, Sequence, Tuple
@@ -18,7 +18,6 @@ from torch import Tensor
 from ..utils.views import ORDERS, ViewParams
 
 
-
 def to_gray(x: Tensor) -> Tensor:
     """Luma of ITU-R 601, (N, 3, H, W) to (N, 1, H, W)."""
     from torchvision.transforms.functional import rgb_to_grayscale  # who only hears needs it not
@@ -26,21 +25,22 @@ def to_gray(x: Tensor) -> Tensor:
 
 
 def brightness(x: Tensor, factor: Tensor) -> Tensor:
-    return x.mul_(factor).clamp_(0, 255)
+    """Away from black. Of the jitters, each ``factor`` is (N, 1, 1, 1), and ``x`` is used up."""
+    return x.mul_(factor).clamp_(0, 255).floor_()
 
 
 def contrast(x: Tensor, factor: Tensor) -> Tensor:
     """Away from the mean luma of each picture."""
-    # The mean of whole numbers, as Pillow's: their sum is exact in any order.
+    # Of whole numbers, as in Pillow: their sum is exact in any order.
     luma = to_gray(x).round_().sum((1, 2, 3), keepdim=True, dtype=torch.float64)
     mean = (luma / (x.size(2) * x.size(3))).float()
-    return torch.addcmul(mean * (1 - factor), x, factor).clamp_(0, 255)
+    return torch.addcmul(mean * (1 - factor), x, factor).clamp_(0, 255).floor_()
 
 
 def saturation(x: Tensor, factor: Tensor) -> Tensor:
     """Away from the luma of each pixel."""
     gray = to_gray(x).mul_(1 - factor)
-    return x.mul_(factor).add_(gray).clamp_(0, 255)
+    return x.mul_(factor).add_(gray).clamp_(0, 255).floor_()
 
 
 def hue(x: Tensor, turns: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ def hue(x: Tensor, turns: Tensor) -> Tensor:
     sector = torch.where(high == red, (green - blue).div_(safe),
                          torch.where(high == green, (blue - red).div_(safe).add_(2),
                                      (red - green).div_(safe).add_(4)))
-    sector.add_(turns[:, 0], alpha=6)
+    sector.add_((turns[:, 0] * 255).trunc_() / 255, alpha=6)  # Pillow's hue is of 8 bits
     sector.sub_((sector / 6).floor_(), alpha=6)  # 0..6, red at both ends
     out = torch.empty_like(x)
     for channel, (middle, sign, offset) in enumerate(((3, 1, -1), (2, -1, 2), (4, -1, 2))):
@@ -63,10 +63,12 @@ def hue(x: Tensor, turns: Tensor) -> Tensor:
 
 
 def gray(x: Tensor) -> Tensor:
-    return to_gray(x).expand_as(x)
+    """The luma of each pixel in all three channels."""
+    return to_gray(x).floor_().repeat(1, 3, 1, 1)
 
 
 def flip(x: Tensor) -> Tensor:
+    """Left and right change places."""
     return x.flip(-1)
 
 

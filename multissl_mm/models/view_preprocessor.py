@@ -23,8 +23,9 @@ class ViewPreprocessor(BaseDataPreprocessor):
     """Finishes the views that :class:`multissl_mm.datasets.CropViews` has begun.
 
     Colour jitter, gray, blur, flip and normalisation are batched operations on the device, with
-    the parameters that the worker drew. All views of the same size go through together, always in
-    float32, and what becomes of one does not depend, to the last bit, on the others in its batch.
+    the parameters that the worker drew. All views of the same size go through together, in float32
+    (mixed precision has no part in any of this), and what becomes of one does not depend, to the
+    last bit, on the others in its batch.
 
     Pictures without parameters, from a pipeline that ends with ``PackInputs``, are normalised as
     ``mmpretrain.SelfSupDataPreprocessor`` does it.
@@ -56,23 +57,22 @@ class ViewPreprocessor(BaseDataPreprocessor):
             dict: The same with ``inputs`` (N, 3, H, W), float32.
         """
         inputs = data['inputs']
-        with torch.autocast(self.device.type, enabled=False):
-            made: Any
-            if isinstance(inputs, Mapping):
-                made = dict(zip(inputs, self.finish(list(inputs.values()))))
-            elif isinstance(inputs, (CroppedView, Tensor)):
-                made, = self.finish([inputs])
-            else:
-                made = self.finish(inputs)
+        made: Any
+        if isinstance(inputs, Mapping):
+            made = dict(zip(inputs, self.finish(list(inputs.values()))))
+        elif isinstance(inputs, (CroppedView, Tensor)):
+            made, = self.finish([inputs])
+        else:
+            made = self.finish(inputs)
         return dict(data, inputs=made, data_samples=self.cast_data(data.get('data_samples')))
 
     def finish(self, views: Sequence[View]) -> List[Tensor]:
         """What becomes of each view, (N, 3, H, W), float32."""
-        sizes: Dict[Tuple[int, ...], List[int]] = {}  # what goes through together
         made: List[Tensor] = [torch.empty(0)] * len(views)
+        crops: Dict[Tuple[int, ...], Dict[int, CroppedView]] = {}  # what goes through together
         for i, view in enumerate(views):
             if isinstance(view, CroppedView):
-                sizes.setdefault(tuple(view.pixels.shape[-2:]), []).append(i)
+                crops.setdefault(tuple(view.pixels.shape[-2:]), {})[i] = view
             elif isinstance(view, Tensor):
                 pixels = self.cast_data(view)
                 made[i] = self._normalise((pixels.flip(1) if self.to_rgb else pixels).float())
@@ -80,12 +80,12 @@ class ViewPreprocessor(BaseDataPreprocessor):
                 raise MultiSSLError(f'ViewPreprocessor got a {type(view).__name__} as a view; '
                                     'set train_dataloader.collate_fn to dict(type='
                                     "'default_collate')")
-        for same in sizes.values():
-            crops = [views[i] for i in same]
-            done = self._augment(torch.cat([self.cast_data(crop.pixels) for crop in crops]),
-                                 torch.cat([crop.params.cpu() for crop in crops]))
-            for i, view in zip(same, done.split([len(crop.pixels) for crop in crops])):
-                made[i] = view
+        for same in crops.values():
+            done = self._augment(
+                torch.cat([self.cast_data(crop.pixels) for crop in same.values()]),
+                torch.cat([crop.params.cpu() for crop in same.values()]))
+            for i, part in zip(same, done.split([len(crop.pixels) for crop in same.values()])):
+                made[i] = part
         return made
 
     def _augment(self, pixels: Tensor, params: Tensor) -> Tensor:
