@@ -66,6 +66,8 @@ if __name__ == '__main__':
         install_requires=requirements('runtime'),
         extras_require=dict(
             mim=requirements('mminstall'),
+            video=requirements('video'),
+            simulation=requirements('video') + requirements('simulation'),
             tests=requirements('tests'),
             optional=requirements('optional'),
         ),

@@ -9,11 +9,6 @@ The projection is 128-d, as in all published MoCo v2 checkpoints; otherwise as i
 """
 _base_ = 'il_mocov2_densecl.py'
 
-epochs = [0, 200]
 mocov2 = dict(_base_.mocov2, feat_dim=128, neck=dict(_base_.mocov2.neck, out_channels=128))
 model = dict(tasks=[mocov2, _base_.densecl])
-train_cfg = dict(max_epochs=200)
-param_scheduler = [
-    dict(type='CosineRestartLR', periods=[200], restart_weights=[1], eta_min=0., by_epoch=True)
-]
-default_hooks = dict(stage=dict(epochs=epochs))
+train_cfg = dict(stages=[0, 200])

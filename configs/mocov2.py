@@ -4,11 +4,6 @@
 
 The paper reports VOC07 84.32, COCO box AP 38.99, mask AP 35.64.
 """
-_base_ = ['_base_/imagenet_two_views.py', '_base_/resnet50_m_d.py', '_base_/sgd_200e.py',
-          '_base_/runtime.py']
+_base_ = '_base_/mtl.py'
 
-model = dict(
-    type='multissl_mm.MultiTask',
-    backbone=_base_.backbone,
-    momentum=_base_.momentum,
-    tasks=[_base_.mocov2])
+model = dict(tasks=[_base_.mocov2])

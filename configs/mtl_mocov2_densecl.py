@@ -5,12 +5,7 @@
 The paper reports VOC07 85.82, COCO box AP 41.01, mask AP 36.41. One pass of the backbone serves
 both tasks. Equal weights are this project's choice: the paper gives none.
 """
-_base_ = ['_base_/imagenet_two_views.py', '_base_/resnet50_m_d.py', '_base_/sgd_200e.py',
-          '_base_/runtime.py']
+_base_ = '_base_/mtl.py'
 
 model = dict(
-    type='multissl_mm.MultiTask',
-    backbone=_base_.backbone,
-    momentum=_base_.momentum,
-    tasks=[_base_.mocov2, _base_.densecl],
-    loss_weights=dict(mocov2=1., densecl=1.))
+    tasks=[_base_.mocov2, _base_.densecl], loss_weights=dict(mocov2=1., densecl=1.))

@@ -9,20 +9,10 @@ The paper reports this for sound only. Column 1 learns MoCo v2; then it is froze
 learns DenseCL with laterals from it (Rusu et al. 2016). Downstream the backbone is column 2 with
 its laterals.
 """
-_base_ = ['_base_/imagenet_two_views.py', '_base_/resnet50_m_d.py', '_base_/sgd_200e.py',
-          '_base_/runtime.py']
+_base_ = ['_base_/imagenet_two_views.py', '_base_/resnet50_m_d.py', '_base_/stages_200e.py',
+          '_base_/algorithms/progressive.py']
 
-epochs = [200, 200]  # of the stages
 model = dict(
-    type='multissl_mm.ProgressiveNet',
-    backbone=dict(type='multissl_mm.ProgressiveColumns', columns=[_base_.backbone] * 2),
+    backbone=dict(columns=[_base_.backbone] * 2),
     momentum=_base_.momentum,
     tasks=[_base_.mocov2, _base_.densecl])  # in the order of the stages
-
-train_cfg = dict(max_epochs=sum(epochs))
-param_scheduler = [
-    dict(type='CosineRestartLR', periods=epochs, restart_weights=[1] * len(epochs), eta_min=0.,
-         by_epoch=True)
-]
-default_hooks = dict(stage=dict(type='multissl_mm.ILStageHook', epochs=epochs))
-find_unused_parameters = True  # one column at a time

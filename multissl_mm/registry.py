@@ -6,6 +6,7 @@ registry is searched, so that importing :mod:`multissl_mm` stays cheap.
 from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import LOOPS as MMENGINE_LOOPS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
@@ -13,7 +14,7 @@ from mmengine.registry import PARAM_SCHEDULERS as MMENGINE_PARAM_SCHEDULERS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
 
-__all__ = ['MODELS', 'HOOKS', 'DATASETS', 'DATA_SAMPLERS', 'METRICS', 'OPTIM_WRAPPERS',
+__all__ = ['MODELS', 'HOOKS', 'LOOPS', 'DATASETS', 'DATA_SAMPLERS', 'METRICS', 'OPTIM_WRAPPERS',
            'PARAM_SCHEDULERS', 'TRANSFORMS']
 
 
@@ -24,6 +25,7 @@ def _child(name: str, parent: Registry, *locations: str) -> Registry:
 
 MODELS = _child('model', MMENGINE_MODELS, 'models', 'responses')
 HOOKS = _child('hook', MMENGINE_HOOKS, 'engine')
+LOOPS = _child('loop', MMENGINE_LOOPS, 'engine')
 DATASETS = _child('dataset', MMENGINE_DATASETS, 'datasets')
 DATA_SAMPLERS = _child('data sampler', MMENGINE_DATA_SAMPLERS, 'datasets')
 METRICS = _child('metric', MMENGINE_METRICS, 'evaluation')

@@ -6,7 +6,6 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from multissl_mm.engine.hooks import checkpoint as checkpoint_hook
 from multissl_mm.registry import HOOKS
 from multissl_mm.responses.bank import ResponseBank
 
@@ -36,15 +35,15 @@ class KillHook(Hook):
 
             ResponseBank.write = write
         if self.at == 'save':
-            replace = checkpoint_hook._replace
+            replace = os.replace
 
             def torn(source, target):
-                if f'epoch_{self.number}.pth' in target:
+                if os.path.basename(target) == f'epoch_{self.number}.pth':
                     os.truncate(source, os.path.getsize(source) // 2)
                     kill()
                 replace(source, target)
 
-            checkpoint_hook._replace = torn
+            os.replace = torn
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None,
                          outputs: Any = None) -> None:

@@ -1,12 +1,33 @@
-"""Runs that are killed, and what is left of them."""
+"""Runs in this process, runs that are killed, and what is left of them."""
+import itertools
 import multiprocessing
 import signal
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 import torch
 from mmengine.config import Config
+from mmengine.hooks import Hook
 from mmengine.runner import Runner
+
+_number = itertools.count()
+
+
+def train_here(cfg: Config, *hooks: Hook,
+               prepare: Callable[[Runner], object] = lambda runner: None) -> Runner:
+    """Trains in this process; MMEngine keeps loggers and more by the name of a run.
+
+    Args:
+        hooks (Hook): That see a step before others do.
+        prepare (callable): Is given the runner before it trains.
+    """
+    cfg.experiment_name = f'{Path(cfg.work_dir).name}_{next(_number)}'
+    runner = Runner.from_cfg(cfg)
+    for hook in hooks:
+        runner.register_hook(hook, priority='VERY_HIGH')
+    prepare(runner)
+    runner.train()
+    return runner
 
 
 def _child(cfg: Config, kill_at: Optional[str]) -> None:

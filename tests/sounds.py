@@ -1,43 +1,24 @@
 """Tiny scenes in OmniAudio's layout, and the sound configs cut down to run in seconds."""
-import importlib.util
-import sys
-from functools import cache
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Union
+from typing import Any, Tuple, Union
 
 import torch
 from mmengine.config import Config
+from mmengine.structures import BaseDataElement
 from tiny import CONFIGS
 
+from multissl_mm.converters.omniaudio import Options, convert
 from multissl_mm.simulation.omniaudio import Recording, write_omniaudio
 
 HOW = Recording(seconds=24., size=(32, 64), fps=4, rate=4000)
-
-
-@cache  # a second module of the same name could not be pickled
-def tool(path: str) -> ModuleType:
-    """A script of ``tools/`` as a module."""
-    path = CONFIGS.parent / 'tools' / path
-    sys.path.insert(0, str(path.parent))
-    try:
-        spec = importlib.util.spec_from_file_location(path.stem + '_tool', path)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module  # worker processes look functions up by its name
-        spec.loader.exec_module(module)
-        return module
-    finally:
-        sys.path.pop(0)
+#: How they are converted.
+CONVERTED = Options(fps=4., flow_steps=1, size=(16, 64), rows=(.25, .75), silence=60.)
 
 
 def write_scenes(root: Path, scenes: int = 3) -> Path:
     """Scenes of 24 s in root/omniaudio, converted in root/converted; returns the latter."""
     write_omniaudio(root / 'omniaudio', 0, scenes, HOW, workers=1)
-    converter = tool('dataset_converters/omniaudio.py')
-    how = converter.Options(fps=4., flow_steps=1, size=(16, 64), rows=(.25, .75), silence=60.)
-    for scene in range(1, scenes + 1):
-        converter.convert_scene(root / 'omniaudio', root / 'converted', how, scene)
-    converter.convert(root / 'omniaudio', root / 'converted', how, list(range(1, scenes + 1)), 1)
+    convert(root / 'omniaudio', root / 'converted', CONVERTED)
     return root / 'converted'
 
 
@@ -58,13 +39,10 @@ def sound_config(name: str, data_root: Union[str, Path], work_dir: Union[str, Pa
              train_dataloader=dict(batch_size=8, num_workers=0, persistent_workers=False),
              default_hooks=dict(checkpoint=dict(interval=1, max_keep_ckpts=-1),
                                 logger=dict(interval=1))))
-    stages = len(cfg.model.tasks) if 'stage' in cfg.default_hooks else 1
-    cfg.train_cfg.max_epochs = 2 * stages
-    if stages > 1:
-        cfg.default_hooks.stage.epochs = [2] * stages
-        cfg.param_scheduler[0].update(periods=[2] * stages)
+    if 'stages' in cfg.train_cfg:
+        cfg.train_cfg.stages = [2] * len(cfg.model.tasks)
     else:
-        cfg.param_scheduler[0].periods = [2]
+        cfg.train_cfg.max_epochs = 2
     if cfg.model.get('responses', {}).get('source') == 'stored':
         cfg.model.responses = dict(source='stored', replicas=2, dtype='float32', shard_size=10)
     cfg.merge_from_dict({k.replace('__', '.'): v for k, v in options.items()})
@@ -82,8 +60,6 @@ def downstream_config(task: str, data_root: Union[str, Path], work_dir: Union[st
     elif task == 's3r':
         cfg.model.decoder.channels = (8, 8, 8, 8)
         cfg.data_preprocessor.spectra_hop = 32
-        for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
-            evaluator.update(n_fft=64, win_length=64, hop_length=32)
     else:
         cfg.model.video.channels = (4, 4, 8, 8)
     _tiny_data(cfg, data_root)
@@ -94,7 +70,6 @@ def downstream_config(task: str, data_root: Union[str, Path], work_dir: Union[st
         default_hooks=dict(checkpoint=dict(interval=1), logger=dict(interval=1)),
         **{f'{split}_dataloader': dict(batch_size=12, num_workers=0, persistent_workers=False)
            for split in ('train', 'val', 'test')}))
-    cfg.param_scheduler[0].periods = [1]
     cfg.merge_from_dict({k.replace('__', '.'): v for k, v in options.items()})
     return cfg
 
@@ -117,9 +92,19 @@ def _tiny_data(cfg: Config, data_root: Union[str, Path]) -> None:
                 data_root=str(data_root), splits=dict(train=(1, 2), val=(3, 3), test=(3, 3)))
 
 
-def batch(samples: int = 6, width: int = 64) -> dict:
-    """A random batch as the pipeline gives it: two scenes, two-second clips at 4 kHz."""
-    return dict(inputs=dict(
-        clip=torch.randn(samples, 2, 8000), other=torch.randn(samples, 2, 8000),
-        gap=torch.rand(samples), flow=torch.randn(samples, 8, 2, 16, width),
-        rotation=torch.randint(8, (samples, )), scene=torch.arange(samples) // (samples // 2)))
+def batch(n: int = 6, scenes: int = 2, length: int = 8000, frames: int = 8,
+          size: Tuple[int, int] = (16, 64), seed: int = 0) -> dict:
+    """A random batch as a pipeline packs it: waveforms, videos and ground truth.
+
+    Args:
+        n (int): Samples, as many of every scene.
+        length (int): Of a clip, in samples of sound.
+        frames (int): Of a video.
+        size (tuple[int, int]): Of its panoramas.
+    """
+    torch.manual_seed(seed)
+    samples = [BaseDataElement(metainfo=dict(sample_idx=i, replica=0)) for i in range(n)]
+    return dict(data_samples=samples, inputs=dict(
+        clip=torch.randn(n, 2, length), other=torch.randn(n, 2, length), gap=torch.rand(n),
+        flow=4 * torch.randn(n, frames, 2, *size), foreground=torch.rand(n, frames, 3, *size),
+        rotation=torch.randint(8, (n, )), scene=torch.arange(n) // (n // scenes) + 140))

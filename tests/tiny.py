@@ -59,6 +59,11 @@ def byol_task() -> Dict[str, Any]:
                   predictor=dict(neck, in_channels=16, with_avg_pool=False))))
 
 
+def epochs(cfg: Config) -> int:
+    """How many epochs a run of this config has."""
+    return cfg.train_cfg.get('max_epochs') or sum(cfg.train_cfg.stages)
+
+
 def tiny_config(name: str, data_root: Union[str, Path], work_dir: Union[str, Path],
                 **options: Any) -> Config:
     """A config of ``configs/`` with a tiny backbone, 4 epochs at most and 24 images.
@@ -94,12 +99,10 @@ def tiny_config(name: str, data_root: Union[str, Path], work_dir: Union[str, Pat
              train_dataloader=dict(batch_size=8, num_workers=0, persistent_workers=False),
              default_hooks=dict(checkpoint=dict(interval=1, max_keep_ckpts=-1),
                                 logger=dict(interval=1))))
-    if 'stage' in cfg.default_hooks:
-        cfg.merge_from_dict({'default_hooks.stage.epochs': [2, 2], 'train_cfg.max_epochs': 4})
-        cfg.param_scheduler[0].update(periods=[2, 2])
+    if 'stages' in cfg.train_cfg:
+        cfg.train_cfg.stages = [2, 2]
     else:
         cfg.train_cfg.max_epochs = 2
-        cfg.param_scheduler[0].T_max = 2
     if cfg.model.get('responses', {}).get('source') == 'stored':
         cfg.model.responses = dict(source='stored', replicas=2, dtype='float32', shard_size=10)
     for key, value in options.items():

@@ -11,9 +11,10 @@ if [ "$PER_NODE" -gt 0 ]; then
     [ "$GPUS" -ge "$PER_NODE" ] || PER_NODE=$GPUS
     where+=(--ntasks-per-node "$PER_NODE" --gres "gpu:$PER_NODE")
 fi
+# 10: eight workers of the training loader, the process itself and what it writes meanwhile.
 # SRUN_ARGS is a list of words.
 # shellcheck disable=SC2086
 PYTHONPATH=$TOOLS/..${PYTHONPATH:+:$PYTHONPATH} exec srun -p "$PARTITION" \
-    --job-name "$JOB_NAME" "${where[@]}" --cpus-per-task "${CPUS_PER_TASK:-5}" \
+    --job-name "$JOB_NAME" "${where[@]}" --cpus-per-task "${CPUS_PER_TASK:-10}" \
     --kill-on-bad-exit=1 ${SRUN_ARGS:-} \
     "${PYTHON:-python}" -u "$TOOLS/$SCRIPT" "$@" --launcher slurm

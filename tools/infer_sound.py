@@ -14,16 +14,12 @@ to predictions.json and predictions.npz, pictures and sounds beside these.
 """
 import argparse
 from pathlib import Path
-from typing import List
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 import multissl_mm  # noqa: F401  (creates the scope of its registries)
-from multissl_mm.apis import SoundInferencer
-from multissl_mm.apis.sound_inferencer import Prediction, write_predictions
-from multissl_mm.evaluation.sound_metrics import CLASSES
+from multissl_mm.apis import SoundInferencer, write_predictions
 from multissl_mm.utils.cli import run_tool
 
 
@@ -36,10 +32,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--panorama', help='picture or video of the same place and time, '
                         'equirectangular, to draw the map on')
     parser.add_argument('--rows', nargs=2, type=float, metavar=('FROM', 'TO'), help='share of the '
-                        "panorama's height that the map covers (default: that of the config's "
-                        'data, else 0 1)')
+                        "panorama's height that the map covers (default: as the checkpoint "
+                        'says, else 0 1)')
     parser.add_argument('--sample-rate', type=int, help='of the sounds that the model was trained '
-                        "with (default: that of the config's data)")
+                        'with (default: as the checkpoint says)')
     parser.add_argument('--top', type=int, default=5, help='segments to retrieve')
     parser.add_argument('--batch-size', type=int, default=8)
     parser.add_argument('--device', help='default: what there is')
@@ -48,43 +44,18 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def show(predictions: List[Prediction], console: Console) -> None:
-    """Prints a line per prediction."""
-    table = Table('file', 's', 'prediction')
-    for pred in predictions:
-        table.add_row(Path(pred['file']).name, f'{pred["start"]:g}', in_words(pred))
-    console.print(table)
-
-
-def in_words(pred: Prediction) -> str:
-    """What was predicted, in a line."""
-    if 'retrieved' in pred:
-        return ', '.join(f'scene {r["scene"]} at {r["start"]:g} s ({r["similarity"]:.2f})'
-                         for r in pred['retrieved'])
-    if 'semantics' in pred:
-        labels = pred['semantics'].numpy()
-        found = []
-        for k, name in enumerate(CLASSES, 1):
-            columns = np.flatnonzero((labels == k).any(0))
-            if len(columns):
-                # Azimuths go from 180 degrees on the left edge to -180; their mean on the circle.
-                angle = np.deg2rad(180 - 360 * (columns + .5) / labels.shape[1])
-                mean = np.rad2deg(np.angle(np.exp(1j * angle).mean()))
-                found.append(f'{name} {abs(mean):.0f}° to the {"left" if mean > 0 else "right"}')
-        return ', '.join(found) or 'nothing'
-    if 'turned' in pred:
-        return 'three directions, see the WAV files'
-    return f'representation of {len(pred["representation"])} values'
-
-
 def main() -> None:
     args = parse_args()
-    console = Console()
     inferencer = SoundInferencer(args.config, args.checkpoint, args.device, args.sample_rate)
     result = inferencer(args.sounds, batch_size=args.batch_size, panorama=args.panorama,
                         out_dir=args.out, rows=args.rows, top=args.top)
-    write_predictions(result['predictions'], args.out)
-    show(result['predictions'], console)
+    # What the head would hear is in the WAV files.
+    write_predictions(result['predictions'], args.out, without=('turned', ))
+    table = Table('file', 's', 'prediction')
+    for pred in result['predictions']:
+        table.add_row(Path(pred['file']).name, f'{pred["start"]:g}', inferencer.in_words(pred))
+    console = Console()
+    console.print(table)
     files = [*result['visualization'], str(Path(args.out) / 'predictions.json')]
     console.print('\n'.join(files), highlight=False, soft_wrap=True)
 

@@ -7,30 +7,22 @@ On several GPUs or processes: tools/dist_train.sh and tools/slurm_train.sh.
 """
 import argparse
 
-import multissl_mm  # noqa: F401  (creates the scope of its registries)
-from multissl_mm.runtime import add_arguments, build_runner, load_config, prepare_cfg
+from multissl_mm.runtime import parse_options, train
 from multissl_mm.utils.cli import run_tool
 
 
-def parse_args() -> argparse.Namespace:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='a file, or mmdet::folder/name.py')
     parser.add_argument('--resume', nargs='?', const='auto', metavar='CHECKPOINT',
                         help='go on from a checkpoint; without a name from the newest of the work '
                         'dir, if there is one')
-    parser.add_argument('--amp', action='store_true', help='mixed precision (GPU)')
+    parser.add_argument('--amp', action='store_true', help='mixed precision')
     parser.add_argument('--auto-scale-lr', action='store_true',
-                        help='scale the learning rate by the batch size')
+                        help='scale the learning rate by the batch size, accumulation included')
     parser.add_argument('--no-validate', action='store_true', help='never run the val loop')
-    add_arguments(parser)
-    return parser.parse_args()
-
-
-def main() -> None:
-    args = parse_args()
-    cfg = prepare_cfg(load_config(args.config), args)
-    build_runner(cfg, args).train()
+    train(parse_options(parser))
 
 
 if __name__ == '__main__':

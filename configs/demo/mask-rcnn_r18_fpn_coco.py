@@ -7,9 +7,8 @@
 The architecture of ../benchmarks/coco/mask-rcnn_r50_fpn_ms-1x_coco.py, narrower: the backbone of
 the demo's pretraining, 64 channels in the pyramid, fewer proposals, pictures of 160 px.
 """
-_base_ = '../benchmarks/coco/mask-rcnn_r50_fpn_ms-1x_coco.py'
+_base_ = '_base_/street_coco.py'
 
-classes = ('bus', 'car', 'tram', 'motorcycle', 'truck')
 norm_cfg = dict(type='BN')
 width = 64
 model = dict(
@@ -30,28 +29,7 @@ model = dict(
     train_cfg=dict(rpn_proposal=dict(nms_pre=250, max_per_img=64),
                    rcnn=dict(sampler=dict(num=48))),
     test_cfg=dict(rpn=dict(nms_pre=200, max_per_img=50), rcnn=dict(max_per_img=20)))
-model['backbone']['init_cfg'] = dict(checkpoint='work_dirs/demo/il_mocov2_densecl/epoch_12.pth')
-
-size = dict(type='Resize', scale=(160, 160), keep_ratio=True)
-train_pipeline = [
-    *_base_.train_pipeline[:2], size, dict(type='RandomFlip', prob=0.5), dict(type='PackDetInputs')
-]
-test_pipeline = [
-    dict(type='LoadImageFromFile'), size, dict(type='LoadAnnotations', with_bbox=True,
-                                               with_mask=True),
-    dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape',
-                                          'scale_factor'))
-]
-data = dict(data_root='data/demo/coco/', metainfo=dict(classes=classes))
-train_dataloader = dict(
-    batch_size=8, num_workers=1,
-    dataset=dict(**data, ann_file='annotations/instances_train2017.json', pipeline=train_pipeline))
-val_dataloader = dict(
-    batch_size=8, num_workers=1,
-    dataset=dict(**data, ann_file='annotations/instances_val2017.json', pipeline=test_pipeline))
-test_dataloader = val_dataloader
-val_evaluator = dict(ann_file='data/demo/coco/annotations/instances_val2017.json')
-test_evaluator = val_evaluator
+model['backbone']['init_cfg'] = dict(checkpoint='work_dirs/demo/il_mocov2_densecl/final.pth')
 
 optim_wrapper = dict(
     optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, weight_decay=1e-2),
@@ -59,7 +37,7 @@ optim_wrapper = dict(
 train_cfg = dict(max_epochs=3, val_interval=3)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=30),
-    dict(type='CosineAnnealingLR', by_epoch=True, T_max=3, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True),
 ]
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=3))
 env_cfg = dict(dist_cfg=dict(backend='gloo'))

@@ -2,11 +2,6 @@
 
     python tools/train.py configs/demo/mocov2.py
 """
-_base_ = ['_base_/street_two_views.py', '_base_/resnet18_m_d.py', '_base_/sgd_6e.py',
-          '_base_/runtime.py']
+_base_ = '_base_/mtl.py'
 
-model = dict(
-    type='multissl_mm.MultiTask',
-    backbone=_base_.backbone,
-    momentum=_base_.momentum,
-    tasks=[_base_.mocov2])
+model = dict(tasks=[_base_.mocov2])

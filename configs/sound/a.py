@@ -4,8 +4,7 @@
 
 The paper reports SP 15.32 mIoU, S3R error 0.2105, VR 9.13.
 """
-_base_ = ['_base_/omniaudio.py', '_base_/binaural_a_b_c.py', '_base_/adam_50e.py',
-          '../_base_/runtime.py']
+_base_ = '_base_/mtl.py'
 
-model = dict(type='multissl_mm.MultiTask', backbone=_base_.backbone, tasks=[_base_.a])
+model = dict(tasks=[_base_.a])
 train_dataloader = dict(dataset=dict(dataset=dict(pipeline=_base_.pipelines.a)))

@@ -4,8 +4,7 @@
 
 The paper reports SP 24.33 mIoU, S3R error 0.2501, VR 27.35.
 """
-_base_ = ['_base_/omniaudio.py', '_base_/binaural_a_b_c.py', '_base_/adam_50e.py',
-          '../_base_/runtime.py']
+_base_ = '_base_/mtl.py'
 
-model = dict(type='multissl_mm.MultiTask', backbone=_base_.backbone, tasks=[_base_.b])
+model = dict(tasks=[_base_.b])
 train_dataloader = dict(dataset=dict(dataset=dict(pipeline=_base_.pipelines.b)))

@@ -4,8 +4,7 @@
 
 The paper reports SP 16.85 mIoU, S3R error 0.2931, VR 20.44.
 """
-_base_ = ['_base_/omniaudio.py', '_base_/binaural_a_b_c.py', '_base_/adam_50e.py',
-          '../_base_/runtime.py']
+_base_ = '_base_/mtl.py'
 
-model = dict(type='multissl_mm.MultiTask', backbone=_base_.backbone, tasks=[_base_.c])
+model = dict(tasks=[_base_.c])
 train_dataloader = dict(dataset=dict(dataset=dict(pipeline=_base_.pipelines.c)))

@@ -6,12 +6,6 @@
 
 Not in the paper.
 """
-_base_ = 'euclidean-dist_b_c.py'
+_base_ = '_base_/euclidean.py'
 
-model = dict(
-    experts=[
-        dict(name='b',
-             backbone=dict(_base_.backbone, init_cfg=dict(_base_.weights, checkpoint='b.pth'))),
-        dict(name='a',
-             backbone=dict(_base_.backbone, init_cfg=dict(_base_.weights, checkpoint='a.pth'))),
-    ])
+model = dict(experts=[_base_.experts.b, _base_.experts.a])

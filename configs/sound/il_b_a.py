@@ -6,7 +6,7 @@ The paper reports SP 31.89 mIoU, VR 25.65, S3R error 0.2029.
 
 The order is this project's choice: the paper does not say it.
 """
-_base_ = 'il_b_c.py'
+_base_ = '_base_/il.py'
 
-model = dict(tasks=[_base_.b, _base_.a])
+model = dict(tasks=[_base_.b, _base_.a])  # in the order of the stages
 train_dataloader = dict(dataset=dict(dataset=dict(pipeline=_base_.pipelines.b_a)))

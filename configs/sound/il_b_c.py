@@ -4,21 +4,6 @@
 
 The paper reports SP 32.76 mIoU, VR 29.72, S3R error 0.2378.
 """
-_base_ = ['_base_/omniaudio.py', '_base_/binaural_a_b_c.py', '_base_/adam_50e.py',
-          '../_base_/runtime.py']
+_base_ = '_base_/il.py'
 
-epochs = [50, 50]  # of the stages
-model = dict(
-    type='multissl_mm.IncrementalLearning',
-    backbone=_base_.backbone,
-    tasks=[_base_.b, _base_.c],  # in the order of the stages
-    responses=dict(source='stored', replicas=20, dtype='float16'),
-    distill_weights=1.)
-
-train_cfg = dict(max_epochs=sum(epochs))
-param_scheduler = [
-    dict(type='multissl_mm.WarmRestartLR', periods=epochs, by_epoch=True,
-         convert_to_iter_based=True)
-]
-default_hooks = dict(stage=dict(type='multissl_mm.ILStageHook', epochs=epochs))
-find_unused_parameters = True  # stage 1 does not use the other stages' layers
+model = dict(tasks=[_base_.b, _base_.c])  # in the order of the stages

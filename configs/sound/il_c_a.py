@@ -6,6 +6,6 @@ The paper reports SP 25.02 mIoU, VR 21.00, S3R error 0.2251.
 
 The order is this project's choice: the paper does not say it.
 """
-_base_ = 'il_b_c.py'
+_base_ = '_base_/il.py'
 
-model = dict(tasks=[_base_.c, _base_.a])
+model = dict(tasks=[_base_.c, _base_.a])  # in the order of the stages

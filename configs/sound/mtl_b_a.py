@@ -5,7 +5,7 @@
 The paper reports SP 29.23 mIoU, VR 25.10, S3R error 0.2073. Equal weights are this project's
 choice: the paper gives none.
 """
-_base_ = 'mtl_b_c.py'
+_base_ = '_base_/mtl.py'
 
 model = dict(tasks=[_base_.b, _base_.a])
 train_dataloader = dict(dataset=dict(dataset=dict(pipeline=_base_.pipelines.b_a)))

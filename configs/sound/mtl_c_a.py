@@ -5,6 +5,6 @@
 The paper reports SP 24.73 mIoU, VR 20.22, S3R error 0.2308. Equal weights are this project's
 choice: the paper gives none.
 """
-_base_ = 'mtl_b_c.py'
+_base_ = '_base_/mtl.py'
 
 model = dict(tasks=[_base_.c, _base_.a])

@@ -4,7 +4,7 @@
 
 Not in the paper.
 """
-_base_ = 'progressive_b_c.py'
+_base_ = '_base_/progressive.py'
 
-model = dict(tasks=[_base_.b, _base_.a])
+model = dict(tasks=[_base_.b, _base_.a])  # in the order of the stages
 train_dataloader = dict(dataset=dict(dataset=dict(pipeline=_base_.pipelines.b_a)))

@@ -4,15 +4,8 @@
 
 The paper reports SP 32.45 mIoU, VR 29.68, S3R error 0.2035.
 """
-_base_ = 'progressive_b_c.py'
+_base_ = '_base_/progressive.py'
 
-epochs = [50, 50, 50]  # of the stages
 model = dict(
     backbone=dict(columns=[_base_.backbone] * 3), tasks=[_base_.b, _base_.c, _base_.a])
-
-train_cfg = dict(max_epochs=sum(epochs))
-param_scheduler = [
-    dict(type='multissl_mm.WarmRestartLR', periods=epochs, by_epoch=True,
-         convert_to_iter_based=True)
-]
-default_hooks = dict(stage=dict(epochs=epochs))
+train_cfg = dict(stages=[50, 50, 50])

@@ -4,6 +4,6 @@
 
 Not in the paper.
 """
-_base_ = 'progressive_b_c.py'
+_base_ = '_base_/progressive.py'
 
-model = dict(tasks=[_base_.c, _base_.a])
+model = dict(tasks=[_base_.c, _base_.a])  # in the order of the stages

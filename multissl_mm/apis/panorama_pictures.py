@@ -1,13 +1,13 @@
 """Pictures of what a sound model says, drawn over the panorama."""
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 import cv2
 import numpy as np
 
 from ..errors import MultiSSLError
-
-PICTURES = ('.png', '.jpg', '.jpeg', '.bmp')
+from ..utils.images import SUFFIXES, read_image
+from ..utils.video import import_av
 
 
 def read_panorama(path: str, seconds: float) -> np.ndarray:
@@ -16,12 +16,9 @@ def read_panorama(path: str, seconds: float) -> np.ndarray:
     Raises:
         MultiSSLError: If it cannot be read, or the video ends before.
     """
-    if path.lower().endswith(PICTURES):
-        image = cv2.imread(path)
-        if image is None:
-            raise MultiSSLError(f'{path} cannot be read as a picture')
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    import av
+    if path.lower().endswith(SUFFIXES):
+        return read_image(path)
+    av = import_av()
     try:
         with av.open(path) as container:
             stream = container.streams.video[0]
@@ -56,15 +53,17 @@ def draw_map(scores: np.ndarray, path: Path, panorama: Optional[np.ndarray] = No
         panorama, rows = np.full((height, width, 3), 235, np.uint8), (0., 1.)
     height, width = panorama.shape[:2]
     top, bottom = (int(round(share * height)) for share in rows)
-    band = np.stack([cv2.resize(s, (width, bottom - top), interpolation=cv2.INTER_LINEAR)
-                     for s in scores.astype(np.float32)])
-    labels, colors = band.argmax(0), colormaps['tab10'].colors
+    planes: List[np.ndarray] = list(scores.astype(np.float32))
+    band = np.stack([cv2.resize(plane, (width, bottom - top), interpolation=cv2.INTER_LINEAR)
+                     for plane in planes])
+    labels, colors = band.argmax(0), colormaps['tab10'](range(10))[:, :3]
     overlay = np.zeros((height, width, 4), np.float32)
     for k in range(1, len(scores)):
         overlay[top:bottom][labels == k] = (*colors[(k - 1) % 10], .6)
     figure = Figure(figsize=(10, max(2.5, 10 * height / width + 1)), dpi=110, layout='constrained')
     axes = figure.subplots()
-    where = dict(extent=(180, -180, -90, 90), aspect='auto', interpolation='nearest')
+    where: Dict[str, Any] = dict(extent=(180, -180, -90, 90), aspect='auto',
+                                 interpolation='nearest')
     axes.imshow(panorama, **where)
     axes.imshow(overlay, **where)
     axes.set(title=title, xlabel='azimuth, degrees to the left of the front', yticks=[],

@@ -1,5 +1,4 @@
 """A binaural recording in; representations, a map, other directions or retrieved videos out."""
-import json
 import os.path as osp
 from functools import cached_property
 from pathlib import Path
@@ -10,32 +9,25 @@ import soundfile
 import torch
 from mmengine.config import Config
 from mmengine.dataset import default_collate
-from mmengine.infer import BaseInferencer
-from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from ..datasets import KeyedDataset, ViewKey
+from ..datasets import CLASSES, KeyedDataset, ViewKey
 from ..datasets.omniaudio import read_index
 from ..errors import MultiSSLError
-from ..evaluation.sound_metrics import CLASSES
 from ..models.downstream import (
     DIRECTIONS,
     SemanticPrediction,
     SpatialSuperResolution,
     VideoRetrieval,
 )
-from ..registry import MODELS
-from ..runtime import dicts, use_pretrained
-from ..utils.checkpoint import compare, load_state_dict_file, some
-from ..utils.files import write_atomically
 from ..utils.model import pooled
+from .files import FileInferencer, Prediction, refuse_equal_names
+from .loading import load_model
 from .panorama_pictures import draw_map, read_panorama
 
-Prediction = Dict[str, Any]
 
-
-class SoundInferencer(BaseInferencer):
+class SoundInferencer(FileInferencer):
     """Uses a sound model of this project, whichever it is.
 
     - any: ``representation`` (C,), the encoder's features, averaged;
@@ -50,11 +42,11 @@ class SoundInferencer(BaseInferencer):
     not looked at.
 
     Args:
-        model (str | Config): Config that the model was trained with: that in its work directory.
-        weights (str): Checkpoint of it.
+        config (str | Config): That the model was trained with: that in its work directory.
+        checkpoint (str): Its weights; says also what its data were, see :attr:`data_meta`.
         device (str, optional): Defaults to what there is.
         sample_rate (int, optional): Of what the model heard in training, in Hz; other recordings
-            are resampled. Defaults to that of the config's data, if they are there.
+            are resampled. Defaults to that of :attr:`data_meta`.
         seconds (float): Length of a piece. Defaults to 2.
         show_progress (bool): Defaults to False.
 
@@ -74,47 +66,17 @@ class SoundInferencer(BaseInferencer):
     visualize_kwargs: set = {'panorama', 'out_dir', 'rows'}
     postprocess_kwargs: set = set()
 
-    def __init__(self, model: Union[str, Config], weights: str, device: Optional[str] = None,
+    def __init__(self, config: Union[str, Config], checkpoint: str, device: Optional[str] = None,
                  sample_rate: Optional[int] = None, seconds: float = 2.,
                  show_progress: bool = False) -> None:
-        if isinstance(model, str) and not osp.isfile(model):
-            raise MultiSSLError(f'{model}: no such config')
+        super().__init__(config, checkpoint, device, show_progress)
         self.seconds = seconds
-        super().__init__(model, weights, device, scope='multissl_mm', show_progress=show_progress)
         self.sample_rate = sample_rate or self._trained_rate()
 
-    # ------------------------------------------------------------------ setting up
+    # ------------------------------------------------------------------ what is known of the model
 
-    def _init_model(self, cfg: Config, weights: Optional[str], device: str = 'cpu') -> nn.Module:
-        init_default_scope('multissl_mm')
-        if not isinstance(cfg, Config):
-            cfg = Config(cfg)
-        use_pretrained(cfg, load=False)  # all weights are in the checkpoint
-        if not cfg.model.get('type'):
-            raise MultiSSLError(f'{cfg.filename or "the config"} has only a backbone '
-                                '(concatenation?); give the config in the work directory of a '
-                                'downstream task')
-        for module in dicts(cfg.model):
-            module.pop('init_cfg', None)
-        model = MODELS.build(dict(cfg.model, data_preprocessor=cfg.model.get(
-            'data_preprocessor', cfg.get('data_preprocessor'))))
-        state_dict = load_state_dict_file(weights)
-        difference = compare(model.state_dict(), state_dict)
-        if difference.lacks:
-            raise MultiSSLError(f'{weights} does not fill the {type(model).__name__} of the '
-                                f'config; it lacks {some(difference.lacks)}. Give the config that '
-                                'it was trained with: the one in its work directory')
-        model.load_state_dict(state_dict, strict=False)
-        return model.to(device).eval()
-
-    def _init_pipeline(self, cfg: Config) -> None:
-        """Nothing: recordings do not come from a dataset."""
-
-    def _init_collate(self, cfg: Config) -> Any:
-        return default_collate
-
-    def _init_visualizer(self, cfg: Config) -> None:
-        """Nothing: pictures are drawn by :func:`draw_map`."""
+    def _init_model(self, cfg: Config, weights: str, device: str = 'cpu') -> nn.Module:
+        return load_model(cfg, weights, device)
 
     @property
     def _dataset_cfg(self) -> dict:
@@ -125,32 +87,37 @@ class SoundInferencer(BaseInferencer):
         return {}
 
     @cached_property
-    def _meta(self) -> Optional[dict]:
-        """What the index of the config's data says of them, if they are there."""
+    def data_meta(self) -> Dict[str, Any]:
+        """What is known of the data that the model was trained on.
+
+        ``classes``, ``sample_rate``, ``size`` and ``rows`` of panoramas are written in its
+        checkpoint. Older ones have only the first; then the others are those of the config's data,
+        if they are there.
+        """
+        meta = dict(self.model.dataset_meta)
         dataset = self._dataset_cfg
         path = osp.join(dataset.get('data_root', ''), dataset.get('ann_file', 'index.json'))
-        return read_index(path)['metainfo'] if osp.isfile(path) else None
+        if 'size' not in meta and osp.isfile(path):
+            meta = {**read_index(path)['metainfo'], **meta}
+        return meta
 
     def _trained_rate(self) -> int:
         for step in self._dataset_cfg.get('pipeline', []):
             if step.get('sample_rate'):
                 return step['sample_rate']
-        meta = self._meta
-        if meta is None:
+        if 'sample_rate' not in self.data_meta:
             raise MultiSSLError('the rate of the sounds that the model was trained with is not '
-                                'known, since the data of its config are not there; give '
-                                'sample_rate, in Hz (48000 for OmniAudio)')
-        return meta['sample_rate']
+                                'known: its checkpoint is too old to say it, and the data of its '
+                                'config are not there; give sample_rate, in Hz (48000 for '
+                                'OmniAudio)')
+        return self.data_meta['sample_rate']
 
     # ------------------------------------------------------------------ one recording
 
     def preprocess(self, inputs: Sequence[str], batch_size: int = 1, **kwargs: Any
                    ) -> Iterator[List[dict]]:
         """Pieces of the recordings, ``batch_size`` at a time."""
-        names = [Path(path).stem for path in inputs]
-        if len(set(names)) < len(names):
-            raise MultiSSLError('two recordings have the same name, by which what is written is '
-                                f'named: {", ".join(sorted(inputs))}; take them one by one')
+        refuse_equal_names(inputs)
         pieces: List[dict] = []
         for path in inputs:
             for start, clip in self.pieces(path):
@@ -202,8 +169,7 @@ class SoundInferencer(BaseInferencer):
         features = model.extract_feat(data['clip'])
         found: Dict[str, Any] = dict(representation=pooled(features).float())
         if isinstance(model, SemanticPrediction):
-            size = self._meta['size'] if self._meta else None
-            found['scores'] = model.logits(data, size, features).softmax(1)
+            found['scores'] = model.logits(data, self.data_meta.get('size'), features).softmax(1)
             found['semantics'] = found['scores'].argmax(1)
         elif isinstance(model, SpatialSuperResolution):
             found['turned'] = model.data_preprocessor.waves(
@@ -252,21 +218,21 @@ class SoundInferencer(BaseInferencer):
             panorama (str, optional): Picture or video, equirectangular, of the same place and time.
             out_dir (str, optional): Where to; by default nothing is written.
             rows (sequence[float], optional): Which part of the panorama's height the map covers.
-                Defaults to that of the config's data, if they are there, else all of it.
+                Defaults to that of the model's data, if it is known, else all of it.
         """
         if out_dir is None:
             return []
         if panorama is not None and len(inputs) > 1:
             raise MultiSSLError(f'{panorama} is one panorama, but there are {len(inputs)} '
                                 'recordings; take them one by one')
-        rows = rows or (self._meta or {}).get('rows') or (0., 1.)
+        rows = rows or self.data_meta.get('rows') or (0., 1.)
         files = []
         for pred in preds if preds and 'scores' in preds[0] else []:
             frame = None if panorama is None else read_panorama(
                 panorama, pred['start'] + self.seconds / 2)
             path = Path(out_dir) / f'{Path(pred["file"]).stem}_{pred["start"]:07.2f}s.png'
             path.parent.mkdir(parents=True, exist_ok=True)
-            draw_map(pred['scores'].numpy(), path, frame, rows, classes=CLASSES,
+            draw_map(pred['scores'].numpy(), path, frame, rows, classes=self.classes,
                      title=f'{Path(pred["file"]).name}, {pred["start"]:g} to '
                            f'{pred["start"] + self.seconds:g} s')
             files.append(str(path))
@@ -285,20 +251,33 @@ class SoundInferencer(BaseInferencer):
                 files.append(str(path))
         return files
 
-    def postprocess(self, preds: List[Prediction], visualization: List[str],
-                    return_datasamples: bool = False, **kwargs: Any) -> dict:
-        """``predictions``, one dict per piece of sound, and the files of ``visualization``."""
-        return dict(predictions=preds, visualization=visualization)
+    # ------------------------------------------------------------------ in words
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """Names of the labels of a map, from 1."""
+        return self.data_meta.get('classes', CLASSES)
+
+    def in_words(self, pred: Prediction) -> str:
+        """What was predicted, in a line."""
+        if 'retrieved' in pred:
+            return ', '.join(f'scene {r["scene"]} at {r["start"]:g} s ({r["similarity"]:.2f})'
+                             for r in pred['retrieved'])
+        if 'semantics' in pred:
+            return directions_in_words(pred['semantics'].numpy(), self.classes) or 'nothing'
+        if 'turned' in pred:
+            return 'three directions, see the WAV files'
+        return f'representation of {len(pred["representation"])} values'
 
 
-def write_predictions(predictions: Sequence[Prediction], out_dir: Union[str, Path]) -> None:
-    """Writes ``predictions.json``, and the tensors, but for sounds, into a ``.npz`` beside it."""
-    out_dir = Path(out_dir)
-    out_dir.mkdir(parents=True, exist_ok=True)
-    tensors = [k for k, v in predictions[0].items() if isinstance(v, Tensor)]
-    keys = [k for k in tensors if k != 'turned']  # is in the WAV files
-    part = out_dir / '.predictions.npz'
-    np.savez(part, **{k: torch.stack([p[k] for p in predictions]).numpy() for k in keys})
-    part.replace(out_dir / 'predictions.npz')
-    write_atomically(out_dir / 'predictions.json', json.dumps([
-        {k: v for k, v in p.items() if k not in tensors} for p in predictions], indent=2))
+def directions_in_words(labels: np.ndarray, classes: Sequence[str]) -> str:
+    """Where on a map (H, W) each class is, e.g. ``bus 30° to the left``; empty if none is."""
+    found = []
+    for k, name in enumerate(classes, 1):
+        columns = np.flatnonzero((labels == k).any(0))
+        if len(columns):
+            # Azimuths go from 180 degrees on the left edge to -180; their mean on the circle.
+            angle = np.deg2rad(180 - 360 * (columns + .5) / labels.shape[1])
+            mean = np.rad2deg(np.angle(np.exp(1j * angle).mean()))
+            found.append(f'{name} {abs(mean):.0f}° to the {"left" if mean > 0 else "right"}')
+    return ', '.join(found)

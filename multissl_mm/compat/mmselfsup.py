@@ -16,7 +16,7 @@ import sys
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, Optional, Tuple
 
 import mmengine.registry
 from mmengine.logging import print_log
@@ -97,7 +97,7 @@ def _image_list(args: Args) -> None:
 
 
 # scope -> old name -> (name in MMPretrain, change of the arguments)
-CHANGED = dict(
+CHANGED: Dict[str, Dict[str, Tuple[str, Optional[Change]]]] = dict(
     mmselfsup=dict(
         MoCo=('MoCo', _complement('momentum')),
         DenseCL=('DenseCL', _complement('momentum')),

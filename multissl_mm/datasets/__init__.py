@@ -1,3 +1,4 @@
+from .classes import CLASSES
 from .ear_pairs import EAR_PAIRS, PAIR_NAMES
 from .keyed import KeyedDataset, KeyedSampler, ViewKey
 from .omniaudio import OmniAudioDataset
@@ -16,7 +17,7 @@ from .sound_transforms import (
 )
 from .view_transforms import CropViews, PackViews
 
-__all__ = ['EAR_PAIRS', 'PAIR_NAMES', 'KeyedDataset', 'KeyedSampler', 'ViewKey',
+__all__ = ['CLASSES', 'EAR_PAIRS', 'PAIR_NAMES', 'KeyedDataset', 'KeyedSampler', 'ViewKey',
            'OmniAudioDataset', 'SceneGroupSampler', 'DrawRotation', 'LabelsToTargets', 'LoadClip',
            'LoadOtherSlice', 'LoadPanorama', 'LoadTurnedPairs', 'MirrorScene', 'PackSound',
            'SoundToNoise', 'CropViews', 'OpenPicture', 'PackViews']

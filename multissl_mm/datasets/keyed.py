@@ -1,8 +1,6 @@
 """Views that depend on (seed, replica, sample) and on nothing else."""
-import hashlib
-import json
 import os
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Union
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Protocol, Tuple, Union
 
 import numpy as np
 from mmengine.dataset import BaseDataset, DefaultSampler
@@ -13,29 +11,58 @@ from torch.utils.data import Dataset
 from ..errors import MultiSSLError
 from ..registry import DATA_SAMPLERS, DATASETS
 from ..utils.keyed_random import keyed_randomness
+from .content import data_digest, pipeline_digest
+
+
+class KeptResponses(Protocol):
+    """What was once answered to views, see :class:`multissl_mm.responses.ResponseBank`.
+
+    It travels with every key to the loader's workers, so it must be small and picklable.
+    """
+    name: str
+
+    def read(self, replica: int, index: int) -> Dict[str, np.ndarray]:
+        """Responses to the views of one sample, by name."""
 
 
 class ViewKey(NamedTuple):
-    """Names one set of views of one sample; what :class:`KeyedSampler` puts out."""
+    """Names one set of views of one sample; what :class:`KeyedSampler` puts out.
+
+    ``kept`` are old responses to these views, which the loader's workers are to read. They come
+    with the key since workers that persist know nothing of what a later stage keeps.
+    """
     seed: int
     replica: int
-    index: int
+    index: int  # type: ignore[assignment]  # not that of tuples
+    kept: Tuple[KeptResponses, ...] = ()
+
+
+class KeptRows(Dict[str, Dict[str, np.ndarray]]):
+    """Old responses to one sample, by who gave them; MMEngine's copies of samples share it."""
+
+    def __deepcopy__(self, memo: dict) -> 'KeptRows':
+        return self
 
 
 @DATA_SAMPLERS.register_module()
 class KeyedSampler(DefaultSampler):
     """MMEngine's default sampler, except that each index comes with the key of its views.
 
-    The replica is the epoch, so that every epoch has new views; where a later stage is held to
-    stored responses, :class:`ILStageHook` sets :attr:`replicas` and epoch e shows replica
-    e mod replicas.
+    The replica is the epoch, so that every epoch has new views. Where a model is held to stored
+    responses a hook sets :attr:`replicas`, and epoch e shows replica e mod replicas, and
+    :attr:`kept`, which every key brings along.
     """
 
     replicas: Optional[int] = None
+    kept: Tuple[KeptResponses, ...] = ()
 
     def __iter__(self) -> Iterator[ViewKey]:
+        return self.keyed(super().__iter__())
+
+    def keyed(self, indices: Iterator[int]) -> Iterator[ViewKey]:
+        """Those of this epoch's views of samples."""
         replica = self.epoch if self.replicas is None else self.epoch % self.replicas
-        return (ViewKey(self.seed, replica, int(index)) for index in super().__iter__())
+        return (ViewKey(self.seed, replica, int(index), self.kept) for index in indices)
 
 
 @DATASETS.register_module()
@@ -46,6 +73,9 @@ class KeyedDataset(Dataset):
     anywhere: that makes runs resume exactly and lets responses be stored for later epochs. Use it
     with :class:`KeyedSampler`.
 
+    A packed sample says which views it shows (``seed``, ``replica``, ``sample_idx``), and has in
+    ``kept`` what was answered to them, where the key asks for that.
+
     Args:
         dataset (dict): Config of a dataset derived from :class:`mmengine.dataset.BaseDataset`.
         max_skip (int): How many unreadable samples may be replaced by the next readable one
@@ -54,8 +84,10 @@ class KeyedDataset(Dataset):
     """
 
     def __init__(self, dataset: Union[dict, BaseDataset], max_skip: int = 0) -> None:
+        # Before anything is used: a transform of its own may keep what it has seen.
+        self._views = pipeline_digest(dataset)
+        self._data: Optional[str] = None
         self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
-        self.pipeline_cfg = dataset.get('pipeline', []) if isinstance(dataset, dict) else []
         self.max_skip = max_skip
         self.skipped: List[str] = []
 
@@ -79,21 +111,24 @@ class KeyedDataset(Dataset):
                 "sampler to dict(type='multissl_mm.KeyedSampler', shuffle=True)")
         for step in range(len(self)):
             index = (key.index + step) % len(self)
+            shown = key._replace(index=index)
             try:
-                return self._load(key._replace(index=index))
+                data = self._load(shown)
             except Exception as error:  # whatever a decoder makes of a damaged file
                 self._report(index, error)
+                continue
+            sample = data.get('data_samples')
+            if isinstance(sample, BaseDataElement):
+                mark(sample, shown)
+            return data
         raise MultiSSLError('no sample of the dataset can be read')
 
     def _load(self, key: ViewKey) -> Dict[str, Any]:
         info = self.dataset.get_data_info(key.index)
-        with keyed_randomness(*key):
+        with keyed_randomness(key.seed, key.replica, key.index):
             data = self.dataset.pipeline(info)
         if data is None:
             raise ValueError('the pipeline returned nothing')
-        sample = data.get('data_samples')
-        if isinstance(sample, BaseDataElement):
-            sample.set_metainfo(dict(sample_idx=key.index, replica=key.replica, seed=key.seed))
         return data
 
     def _report(self, index: int, error: Exception) -> None:
@@ -123,13 +158,18 @@ class KeyedDataset(Dataset):
 
     def fingerprint(self) -> Dict[str, str]:
         """Short digests of the samples and of how views are made from them."""
-        self.full_init()
-        blob = getattr(self.dataset, 'data_bytes', None)
-        if not isinstance(blob, np.ndarray) or not blob.size:
-            blob = np.frombuffer(repr(self.dataset.data_list).encode(), np.uint8)
-        views = json.dumps(self.pipeline_cfg, sort_keys=True, default=str)
-        return dict(data=hashlib.sha256(blob).hexdigest()[:16],
-                    views=hashlib.sha256(views.encode()).hexdigest()[:16])
+        if self._data is None:
+            self.full_init()
+            self._data = data_digest(self.dataset)
+        return dict(data=self._data, views=self._views)
+
+
+def mark(sample: BaseDataElement, key: ViewKey) -> None:
+    """Writes into a sample which views it shows, and reads what was answered to them."""
+    sample.set_metainfo(dict(sample_idx=key.index, replica=key.replica, seed=key.seed))
+    if key.kept:
+        rows = KeptRows((kept.name, kept.read(key.replica, key.index)) for kept in key.kept)
+        sample.set_field(rows, 'kept', field_type='metainfo')
 
 
 def _in_short(error: Exception) -> str:

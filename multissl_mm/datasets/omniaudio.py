@@ -1,5 +1,6 @@
 """OmniAudio: 360-degree street scenes with four pairs of ears."""
 import os.path as osp
+from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 from mmengine.dataset import BaseDataset
@@ -7,11 +8,16 @@ from mmengine.fileio import load
 
 from ..errors import MultiSSLError
 from ..registry import DATASETS
+from ..utils.digest import digest
+from .classes import CLASSES
+from .content import file_size
 from .ear_pairs import EAR_PAIRS
 
 #: Of the index that the converter writes.
 VERSION = 1
 CONVERTER = 'tools/dataset_converters/omniaudio.py'
+#: What of it is written into checkpoints, as the dataset's metainfo.
+RECORDED = ('sample_rate', 'fps', 'size', 'rows')
 
 
 @DATASETS.register_module()
@@ -34,12 +40,16 @@ class OmniAudioDataset(BaseDataset):
     Other arguments as for :class:`mmengine.dataset.BaseDataset`; ``data_root`` is the folder that
     the converter wrote.
 
+    ``metainfo`` has ``classes`` and, once the index is read, its ``sample_rate`` and the ``fps``,
+    ``size`` and ``rows`` of panoramas. A runner writes it into every checkpoint (``dataset_meta``),
+    so that a trained model can be used where its data are not.
+
     Raises:
         MultiSSLError: If the index is missing, damaged or of another version, or if the split has
             no segment.
     """
 
-    METAINFO: dict = dict(classes=('bus', 'car', 'tram', 'motorcycle', 'truck'))
+    METAINFO: dict = dict(classes=CLASSES)
 
     def __init__(self, data_root: str, ann_file: str = 'index.json', split: Optional[str] = 'train',
                  splits: Optional[Dict[str, Tuple[int, int]]] = None,
@@ -59,6 +69,9 @@ class OmniAudioDataset(BaseDataset):
         """One entry per segment, scene by scene."""
         index = read_index(self.ann_file)
         meta = index['metainfo']
+        for key in RECORDED:
+            if key in meta:
+                self._metainfo.setdefault(key, meta[key])
         root = self.sound_root or osp.join(self.data_root, meta['source'])
         first, last = self.splits[self.split] if self.split else (0, 10**6)
         segments = []
@@ -92,6 +105,21 @@ class OmniAudioDataset(BaseDataset):
         """The scene of every sample, for samplers that group them."""
         self.full_init()
         return [self.get_data_info(i)['scene'] for i in range(len(self))]
+
+    def content_digest(self) -> str:
+        """Of what the samples show, wherever the folders lie: what the converter was told and
+        noted of every scene, and the sizes of the recordings as they are now."""
+        self.full_init()
+        meta = dict(read_index(self.ann_file)['metainfo'], source=None)
+        scenes, segments = {}, []
+        for info in map(self.get_data_info, range(len(self))):
+            segments.append((info['scene'], info['start'], info['pairs']))
+            if info['scene'] not in scenes:
+                noted = Path(info['arrays'], 'scene.json')
+                scenes[info['scene']] = (noted.read_text() if noted.is_file() else None,
+                                         file_size(info['video']),
+                                         {k: file_size(v) for k, v in info['tracks'].items()})
+        return digest((meta, scenes, segments))
 
 
 def read_index(path: str) -> dict:

@@ -58,6 +58,5 @@ class SceneGroupSampler(KeyedSampler):
             groups += [shuffled[i:i + self.group_size]
                        for i in range(0, len(shuffled) - self.group_size + 1, self.group_size)]
         groups = [groups[i] for i in order(len(groups))]
-        mine = groups[self.rank:len(groups) // self.world_size * self.world_size:self.world_size]
-        replica = self.epoch if self.replicas is None else self.epoch % self.replicas
-        return (ViewKey(self.seed, replica, i) for group in mine for i in group)
+        own = groups[self.rank:len(groups) // self.world_size * self.world_size:self.world_size]
+        return self.keyed(i for group in own for i in group)

@@ -81,7 +81,7 @@ class LoadClip(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         pairs = results['pairs']
-        pair = random.choice(pairs) if self.pair == 'random' else self.pair
+        pair = random.choice(pairs) if self.pair == 'random' else int(self.pair)
         if pair not in pairs:
             raise MultiSSLError(f'scene {results["scene"]} has no {PAIR_NAMES[pair]} pair (its '
                                 f'tracks {EAR_PAIRS[pair]}); set LoadClip.pair to \'random\' or '
@@ -189,11 +189,11 @@ class LoadPanorama(BaseTransform):
             else:
                 video = self._read(results, 'frames').astype(np.float32) / 255
                 if key == 'foreground':
-                    video = video * self._read(results, 'masks')[..., None]
+                    video *= self._read(results, 'masks')[..., None]
             # The pair has turned to the right: what was there comes to the middle.
             video = np.roll(video, -results['turn'] * video.shape[2] // 4, axis=2)
-            video = torch.from_numpy(np.ascontiguousarray(video))
-            results[key] = video.permute(0, 3, 1, 2).contiguous() if video.dim() == 4 else video
+            frames = torch.from_numpy(np.ascontiguousarray(video))
+            results[key] = frames.permute(0, 3, 1, 2).contiguous() if frames.dim() == 4 else frames
         results['panoramas'] = [*results.get('panoramas', []), *self.keys]
         return results
 

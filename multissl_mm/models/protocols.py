@@ -50,6 +50,7 @@ class Recorded(Protocol):
     """Is held to responses of old tasks or of experts, which may be stored."""
     responses: Any  # a Source
     data_preprocessor: nn.Module
+    view_names: Sequence[str]
 
     def name_views(self, inputs: Any) -> Mapping[str, Tensor]:
         """The views of a batch by name, whichever way the data pipeline packs them."""
@@ -83,3 +84,9 @@ class Watchable(Protocol):
     def batch(self, views: Mapping[str, Tensor], samples: Optional[Sequence],
               tasks: Sequence[nn.Module]) -> TaskBatch:
         """Features and inputs of the given tasks, in one pass of the backbone."""
+
+
+@runtime_checkable
+class TestedWhole(Protocol):
+    """Says whether a checkpoint must fill all of it before it is tested, not its backbone alone."""
+    tested_whole: bool

@@ -103,13 +103,22 @@ class SoundPreprocessor(BaseDataPreprocessor):
             return self.complex_spectrogram(waves.float() * scale)
 
     @torch.no_grad()
-    def waves(self, stft: Tensor, scale: Tensor, length: int) -> Tensor:
-        """The inverse of :meth:`stft`: (N, ..., F, T) to (N, ..., length)."""
+    def waves(self, stft: Tensor, scale: Optional[Tensor] = None,
+              length: Optional[int] = None) -> Tensor:
+        """The inverse of :meth:`stft`: (N, ..., F, T) to (N, ..., length).
+
+        Args:
+            scale (Tensor, optional): By which sounds were multiplied, (N,); without it they stay
+                scaled.
+            length (int, optional): In samples. Defaults to those from the middle of the first
+                frame to that of the last.
+        """
         s = self.complex_spectrogram
         with torch.autocast(stft.device.type, enabled=False):
             flat = torch.istft(stft.flatten(0, -3), s.n_fft, s.hop_length, s.win_length, s.window,
                                length=length)
-            return flat.view(*stft.shape[:-2], length) / scale.view(-1, *[1] * (stft.dim() - 2))
+            waves = flat.view(*stft.shape[:-2], -1)
+            return waves if scale is None else waves / scale.view(-1, *[1] * (stft.dim() - 2))
 
     @torch.no_grad()
     def log_power(self, waves: Tensor, level: Optional[Tensor] = None) -> Tensor:

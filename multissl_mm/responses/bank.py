@@ -1,15 +1,21 @@
 """Old responses on disk (section 4.3: "the responses are saved")."""
+import errno
+import hashlib
+import io
 import json
-import os
+from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ..errors import MultiSSLError
-from ..utils.files import write_atomically
+from ..utils.files import atomic_path, remove_leftovers, write_atomically
+
+#: Shards that a process keeps open, each by a memory map and its file descriptor.
+MAX_OPEN = 128
 
 #: For each value of the identity, what a bank with another one was recorded from.
 _OTHER = dict(weights='other weights', data='other data', samples='another number of samples',
@@ -23,14 +29,18 @@ class ResponseBank:
     """Responses of one task to every sample, in memory-mapped shards.
 
     A shard holds ``shard_size`` consecutive samples of one replica, one ``.npy`` file per named
-    response, shape (rows, ...). It appears under its name only when it is whole: an interrupted
-    recording goes on with the shards that are missing. ``manifest.json`` names the weights, the
-    data and the views that the responses belong to, and a bank of any other is refused.
+    response, shape (rows, ...), and its SHA-256 beside it (``sha256sum -c`` reads it). It appears
+    under its name only when it is whole: an interrupted recording goes on with the shards that are
+    missing. ``manifest.json`` names the weights, the data and the views that the responses belong
+    to, and a bank of any other is refused.
+
+    A bank holds no file open itself and is cheap to pickle: it goes with the keys of samples to
+    the loader's workers, which read it there (:class:`~multissl_mm.datasets.keyed.KeptResponses`).
 
     Args:
         root (str): Folder of the bank.
-        identity (dict): Digests ``weights``, ``data`` and ``views``, ``seed`` and ``samples``, the
-            number of samples.
+        identity (dict): ``task``, digests ``weights``, ``data`` and ``views``, ``seed`` and
+            ``samples``, the number of samples.
         replicas (int): Sets of views per sample.
         dtype (str): Of the stored numbers; float16 keeps losses to 1e-2, float32 exactly.
         shard_size (int): Samples per shard; a kill while recording loses one shard at most.
@@ -44,10 +54,10 @@ class ResponseBank:
         check_options(dtype=dtype, shard_size=shard_size)
         self.root = Path(root)
         self.manifest = dict(identity, replicas=replicas, dtype=dtype, shard_size=shard_size)
+        self.name = str(identity['task'])
         self.samples, self.replicas = int(identity['samples']), replicas
         self.dtype, self.shard_size = np.dtype(dtype), shard_size
-        self._maps: Dict[Tuple[int, int], Dict[str, np.ndarray]] = {}
-        self._known: Optional[List[str]] = None
+        self._shapes: Dict[str, Tuple[int, ...]] = {}
         self._check_manifest()
 
     # ------------------------------------------------------------------ what is there
@@ -77,18 +87,26 @@ class ResponseBank:
         return [(r, s) for r in range(self.replicas) for s in range(per_replica)]
 
     def missing(self) -> List[Tuple[int, int]]:
-        """The (replica, shard) pairs that are not recorded yet."""
-        names = self._names()
-        if names is None:
-            return self.shards()
-        return [rs for rs in self.shards()
-                if not all(self._path(*rs, name).is_file() for name in names)]
+        """The (replica, shard) pairs that are not recorded yet, or are no longer whole."""
+        # Shards without a manifest may be of any run.
+        shapes = self.shapes() if self._manifest_path.is_file() else {}
+        return [(r, s) for r, s in self.shards() if not shapes or not all(
+            self._is_whole(self._path(r, s, name), (len(self.rows(s)), *shape))
+            for name, shape in shapes.items())]
 
-    def _names(self) -> Optional[List[str]]:
-        path = self.root / 'responses.json'  # names and shapes, known once a batch was answered
-        if self._known is None and path.is_file():  # once: every training step asks
-            self._known = sorted(json.loads(path.read_text()))
-        return self._known
+    def _is_whole(self, path: Path, shape: Tuple[int, ...]) -> bool:
+        size = len(self._header(shape)) + self.dtype.itemsize * int(np.prod(shape))
+        return path.is_file() and path.stat().st_size == size
+
+    def shapes(self) -> Dict[str, Tuple[int, ...]]:
+        """Of one sample's responses, by name; empty until a batch was answered."""
+        if not self._shapes:
+            try:
+                found = json.loads((self.root / 'responses.json').read_text())
+                self._shapes = {name: tuple(shape) for name, shape in sorted(found.items())}
+            except (OSError, ValueError, AttributeError, TypeError):  # what is damaged is missing
+                pass
+        return self._shapes
 
     def rows(self, shard: int) -> range:
         """Sample indices that a shard holds."""
@@ -102,72 +120,94 @@ class ResponseBank:
 
     def create(self) -> None:
         """Writes the manifest; called by one process before any :meth:`write`."""
+        for folder in (self.root, *self.root.glob('replica*')):
+            remove_leftovers(folder)
         write_atomically(self._manifest_path, json.dumps(self.manifest, indent=2))
 
     def write(self, replica: int, shard: int, batches: Iterator[Dict[str, Tensor]]) -> None:
-        """Records one shard from the responses to its samples, batch by batch in their order."""
-        total = len(self.rows(shard))
-        arrays: Dict[str, np.ndarray] = {}
-        done = 0
-        for responses in batches:
-            if not arrays:
-                shapes = {n: list(r.shape[1:]) for n, r in responses.items()}
-                write_atomically(self.root / 'responses.json', json.dumps(shapes))
-                arrays = {n: self._open(replica, shard, n, (total, *s)) for n, s in shapes.items()}
-            for name, response in responses.items():
-                arrays[name][done:done + len(response)] = response.detach().float().cpu().numpy()
-            done += len(response)
-        if done != total:
-            raise RuntimeError(f'{done} responses for the {total} samples of shard {shard}')
-        for name, array in arrays.items():
-            array.flush()
-            os.replace(_partial(self._path(replica, shard, name)), self._path(replica, shard, name))
+        """Records one shard from the responses to its samples, batch by batch in their order.
 
-    def _open(self, replica: int, shard: int, name: str, shape: Tuple[int, ...]) -> np.ndarray:
-        path = self._path(replica, shard, name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return np.lib.format.open_memmap(_partial(path), 'w+', self.dtype, shape)
+        Raises:
+            MultiSSLError: If it cannot be written, as on a full disk; names the file.
+        """
+        total, done = len(self.rows(shard)), 0
+        writers: Dict[str, Callable[[bytes], None]] = {}
+        with ExitStack() as stack:
+            for responses in batches:
+                if not writers:
+                    shapes = {n: list(r.shape[1:]) for n, r in responses.items()}
+                    write_atomically(self.root / 'responses.json', json.dumps(shapes))
+                    writers = {n: stack.enter_context(_shard_file(
+                        self._path(replica, shard, n), self._header((total, *shape))))
+                        for n, shape in shapes.items()}
+                for name, response in responses.items():
+                    rows = response.detach().float().cpu().numpy().astype(self.dtype)
+                    writers[name](rows.tobytes())
+                done += len(rows)
+            if done != total:
+                raise RuntimeError(f'{done} responses for the {total} samples of shard {shard}')
+        _open.cache_clear()
+
+    def _header(self, shape: Tuple[int, ...]) -> bytes:
+        out = io.BytesIO()
+        np.lib.format.write_array_header_1_0(out, dict(
+            descr=np.lib.format.dtype_to_descr(self.dtype), fortran_order=False, shape=shape))
+        return out.getvalue()
 
     # ------------------------------------------------------------------ reading
 
-    def read(self, data_samples: Optional[Sequence], device: Union[str, torch.device] = 'cpu'
-             ) -> Dict[str, Tensor]:
-        """Responses to the samples of a batch.
-
-        Args:
-            data_samples (sequence): N elements with ``sample_idx`` and ``replica``, which
-                :class:`KeyedDataset` sets.
-            device (torch.device): Where they are wanted.
+    def read(self, replica: int, index: int) -> Dict[str, np.ndarray]:
+        """Responses to the views of one sample.
 
         Returns:
-            dict[str, Tensor]: (N, ...) in float32, in the order of the batch.
-        """
-        rows = [(s.get('replica'), s.get('sample_idx')) for s in data_samples or [None]
-                if s is not None]
-        if not rows or any(r is None or i is None for r, i in rows):
-            raise MultiSSLError(
-                'the batch does not say which views it shows; stored responses need '
-                "train_dataloader.dataset of type 'multissl_mm.KeyedDataset' around yours")
-        names = self._names()
-        out: Dict[str, Tensor] = {}
-        for name in names or []:
-            stored = [self._map(r, i // self.shard_size, name)[i % self.shard_size]
-                      for r, i in rows]
-            out[name] = torch.from_numpy(np.stack(stored).astype(np.float32)).to(
-                device, non_blocking=True)
-        return out
+            dict[str, ndarray]: One row per named response, in the bank's dtype.
 
-    def _map(self, replica: int, shard: int, name: str) -> np.ndarray:
-        maps = self._maps.setdefault((replica, shard), {})
-        if name not in maps:
-            path = self._path(replica, shard, name)
-            try:
-                maps[name] = np.load(path, mmap_mode='r')
-            except (OSError, ValueError) as error:
-                raise MultiSSLError(
-                    f'{path} cannot be read ({error}); restore it, or resume from the checkpoint '
-                    "of the end of that task's stage, which records it again") from error
-        return maps[name]
+        Raises:
+            MultiSSLError: If there are none, or if their file is damaged; says what to do.
+        """
+        if not self.shapes():
+            raise MultiSSLError(f'{self.root} holds no responses: nothing was recorded there; '
+                                "resume from the checkpoint of the end of that task's stage, "
+                                'which records it')
+        shard, row = divmod(index, self.shard_size)
+        return {name: np.array(_open(self._path(replica, shard, name))[row])
+                for name in self.shapes()}
+
+
+@contextmanager
+def _shard_file(path: Path, header: bytes) -> Iterator[Callable[[bytes], None]]:
+    """Writes a shard's file batch by batch; it is whole and has its digest, or is not there."""
+    sha = hashlib.sha256()
+    with atomic_path(path) as part:
+        with open(part, 'wb') as file:
+
+            def write(data: bytes) -> None:
+                file.write(data)
+                sha.update(data)
+
+            write(header)
+            yield write
+        write_atomically(f'{path}.sha256', f'{sha.hexdigest()}  {path.name}\n')
+
+
+@lru_cache(MAX_OPEN)
+def _open(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, mmap_mode='r')
+    except (OSError, ValueError, EOFError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            raise MultiSSLError(_too_many_open(path)) from error
+        raise MultiSSLError(
+            f'{path} cannot be read ({error}); restore it, or resume from the checkpoint '
+            "of the end of that task's stage, which records it again") from error
+
+
+def _too_many_open(path: Path) -> str:
+    import resource  # not on Windows, which has no such limit
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return (f'{path} cannot be opened: this process may have {limit} files open (ulimit -n), of '
+            f'which responses take {_open.cache_info().currsize}; raise the limit to '
+            f'{max(1024, 4 * MAX_OPEN)} or more')
 
 
 def check_options(root: Optional[str] = None, dtype: str = 'float16', shard_size: int = 16384,
@@ -180,7 +220,3 @@ def check_options(root: Optional[str] = None, dtype: str = 'float16', shard_size
     if unknown:
         raise MultiSSLError(f'model.responses has no option {", ".join(sorted(unknown))}; there '
                             'are source, replicas, root, dtype and shard_size')
-
-
-def _partial(path: Path) -> Path:
-    return path.with_name(f'.{path.name}.partial')

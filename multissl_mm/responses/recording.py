@@ -1,18 +1,23 @@
 """Recording what a model answers to every view of the training set (section 4.3 and 4.4)."""
-import hashlib
+import secrets
 from pathlib import Path
-from typing import Dict, Iterator, List
+from typing import Dict, Iterator, List, Mapping, Sequence
 
 import torch
-from mmengine.dist import barrier, get_dist_info, is_main_process
+from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ..datasets.keyed import KeyedDataset, KeyedSampler, ViewKey
+from ..datasets.some_views import SomeViews
 from ..errors import MultiSSLError
+from ..models.protocols import Recorded
+from ..utils.digest import digest, state_digest
+from ..utils.model import looking_at, unwrap
 from .bank import ResponseBank
+from .sharing import SharedWork, agreed, check_shared, every_rank, until
 
 
 def keyed_sampler(runner: Runner) -> KeyedSampler:
@@ -31,59 +36,84 @@ def keyed_sampler(runner: Runner) -> KeyedSampler:
     return loader.sampler
 
 
-def open_bank(runner: Runner, model: nn.Module, name: str) -> ResponseBank:
+def keep(runner: Runner, model: Recorded, names: Sequence[str]) -> None:
+    """From the next epoch on the loader shows views that there are responses to, and brings the
+    stored ones of ``names``; without names it shows new views every epoch."""
+    if model.responses.replicas is None:
+        return
+    sampler = keyed_sampler(runner)
+    sampler.replicas = model.responses.replicas if names else None
+    if model.responses.stored and [bank.name for bank in sampler.kept] != list(names):
+        sampler.kept = tuple(_recorded_bank(runner, model, name) for name in names)
+
+
+def _recorded_bank(runner: Runner, model: Recorded, name: str) -> ResponseBank:
+    bank = open_bank(runner, model, name)
+    missing = bank.missing()
+    if missing:
+        raise MultiSSLError(
+            f'{bank.root} lacks {len(missing)} of the {len(bank.shards())} shards of responses of '
+            f"{name} that this run is held to; resume from the checkpoint of the end of that "
+            "task's stage, which records them, or set model.responses.root to where they are")
+    return bank
+
+
+def open_bank(runner: Runner, model: Recorded, name: str) -> ResponseBank:
     """The bank of one responder, of exactly the weights that the model has noted for it."""
-    source = model.responses
-    cfg = dict(source.bank_cfg)
+    cfg = dict(model.responses.bank_cfg)
     root = Path(cfg.pop('root', None) or Path(runner.work_dir) / 'responses') / name
     dataset = runner.train_dataloader.dataset
-    identity = dict(task=name, weights=source.digest(name)[:16], samples=len(dataset),
-                    seed=keyed_sampler(runner).seed, **dataset.fingerprint())
-    identity['inputs'] = _inputs(model)
-    identity['kind'] = model.response_kind()
-    source.banks[name] = ResponseBank(root, identity, replicas=source.replicas, **cfg)
-    return source.banks[name]
+    identity = dict(task=name, weights=model.responses.digest(name)[:16], samples=len(dataset),
+                    seed=keyed_sampler(runner).seed, kind=model.response_kind(),
+                    inputs=_inputs(model, name), **dataset.fingerprint())
+    return ResponseBank(root, identity, replicas=model.responses.replicas, **cfg)
 
 
-@torch.no_grad()
-def record(runner: Runner, model: nn.Module, name: str) -> None:
-    """Records what is missing in the bank of one responder, shared among all ranks."""
-    model.responses.set_digest(name, digest(model.responders(name)))
+def record(runner: Runner, model: Recorded, name: str) -> None:
+    """Records what is missing in the bank of one responder, shared among all ranks.
+
+    Raises:
+        MultiSSLError: If the ranks do not share the folder of the bank, before anything is
+            recorded; if a rank fails, on all of them.
+    """
+    model.responses.set_digest(name, state_digest(model.responders(name)))
     bank = open_bank(runner, model, name)
-    rank, world = get_dist_info()
-    if is_main_process():
-        bank.create()
-    barrier()
-    missing = bank.missing()
-    barrier()  # nobody writes before everybody has seen what is missing
+    missing, token = agreed(lambda: (bank.missing(), secrets.token_hex(8)))
     if missing:
+        if is_main_process():
+            bank.create()
+        check_shared(bank.root, token, 'model.responses.root')
         runner.logger.info(f'recording the responses of {name} in {bank.root}: {bank.replicas} x '
                            f'{bank.samples} samples, {len(missing)} of {len(bank.shards())} '
                            'shards to do')
-    was_training = model.training
-    model.eval()  # with running statistics a response does not depend on its batch
-    with _progress(is_main_process() and bool(missing)) as progress:
-        mine = missing[rank::world]
-        bar = progress.add_task(f'responses of {name}',
-                                total=sum(len(bank.rows(s)) for _, s in mine))
-        for replica, shard in mine:
-            keys = [ViewKey(keyed_sampler(runner).seed, replica, i) for i in bank.rows(shard)]
-            bank.write(replica, shard, _responses(runner, model, name, keys))
-            progress.advance(bar, len(keys))
-    model.train(was_training)
-    barrier()
+        work = SharedWork(token, missing)
+        # In eval mode: with running statistics a response does not depend on its batch.
+        with looking_at(unwrap(runner.model)), work.together(), \
+                _progress(is_main_process()) as progress:
+            bar = progress.add_task(f'responses of {name}', total=len(missing))
+            for replica, shard in work.take():
+                keys = [ViewKey(keyed_sampler(runner).seed, replica, i) for i in bank.rows(shard)]
+                bank.write(replica, shard, _responses(runner, model, name, keys))
+                progress.update(bar, completed=work.finished())
+    every_rank(until(lambda: not bank.missing()),
+               f'{bank.root} still lacks shards after the recording: is it one folder for all '
+               'processes, and does nobody else write there? Set model.responses.root')
 
 
-def _responses(runner: Runner, model: nn.Module, name: str,
+def _responses(runner: Runner, model: Recorded, name: str,
                keys: List[ViewKey]) -> Iterator[Dict[str, Tensor]]:
     train = runner.train_dataloader
-    loader = DataLoader(train.dataset, batch_size=train.batch_size, sampler=keys,
-                        num_workers=train.num_workers, collate_fn=train.collate_fn,
-                        generator=torch.Generator())
+    wanted = model.response_views(name)
+    loader = DataLoader(SomeViews(train.dataset, model.view_names, wanted),
+                        batch_size=train.batch_size, sampler=keys, num_workers=train.num_workers,
+                        collate_fn=train.collate_fn, generator=torch.Generator(),
+                        multiprocessing_context=train.multiprocessing_context)
+    listed = [view for view in model.view_names if view in wanted]
     for batch in loader:
         data = model.data_preprocessor(batch, False)
-        yield model.current_responses(name, model.name_views(data['inputs']),
-                                      data['data_samples'])
+        inputs = data['inputs']
+        views = inputs if isinstance(inputs, Mapping) else dict(zip(listed, inputs))
+        yield model.current_responses(name, views, data.get('data_samples'))
 
 
 def _progress(enabled: bool) -> Progress:
@@ -91,20 +121,12 @@ def _progress(enabled: bool) -> Progress:
                     TimeRemainingColumn(), disable=not enabled)
 
 
-def _inputs(model: nn.Module) -> str:
+def _inputs(model: Recorded, name: str) -> str:
     """Digest of what the model makes of a batch: names of views, and normalisation."""
     preprocessor = model.data_preprocessor
-    text = repr((model.view_names, getattr(model, 'views', None), repr(preprocessor),
-                 getattr(preprocessor, '_channel_conversion', None),
-                 {name: buffer.flatten().tolist() for name, buffer in
-                  preprocessor.named_buffers()}))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def digest(module: nn.Module) -> bytes:
-    """SHA-256 of names and values of all parameters and buffers."""
-    sha = hashlib.sha256()
-    for key, value in module.state_dict().items():
-        sha.update(key.encode())
-        sha.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-    return sha.digest()
+    # Of modules inside, too: what an STFT does stands nowhere else. Not on which device.
+    settings = [{key: value for key, value in vars(module).items() if key != 'training' and
+                 isinstance(value, (bool, int, float, str, tuple, list))}
+                for module in preprocessor.modules()]
+    return digest((model.view_names, model.response_views(name), repr(preprocessor), settings,
+                   dict(preprocessor.named_buffers())))

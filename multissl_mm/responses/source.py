@@ -1,20 +1,21 @@
 """Where the responses come from that a model is held to: a bank on disk, or frozen copies."""
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
+import numpy as np
 import torch
 from torch import nn
 
 from ..errors import MultiSSLError
 from ..models.pretext import Responses
 from ..registry import MODELS
-from .bank import ResponseBank, check_options
+from .bank import check_options
 
 SOURCES = ('stored', 'teacher')
 
 
 @MODELS.register_module()
 class ResponseSource(nn.Module):
-    """The option ``responses`` of an algorithm, and its banks.
+    """The option ``responses`` of an algorithm.
 
     Args:
         names (sequence[str]): Who answers: old tasks, or experts.
@@ -30,6 +31,8 @@ class ResponseSource(nn.Module):
     that a resumed run refuses any other.
     """
 
+    recorded: torch.Tensor
+
     def __init__(self, names: Sequence[str], source: Optional[str] = None,
                  replicas: Optional[int] = None, **bank: Any) -> None:
         super().__init__()
@@ -43,7 +46,6 @@ class ResponseSource(nn.Module):
         self.names = list(names)
         self.stored, self.replicas, self.bank_cfg = source == 'stored', replicas, bank
         self.register_buffer('recorded', torch.zeros(len(self.names), 32, dtype=torch.uint8))
-        self.banks: Dict[str, ResponseBank] = {}
 
     def digest(self, name: str) -> str:
         """Hexadecimal digest of what the bank of ``name`` was recorded from."""
@@ -53,10 +55,27 @@ class ResponseSource(nn.Module):
         """Notes what the bank of ``name`` is recorded from, 32 bytes."""
         self.recorded[self.names.index(name)] = torch.tensor(list(digest), dtype=torch.uint8)
 
-    def read(self, name: str, data_samples: Optional[Sequence]) -> Responses:
-        """Stored responses of ``name`` to the samples of a batch, each (N, ...)."""
-        if name not in self.banks:
-            raise MultiSSLError(f'there are no stored responses of {name}: a run needs the hook '
-                                'that records them, multissl_mm.ILStageHook or, for experts, '
-                                "multissl_mm.ExpertLatentsHook (or source='teacher')")
-        return self.banks[name].read(data_samples, device=self.recorded.device)
+    def read(self, name: str, samples: Optional[Sequence]) -> Responses:
+        """Stored responses of ``name`` to the samples of a batch, each (N, ...), float32.
+
+        The loader's workers have read them from the bank and the samples bring them along.
+
+        Args:
+            name (str): Of an old task or an expert.
+            samples (sequence): N elements with ``kept``, which :class:`KeyedDataset` sets.
+
+        Raises:
+            MultiSSLError: If they do not bring them; says what a run needs for that.
+        """
+        kept: List[Mapping[str, Mapping[str, np.ndarray]]] = [
+            sample.get('kept', {}) for sample in samples or [] if sample is not None]
+        if not kept or any(name not in rows for rows in kept):
+            raise MultiSSLError(
+                f'the batch brings no stored responses of {name}: a run needs the hook that '
+                'records them, multissl_mm.ILStageHook or, for experts, '
+                'multissl_mm.ExpertLatentsHook, and train_dataloader.dataset of type '
+                "'multissl_mm.KeyedDataset' around yours (or model.responses.source='teacher')")
+        stacked: Dict[str, np.ndarray] = {
+            key: np.stack([rows[name][key] for rows in kept]) for key in kept[0][name]}
+        return {key: torch.from_numpy(rows).to(self.recorded.device, non_blocking=True).float()
+                for key, rows in stacked.items()}

@@ -7,13 +7,20 @@ from mmengine.config import Config
 from ..errors import MultiSSLError
 
 
-def check_stage_hook(cfg: Config, custom_hooks: Sequence[dict]) -> None:
+def check_stage_hook(cfg: Config) -> None:
+    """Looks for the hook that leads a model from stage to stage.
+
+    Raises:
+        MultiSSLError: If the model learns its tasks one after the other and nothing leads it.
+    """
     kind = str((cfg.get('model') or {}).get('type')).rpartition('.')[2]
-    hooks = [*(cfg.get('default_hooks') or {}).values(), *custom_hooks]
+    hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or [])]
     if kind in ('IncrementalLearning', 'ProgressiveNet') and len(cfg.model.get('tasks', [])) > 1 \
             and not any('ILStageHook' in str((hook or {}).get('type')) for hook in hooks):
         raise MultiSSLError(f'{kind} would learn its first task for ever: add default_hooks.stage='
-                            "dict(type='multissl_mm.ILStageHook', epochs=[...])")
+                            "dict(type='multissl_mm.ILStageHook') and, for the epochs of every "
+                            "stage, train_cfg=dict(type='multissl_mm.StagedTrainLoop', "
+                            'stages=[...])')
 
 
 def check_data(cfg: Config, splits: Sequence[str]) -> None:

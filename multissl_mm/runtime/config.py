@@ -36,3 +36,14 @@ def dicts(node: object) -> Iterator[dict]:
     if isinstance(node, (list, tuple)):
         for child in node:
             yield from dicts(child)
+
+
+def drop_pretrained(node: object) -> None:
+    """Takes out of a config, in place, what names weights to load: they come from elsewhere.
+
+    Other ways to initialise stay.
+    """
+    for child in dicts(node):
+        child.pop('pretrained', None)
+        if 'Pretrained' in str(child.get('init_cfg')):
+            child.pop('init_cfg')

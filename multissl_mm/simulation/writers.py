@@ -7,7 +7,7 @@ import json
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 from xml.etree import ElementTree as ET
 
 import cv2
@@ -59,7 +59,8 @@ def draw(seed: int, part: str, index: int, size: int) -> Tuple[np.ndarray, List[
         if area < MIN_AREA:
             continue
         share = area / max(whole, 1)
-        box = cv2.boundingRect(mask)
+        x, y, w, h = cv2.boundingRect(mask)
+        box = x, y, w, h
         items.append(Item(vehicle.kind, box, area, polygons, truncated=_cut_off(box, size),
                           difficult=share < .3 or area < size * size / 160))
     return picture.image, items
@@ -90,23 +91,24 @@ def _voc(root: Path, seed: int, size: int, index: int) -> List[Tuple[str, bool]]
     name = f'{index + 1:06d}'
     _write_jpeg(root / 'JPEGImages' / f'{name}.jpg', image)
     xml = ET.Element('annotation')
-    for key, value in (('folder', 'VOC2007'), ('filename', f'{name}.jpg'), ('segmented', '0')):
-        ET.SubElement(xml, key).text = value
+    _fill(xml, folder='VOC2007', filename=f'{name}.jpg', segmented=0)
     element = ET.SubElement(xml, 'size')
-    for key, value in (('width', size), ('height', size), ('depth', 3)):
-        ET.SubElement(element, key).text = str(value)
+    _fill(element, width=size, height=size, depth=3)
     for item in items:
         x, y, w, h = item.box
         element = ET.SubElement(xml, 'object')
-        for key, value in (('name', item.kind), ('pose', 'Unspecified'),
-                           ('truncated', int(item.truncated)), ('difficult', int(item.difficult))):
-            ET.SubElement(element, key).text = str(value)
-        box = ET.SubElement(element, 'bndbox')  # pixels are counted from 1, both ends belong
-        for key, value in (('xmin', x + 1), ('ymin', y + 1), ('xmax', x + w), ('ymax', y + h)):
-            ET.SubElement(box, key).text = str(value)
+        _fill(element, name=item.kind, pose='Unspecified', truncated=int(item.truncated),
+              difficult=int(item.difficult))
+        # Pixels are counted from 1, both ends belong.
+        _fill(ET.SubElement(element, 'bndbox'), xmin=x + 1, ymin=y + 1, xmax=x + w, ymax=y + h)
     ET.indent(xml)
     write_atomically(root / 'Annotations' / f'{name}.xml', ET.tostring(xml))
     return [(item.kind, item.difficult) for item in items]
+
+
+def _fill(parent: ET.Element, **values: object) -> None:
+    for key, value in values.items():
+        ET.SubElement(parent, key).text = str(value)
 
 
 def _coco(root: Path, seed: int, size: int, split: str, index: int) -> List[Item]:
@@ -175,7 +177,7 @@ def write_coco(root: Path, seed: int, count: int, size: int, workers: int, split
     write_atomically(root / 'annotations' / f'instances_{split}.json', json.dumps(content))
 
 
-PARTS = {
+PARTS: Dict[str, Tuple[str, Callable[[Path, int, int, int, int], None]]] = {
     'imagenet': ('imagenet', write_imagenet),
     'voc': ('VOCdevkit/VOC2007', write_voc),
     'coco_train': ('coco', partial(write_coco, split='train2017')),

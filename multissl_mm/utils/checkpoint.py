@@ -1,38 +1,51 @@
 """Reading checkpoints and comparing their keys, for hooks, converters and benchmarks."""
-import os
+import hashlib
 import os.path as osp
 import pickle
 import re
-from typing import Dict, Iterable, List, Mapping, NamedTuple
+from pathlib import Path
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Union
 from urllib.error import URLError
 
 import torch
 from mmengine.runner import CheckpointLoader
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import MultiSSLError
+from .files import atomic_path
 
 
 def load_state_dict_file(path: str) -> Dict[str, Tensor]:
     """The tensors of a checkpoint, on the CPU, without the prefix of a distributed wrapper.
 
     Args:
-        path (str): A file, or anything else that MMEngine loads (``https://``,
-            ``torchvision://resnet50``, ...).
+        path (str): See :func:`load_checkpoint_file`.
 
     Raises:
         MultiSSLError: If it is not there, cannot be read or has no tensors.
     """
+    return unwrapped(load_checkpoint_file(path), path)
+
+
+def load_checkpoint_file(path: str) -> Any:
+    """All that is in a checkpoint, its tensors on the CPU.
+
+    Args:
+        path (str): A file, or anything else that MMEngine loads (``https://``,
+            ``torchvision://resnet50``, ...).
+
+    Raises:
+        MultiSSLError: If it is not there or cannot be read.
+    """
     if '://' not in path and not osp.isfile(path):
         raise MultiSSLError(f'{path}: no such checkpoint')
     try:
-        checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+        return CheckpointLoader.load_checkpoint(path, map_location='cpu')
     except (OSError, URLError, EOFError, RuntimeError, pickle.UnpicklingError) as e:
         raise MultiSSLError(f'{path}: cannot be read as a checkpoint ({_first_line(e)})') from e
-    return unwrapped(checkpoint, path)
 
 
-def unwrapped(checkpoint: Mapping, path: str = 'the checkpoint') -> Dict[str, Tensor]:
+def unwrapped(checkpoint: Mapping[str, Any], path: str = 'the checkpoint') -> Dict[str, Tensor]:
     """The tensors of a loaded checkpoint, see :func:`load_state_dict_file`."""
     state_dict = checkpoint
     if isinstance(checkpoint, Mapping):
@@ -61,9 +74,9 @@ def backbone_state_dict(state_dict: Mapping[str, Tensor],
     prefix = prefix.rstrip('.') + '.' if prefix else ''
     found = {k[len(prefix):]: v for k, v in state_dict.items() if k.startswith(prefix)}
     if not found:
-        there = sorted({k.partition('.')[0] + '.' * ('.' in k) for k in state_dict})
+        prefixes = sorted({k.partition('.')[0] + '.' * ('.' in k) for k in state_dict})
         raise MultiSSLError(f"{path}: no key starts with '{prefix}'; its keys start with "
-                            f'{some(there)}')
+                            f'{some(prefixes)}')
     return found
 
 
@@ -77,6 +90,11 @@ class Difference(NamedTuple):
     def lacks(self) -> List[str]:
         """Everything of the module that the checkpoint cannot fill."""
         return self.missing + self.shapes
+
+    def in_words(self, limit: int = 5) -> str:
+        """All kinds of keys that there are, each with the first few of them."""
+        return '; '.join(f'{kind}: {some(keys, limit)}' for kind, keys in zip(
+            ('missing', 'unexpected', 'of another shape'), self) if keys)
 
 
 def compare(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> Difference:
@@ -95,6 +113,55 @@ def compare(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> Diff
     return Difference(missing, unexpected, shapes)
 
 
+def fill(module: nn.Module, state_dict: Mapping[str, Tensor], refusal: str,
+         advice: str = '') -> None:
+    """Loads a state dict into a module, every entry of either, or complains.
+
+    Args:
+        module (nn.Module): May convert keys of older checkpoints, as torch's hooks let it.
+        state_dict (mapping[str, Tensor]): Its keys as in the module.
+        refusal (str): How the error begins: what does not fit what.
+        advice (str): How it ends: what to do.
+
+    Raises:
+        MultiSSLError: Names the keys that are missing, unexpected or of another shape. The module
+            is not to be used then.
+    """
+    shapes = compare(module.state_dict(), state_dict).shapes  # torch would raise at once
+    odd = {name.partition(' ')[0] for name in shapes}
+    result = module.load_state_dict(
+        {k: v for k, v in state_dict.items() if k not in odd}, strict=False)
+    missing = [k for k in result.missing_keys
+               if k not in odd and not k.endswith('num_batches_tracked')]
+    difference = Difference(missing, list(result.unexpected_keys), shapes)
+    if any(difference):
+        raise MultiSSLError(f'{refusal}; {difference.in_words()}' + f'. {advice}' * bool(advice))
+
+
+def fill_backbone(backbone: nn.Module, path: str, prefix: str = 'backbone.',
+                  name: str = 'the backbone') -> None:
+    """Loads a checkpoint, of a whole model or of the backbone alone, into a backbone.
+
+    Args:
+        backbone (nn.Module): See :func:`fill`.
+        path (str): See :func:`load_checkpoint_file`. Where no key has the prefix, but some are the
+            backbone's own, it is of the backbone alone; ``fc``, the classifier of torchvision's
+            and MoCo's files, is left out then.
+        prefix (str): See :func:`backbone_state_dict`.
+        name (str): What to call the backbone in an error.
+
+    Raises:
+        MultiSSLError: See :func:`fill`.
+    """
+    state_dict, expected = load_state_dict_file(path), backbone.state_dict()
+    if not any(k.startswith(prefix) for k in state_dict) and any(k in expected for k in state_dict):
+        own = {k: v for k, v in state_dict.items() if k in expected or not k.startswith('fc.')}
+    else:
+        own = backbone_state_dict(state_dict, prefix, path)
+    fill(backbone, own, f'{path}: does not fit {name}',
+         'Use the config that it was trained with, or set the prefix')
+
+
 def some(items: Iterable[str], limit: int = 5) -> str:
     """The first few of a list, for messages."""
     items = list(items)
@@ -102,15 +169,38 @@ def some(items: Iterable[str], limit: int = 5) -> str:
     return ', '.join(items[:limit]) + more
 
 
-def save_atomically(checkpoint: dict, path: str) -> None:
-    """``torch.save`` under another name, then a rename: the file is whole or not there."""
-    os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
-    part = f'{path}.partial'
-    with open(part, 'wb') as f:
-        torch.save(checkpoint, f)
-        f.flush()
-        os.fsync(f.fileno())
-    os.replace(part, path)
+def save_atomically(checkpoint: Mapping[str, Any], path: Union[str, Path]) -> None:
+    """``torch.save`` to a file that is whole or not there."""
+    with atomic_path(path) as part:
+        torch.save(checkpoint, part)
+
+
+def not_finite(state_dict: Mapping[str, Tensor]) -> List[str]:
+    """Keys of the tensors that have a NaN or an infinite value."""
+    tensors = {k: v for k, v in state_dict.items()
+               if isinstance(v, Tensor) and v.is_floating_point()}
+    finite = _to_host([torch.isfinite(v).all() for v in tensors.values()])
+    return [key for key, good in zip(tensors, finite) if not good]
+
+
+def digest(state_dict: Mapping[str, Tensor]) -> str:
+    """A short text that is the same for equal keys and values, on any device.
+
+    One pass over the tensors: the sum of the bits of each, which no order of summation changes.
+    """
+    tensors = {k: v.detach().flatten() for k, v in state_dict.items() if isinstance(v, Tensor)}
+    sums = _to_host([v.view(_INTEGERS.get(v.element_size(), torch.int64)).sum(dtype=torch.int64)
+                     for v in tensors.values()])
+    return hashlib.sha256(repr((list(tensors), sums)).encode()).hexdigest()[:16]
+
+
+#: By the size of a tensor's elements.
+_INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32}
+
+
+def _to_host(scalars: List[Tensor]) -> List[Any]:
+    """Values of scalars, with one wait for the device that they are on."""
+    return torch.stack([v.to(scalars[0].device) for v in scalars]).tolist() if scalars else []
 
 
 def _first_line(error: BaseException) -> str:

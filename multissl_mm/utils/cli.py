@@ -1,9 +1,11 @@
 """What every command-line tool of the project does about errors."""
 import os
 import sys
-from typing import Callable
+from typing import Callable, Iterable, Iterator, TypeVar
 
 from ..errors import MultiSSLError
+
+T = TypeVar('T')
 
 
 def run_tool(main: Callable[[], None]) -> None:
@@ -22,6 +24,13 @@ def run_tool(main: Callable[[], None]) -> None:
         rank = f'[rank {os.environ["RANK"]}] ' if 'RANK' in os.environ else ''
         print(f'{rank}error: {_message(e)}', file=sys.stderr)
         sys.exit(1)
+
+
+def progress_bar(items: Iterable[T], total: int, what: str, shown: bool = True) -> Iterator[T]:
+    """The same items, with a bar on stderr of how many of ``total`` have come."""
+    from rich.console import Console
+    from rich.progress import track
+    return iter(track(items, what, total, console=Console(stderr=True), disable=not shown))
 
 
 def _message(error: Exception) -> str:

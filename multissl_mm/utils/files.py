@@ -1,16 +1,83 @@
 """Files that are whole or not there."""
+import glob
 import os
+import secrets
+import shutil
+import socket
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Union
+from typing import Iterator, Union
+
+from ..errors import MultiSSLError
+
+
+@contextmanager
+def atomic_path(path: Union[str, Path]) -> Iterator[Path]:
+    """A name to write to, which becomes ``path`` when the block ends and its bytes are on disk.
+
+    The name is nobody else's, whether of another run or of another machine, so that several may
+    write the same file; what a kill leaves of it is found by :func:`remove_leftovers`. The folder
+    is made where needed.
+
+    Raises:
+        MultiSSLError: If the system refuses to write (disk full, no permission); ``path`` is then
+            as it was.
+    """
+    path = Path(path)
+    part = path.with_name(
+        f'.{path.name}.{_machine()}.{os.getpid()}.{secrets.token_hex(4)}.partial')
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        with open(part, 'rb') as f:
+            os.fsync(f.fileno())  # a power cut cannot leave an empty file under the good name
+        os.replace(part, path)
+    except OSError as e:
+        raise MultiSSLError(f'{path}: cannot be written ({e.strerror or e})') from e
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def write_atomically(path: Union[str, Path], data: Union[str, bytes]) -> None:
-    """Writes text or bytes under another name, then renames; makes the folder where needed.
+    """Writes text or bytes, see :func:`atomic_path`."""
+    with atomic_path(path) as part:
+        part.write_bytes(data.encode() if isinstance(data, str) else data)
 
-    The other name is the process's own, so that several may write the same file.
+
+def link_or_copy(source: Union[str, Path], target: Union[str, Path]) -> None:
+    """Another name for the same bytes, or a copy where the file system has no links."""
+    with atomic_path(target) as part:
+        try:
+            os.link(source, part)
+        except OSError:
+            shutil.copyfile(source, part)
+
+
+def remove_leftovers(folder: Union[str, Path]) -> None:
+    """Removes what killed processes of this machine left in a folder of files they were writing.
+
+    Those of running processes, which may be of another run, and of other machines stay.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{path.name}.{os.getpid()}')
-    part.write_bytes(data.encode() if isinstance(data, str) else data)
-    os.replace(part, path)
+    for part in Path(folder).glob(f'.*.{glob.escape(_machine())}.*.partial'):
+        pid = part.name.split('.')[-3]
+        if pid.isdigit() and not _is_running(int(pid)):
+            part.unlink(missing_ok=True)
+
+
+def _machine() -> str:
+    # Containers may share the name of their host, but count their processes on their own.
+    try:
+        processes = os.stat('/proc/self/ns/pid').st_ino
+    except OSError:  # not Linux
+        processes = 0
+    return f'{socket.gethostname()}-{processes}'
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is another user's
+        pass
+    return True

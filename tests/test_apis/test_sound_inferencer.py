@@ -1,19 +1,20 @@
 """Recordings in; representations, maps, other directions, retrieved videos out."""
 import json
-import sys
 
 import numpy as np
 import pytest
 import soundfile
 import sounds
 import torch
+from commands import run_tool
 from mmengine.config import Config
 from tiny import CONFIGS
 
-from multissl_mm.apis import SoundInferencer
+from multissl_mm.apis import SoundInferencer, load_encoder, write_predictions
 from multissl_mm.apis.panorama_pictures import read_panorama
+from multissl_mm.datasets import CLASSES
 from multissl_mm.errors import MultiSSLError
-from multissl_mm.registry import MODELS
+from multissl_mm.registry import DATASETS, MODELS
 
 RATE = sounds.HOW.rate
 
@@ -89,6 +90,14 @@ def test_videos_that_fit(scenes, street, tmp_path):
     assert len({entry['start'] for entry in found}) == 3
 
 
+def test_the_representation_is_that_of_the_encoder_alone(scenes, street, tmp_path):
+    config, weights = trained('sp', scenes, tmp_path)
+    infer, encoder = SoundInferencer(config, weights, device='cpu'), load_encoder(config, weights)
+    clips = torch.stack([clip for _, clip in infer.pieces(str(street))])
+    for vector, prediction in zip(encoder.embed(clips), infer(str(street))['predictions']):
+        torch.testing.assert_close(vector, prediction['representation'], rtol=1e-4, atol=1e-5)
+
+
 def test_a_pretraining_model_gives_representations(scenes, street, tmp_path):
     infer = SoundInferencer(*trained('b', scenes, tmp_path), device='cpu')
     result = infer(str(street), out_dir=str(tmp_path / 'out'))
@@ -96,15 +105,14 @@ def test_a_pretraining_model_gives_representations(scenes, street, tmp_path):
     assert not (tmp_path / 'out').exists()
 
 
-def test_the_command_line(scenes, street, tmp_path, monkeypatch, capsys):
+def test_the_command_line(scenes, street, tmp_path):
     out = tmp_path / 'out'
-    monkeypatch.setattr(sys, 'argv', ['infer_sound.py', *trained('sp', scenes, tmp_path),
-                                      str(street), '--out', str(out), '--device', 'cpu'])
-    sounds.tool('infer_sound.py').main()
-    assert 'street.wav' in capsys.readouterr().out
-    said = json.loads((out / 'predictions.json').read_text())
-    assert [entry['start'] for entry in said] == [0., 2.]
-    assert set(said[0]) == {'file', 'start'}
+    done = run_tool('infer_sound.py', *trained('sp', scenes, tmp_path), street, '--out', out,
+                    '--device', 'cpu')
+    assert done.status == 0 and 'street.wav' in done.out, done.err
+    written = json.loads((out / 'predictions.json').read_text())
+    assert [entry['start'] for entry in written] == [0., 2.]
+    assert set(written[0]) == {'file', 'start'}
     arrays = np.load(out / 'predictions.npz')
     assert arrays['scores'].shape == (2, 6, 16, 64)
     assert len(list(out.glob('street_*.png'))) == 2 and not list(out.glob('.*'))
@@ -139,8 +147,8 @@ def test_bad_recordings_are_named(infer, tmp_path, kind, text):
 def test_bad_panoramas_are_named(infer, street, scenes, tmp_path):
     (tmp_path / 'bad.png').write_text('no picture')
     (tmp_path / 'bad.mp4').write_text('no video')
-    for name, text in (('bad.png', 'as a picture'), ('bad.mp4', 'as a video')):
-        with pytest.raises(MultiSSLError, match=f'{name} cannot be read {text}'):
+    for name, text in (('bad.png', 'as an image'), ('bad.mp4', 'as a video')):
+        with pytest.raises(MultiSSLError, match=f'{name}:? cannot be read {text}'):
             infer(str(street), panorama=str(tmp_path / name), out_dir=str(tmp_path / 'out'))
     video = scenes.parent / 'omniaudio' / 'scene0001' / 'VIDEO_0001_cropped.mp4'
     with pytest.raises(MultiSSLError, match='VIDEO_0001_cropped.mp4 ends before 99.00 s'):
@@ -151,7 +159,7 @@ def test_wrong_weights_and_unknown_rate(scenes, tmp_path):
     config, _ = trained('sp', scenes, tmp_path)
     (tmp_path / 'b').mkdir()
     _, other = trained('b', scenes, tmp_path / 'b')
-    with pytest.raises(MultiSSLError, match='does not fill the SemanticPrediction.*decoder'):
+    with pytest.raises(MultiSSLError, match='does not fit the SemanticPrediction.*decoder'):
         SoundInferencer(config, other)
     cfg = Config.fromfile(config)
     for split in ('train', 'val', 'test'):
@@ -163,12 +171,60 @@ def test_wrong_weights_and_unknown_rate(scenes, tmp_path):
         SoundInferencer('nowhere.py', str(tmp_path / 'last.pth'))
 
 
+def meta_of_a_run(config):
+    """As a runner writes it into its checkpoints."""
+    dataset = DATASETS.build(Config.fromfile(config).train_dataloader.dataset)
+    dataset.full_init()
+    return dict(dataset_meta=dataset.metainfo)
+
+
+def test_a_map_does_not_depend_on_the_data_being_there(scenes, street, tmp_path):
+    """E9: size, rows, rate and classes come with the checkpoint."""
+    config, weights = trained('sp', scenes, tmp_path)
+    checkpoint = torch.load(weights)
+    torch.save(dict(checkpoint, meta=meta_of_a_run(config)), weights)
+    here = SoundInferencer(config, weights, device='cpu')
+    cfg = Config.fromfile(config)
+    for split in ('train', 'val', 'test'):
+        cfg[f'{split}_dataloader'].dataset.dataset.data_root = str(tmp_path / 'gone')
+    elsewhere = SoundInferencer(cfg, weights, device='cpu')
+    assert elsewhere.sample_rate == RATE and elsewhere.classes == CLASSES
+    assert list(elsewhere.data_meta['rows']) == [.25, .75]
+    first, second = (infer(str(street))['predictions'][0]['semantics']
+                     for infer in (here, elsewhere))
+    assert first.shape == (16, 64) and torch.equal(first, second)
+    # Where both say something the checkpoint is right: other data may lie in that folder.
+    meta = dict(classes=('a', 'b', 'c', 'd', 'e'), size=(8, 32), sample_rate=2000)
+    torch.save(dict(checkpoint, meta=dict(dataset_meta=meta)), weights)
+    other = SoundInferencer(config, weights, device='cpu')
+    assert other.sample_rate == 2000 and other.classes == ('a', 'b', 'c', 'd', 'e')
+    assert other(str(street))['predictions'][0]['semantics'].shape == (8, 32)
+
+
+def test_old_checkpoints_do_with_the_data(scenes, street, tmp_path):
+    """E9: those before say the classes alone."""
+    config, weights = trained('sp', scenes, tmp_path)
+    torch.save(dict(torch.load(weights), meta=dict(dataset_meta=dict(classes=CLASSES))), weights)
+    infer = SoundInferencer(config, weights, device='cpu')
+    assert infer.sample_rate == RATE
+    assert infer(str(street))['predictions'][0]['semantics'].shape == (16, 64)
+
+
+def test_nothing_to_look_at(infer, tmp_path):
+    """M13: an empty list was an IndexError."""
+    with pytest.raises(MultiSSLError, match='the list of inputs is empty'):
+        infer([])
+    write_predictions([], tmp_path)
+    assert json.loads((tmp_path / 'predictions.json').read_text()) == []
+    assert not np.load(tmp_path / 'predictions.npz').files
+
+
 def test_what_would_be_written_twice(infer, street, tmp_path):
     (tmp_path / 'a').mkdir()
     twin, other = tmp_path / 'a' / street.name, tmp_path / 'other.wav'
     for path in (twin, other):
         path.write_bytes(street.read_bytes())
-    with pytest.raises(MultiSSLError, match='two recordings have the same name.*street.wav'):
+    with pytest.raises(MultiSSLError, match='two files have the same name.*street.wav'):
         infer([str(street), str(twin)])
     with pytest.raises(MultiSSLError, match='one panorama, but there are 2 recordings'):
         infer([str(street), str(other)], panorama='a.png', out_dir=str(tmp_path / 'out'))

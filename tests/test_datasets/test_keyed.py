@@ -8,9 +8,11 @@ import tiny
 import torch
 from mmengine.dataset import default_collate
 from mmengine.registry import DATA_SAMPLERS, DATASETS
+from PIL import Image
 from torch.utils.data import DataLoader
 
-from multissl_mm.datasets import ViewKey
+from multissl_mm.datasets import KeyedDataset, ViewKey, content
+from multissl_mm.datasets.some_views import SomeViews
 from multissl_mm.errors import MultiSSLError
 
 
@@ -121,6 +123,83 @@ def test_a_plain_index_is_refused(scope, images):
         dataset(images)[0]
 
 
+class Rows:
+    """Old responses that say which views they are to."""
+
+    def __init__(self, name, start):
+        self.name, self.start = name, start
+
+    def read(self, replica, index):
+        return dict(q=np.array([self.start, replica, index, os.getpid()], np.float32))
+
+
+@pytest.mark.parametrize('method', ['fork', 'spawn'])
+def test_old_responses_are_read_by_workers_that_persist(scope, images, method):
+    """R9: in the loader's workers, which learn of a new stage's banks from the keys alone."""
+    data = dataset(images)
+    sampler = DATA_SAMPLERS.build(dict(type='multissl_mm.KeyedSampler', dataset=data, seed=3))
+    loader = DataLoader(data, 12, sampler=sampler, num_workers=1, persistent_workers=True,
+                        multiprocessing_context=method, collate_fn=default_collate)
+    assert all('kept' not in s for batch in loader for s in batch['data_samples'])
+    worker = {w.pid for w in loader._iterator._workers}
+    for stage in (1, 2):
+        sampler.set_epoch(stage + 4)
+        sampler.replicas = 4
+        sampler.kept = tuple(Rows(f'task{i}', i) for i in range(stage))
+        samples = [s for batch in loader for s in batch['data_samples']]
+        for s in samples:
+            assert list(s.kept) == [f'task{i}' for i in range(stage)]
+            for i, rows in enumerate(s.kept.values()):
+                assert rows['q'].tolist()[:3] == [i, stage, s.sample_idx]
+                assert rows['q'][3] in np.float32(list(worker))
+    assert {w.pid for w in loader._iterator._workers} == worker
+
+
+def test_old_responses_change_no_view(scope, images):
+    data = dataset(images)
+    plain, with_rows = data[ViewKey(0, 1, 5)], data[ViewKey(0, 1, 5, (Rows('m', 0), ))]
+    assert all(torch.equal(a, b) for a, b in zip(plain['inputs'], with_rows['inputs']))
+
+
+def test_a_bank_that_cannot_be_read_is_no_bad_picture(scope, images):
+    class Broken(Rows):
+
+        def read(self, replica, index):
+            raise MultiSSLError('the bank is damaged')
+
+    data = dataset(images, max_skip=5)
+    with pytest.raises(MultiSSLError, match='the bank is damaged'):
+        data[ViewKey(0, 0, 1, (Broken('m', 0), ))]
+    assert not data.skipped
+
+
+def test_rows_are_those_of_the_picture_shown(scope, damaged):
+    """Where a bad picture is replaced, what was answered to the one that is shown."""
+    sample = dataset(damaged[0], max_skip=2)[ViewKey(0, 0, 2, (Rows('m', 0), ))]['data_samples']
+    assert sample.sample_idx == sample.kept['m']['q'][2] == 3
+
+
+@pytest.mark.parametrize('wanted, drawn', [(['query'], 1), (['key'], 2), (['key', 'query'], 2),
+                                           (['query', 'made by a task'], 1)])
+def test_some_views_are_the_same_and_no_others_are_drawn(scope, images, wanted, drawn):
+    """R9"""
+    data = dataset(images)
+    views = data.dataset.pipeline.transforms[1]
+    calls, pipelines = [], views.pipelines[0].transforms
+    first = pipelines[0]
+    pipelines[0] = lambda results: calls.append(1) or first(results)
+    whole = dict(zip(('query', 'key'), data[ViewKey(0, 0, 4)]['inputs']))
+    assert len(calls) == 2
+    some = SomeViews(data, ('query', 'key'), wanted)[ViewKey(0, 0, 4)]
+    assert len(calls) == 2 + drawn
+    expected = [whole[name] for name in ('query', 'key') if name in wanted]
+    assert len(some['inputs']) == len(expected)
+    assert all(torch.equal(a, b) for a, b in zip(some['inputs'], expected))
+    assert some['data_samples'].sample_idx == 4
+    data[ViewKey(0, 0, 4)]  # training still sees both
+    assert len(calls) == 4 + drawn
+
+
 def test_fingerprint_tells_data_and_views_apart(scope, images, tmp_path):
     a = dataset(images).fingerprint()
     cfg = tiny.tiny_config('mocov2', images, 'unused').train_dataloader.dataset
@@ -129,3 +208,41 @@ def test_fingerprint_tells_data_and_views_apart(scope, images, tmp_path):
     b = DATASETS.build(dict(cfg)).fingerprint()
     c = dataset(tiny.write_images(tmp_path, 10)).fingerprint()
     assert a['data'] == b['data'] != c['data'] and a['views'] == c['views'] != b['views']
+
+
+def test_a_dataset_that_is_an_object_has_a_digest_of_its_pipeline(scope, images):
+    """R6"""
+    def fingerprint(scale):
+        cfg = tiny.tiny_config('mocov2', images, 'unused').train_dataloader.dataset.dataset
+        cfg.pipeline[1].transforms[0][0]['scale'] = scale
+        cfg._scope_ = 'mmpretrain'
+        data = KeyedDataset(DATASETS.build(cfg))
+        before = data.fingerprint()
+        data[ViewKey(0, 0, 1)]
+        assert data.fingerprint() == before
+        return before
+
+    assert fingerprint(32) == fingerprint(32)
+    assert fingerprint(32)['views'] != fingerprint(48)['views']
+    assert fingerprint(32)['data'] == dataset(images).fingerprint()['data']
+
+
+def test_data_may_move_but_not_change(scope, images, tmp_path):
+    """R6: pictures made anew under the same names are other data; a moved folder is not."""
+    before = dataset(images).fingerprint()
+    moved = shutil.copytree(images, tmp_path / 'moved' / 'elsewhere')
+    assert dataset(moved).fingerprint() == before
+    for file in moved.rglob('*.JPEG'):
+        Image.open(file).resize((20, 20)).save(file)
+    assert dataset(moved).fingerprint()['data'] != before['data']
+    next(moved.rglob('*.JPEG')).unlink()
+    assert dataset(moved).fingerprint()['data'] != before['data']
+
+
+def test_sizes_are_asked_of_a_bounded_number_of_files(scope, images, monkeypatch):
+    """R6: no storm of a million calls on a network file system when a run starts."""
+    asked = []
+    monkeypatch.setattr(content, 'MAX_SIZES', 5)
+    monkeypatch.setattr(content, 'file_size', asked.append)
+    dataset(images).fingerprint()
+    assert 0 < len(asked) <= 5

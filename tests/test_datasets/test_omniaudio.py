@@ -306,3 +306,30 @@ def test_what_a_scene_or_a_pipeline_lacks(converted):
         sample(converted, 0, LoadClip(), PackSound(keys=('clip', 'flow')))
     with pytest.raises(MultiSSLError, match="LoadPanorama.keys has .'depth'."):
         LoadPanorama(keys=('depth', ))
+
+
+def content(root):
+    return KeyedDataset(dataset(root)).fingerprint()['data']
+
+
+def test_scenes_may_move(converted, copy):
+    """R6"""
+    assert content(converted) == content(copy)
+
+
+@pytest.mark.parametrize('change', ['size', 'rows', 'sounds', 'scene', 'segments'])
+def test_panoramas_of_another_size_or_other_recordings_are_other_data(converted, copy, change):
+    """R6: what was recorded from 16 x 64 panoramas was accepted for others."""
+    index = json.loads((copy / 'index.json').read_text())
+    if change in ('size', 'rows'):
+        index['metainfo'][change] = [[32, 64], [0., 1.]][change == 'rows']
+    elif change == 'segments':
+        index['data_list'][0]['segments'].pop()
+    elif change == 'sounds':
+        with open(track(copy, 2, 5), 'ab') as file:
+            file.write(b'\0\0')
+    else:  # converted anew: what the converter notes of a scene says so
+        noted = copy / 'scene0001' / 'scene.json'
+        noted.write_text(noted.read_text().replace('"sources"', '"sources of another day"'))
+    (copy / 'index.json').write_text(json.dumps(index))
+    assert content(converted) != content(copy)

@@ -108,9 +108,8 @@ def test_distillation_restrains_forgetting(images, tmp_path):
     drift = {}
     for weight in (0., 5.):
         cfg = tiny.tiny_config('il_mocov2_densecl', images, tmp_path / str(weight),
-                               model__distill_weights=weight, train_cfg__max_epochs=22,
-                               default_hooks__stage__epochs=[2, 20])
-        cfg.param_scheduler[0].periods = [2, 20]
+                               model__distill_weights=weight,
+                               train_cfg__stages=[2, 20])
         record = Record(cfg).train()
         model = record.model.eval()
         new = model.current_responses('mocov2', record.views[-1])['q']
@@ -122,9 +121,8 @@ def test_distillation_restrains_forgetting(images, tmp_path):
 
 
 @pytest.mark.parametrize('change, words', [
-    (dict(default_hooks__stage__epochs=[4]), 'ILStageHook.epochs has 1 stages'),
-    (dict(default_hooks__stage__epochs=[2, 3]), 'max_epochs, which is 4'),
-    (dict(default_hooks__stage__epochs=[0, 4]), 'load_from must name'),
+    (dict(train_cfg__stages=[4]), 'train_cfg.stages has 1 stages'),
+    (dict(train_cfg__stages=[0, 4]), 'load_from must name'),
     (dict(default_hooks__checkpoint__interval=3), 'default_hooks.checkpoint.interval'),
     (dict(model__responses__source='disk'), 'model.responses.source'),
     (dict(model__responses__replicas=None), 'model.responses.replicas'),
@@ -194,8 +192,7 @@ def test_three_tasks_keep_two(images, tmp_path):
                            dict(tiny.moco_task(), name='m')]
         cfg.model.responses = dict(cfg.model.responses) if source == 'stored' else dict(
             source='teacher', replicas=2)
-        cfg.default_hooks.stage.epochs = [1, 1, 2]
-        cfg.param_scheduler[0].update(periods=[1, 1, 2], restart_weights=[1, 1, 1])
+        cfg.train_cfg.stages = [1, 1, 2]
         records[source] = record = Record(cfg)
         finish = record.model.finish_task
 

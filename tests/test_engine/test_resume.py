@@ -70,3 +70,4 @@ def test_killed_and_resumed_equals_never_killed(images, tmp_path, source, worker
     assert whole['optimizer']['state']
     for epoch in range(1, 5):  # every checkpoint that has its name loads
         torch.load(tmp_path / 'broken' / f'epoch_{epoch}.pth', weights_only=False)
+    assert not list((tmp_path / 'broken').rglob('*.partial'))  # R5: nor is anything left of a kill

@@ -1,5 +1,4 @@
 """All algorithms on sound, then downstream tasks on what they leave, on tiny scenes."""
-import argparse
 
 import pytest
 import runs
@@ -7,11 +6,12 @@ import sounds
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
+from runs import train_here
 from tiny import CONFIGS
 
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.registry import MODELS
-from multissl_mm.runtime import load_config, prepare_cfg, use_pretrained
+from multissl_mm.runtime import RunOptions, load_config, prepare_cfg, use_pretrained
 
 COMBINATIONS = ('b_c', 'b_c_a', 'b_a', 'c_a')
 
@@ -31,13 +31,6 @@ def expert(scenes, tmp_path_factory):
     return path
 
 
-def train(cfg):
-    cfg.experiment_name = f'{cfg.work_dir}'.replace('/', '_')
-    runner = Runner.from_cfg(cfg)
-    runner.train()
-    return runner
-
-
 def with_experts(cfg, expert):
     for entry in cfg.model.get('experts', []):
         entry.backbone.init_cfg.checkpoint = str(expert)
@@ -49,7 +42,7 @@ def with_experts(cfg, expert):
 def test_every_algorithm_learns_from_sound(scenes, expert, tmp_path, name, scope):
     cfg = with_experts(sounds.sound_config(name, scenes, tmp_path), expert)
     steps = cfg.train_cfg.max_epochs * 3
-    train(cfg)
+    train_here(cfg)
     last = runs.last_checkpoint(tmp_path)
     assert last['meta']['iter'] == steps
     assert all(torch.isfinite(v).all() for v in last['state_dict'].values())
@@ -77,7 +70,7 @@ def test_every_combination_by_the_same_algorithms(scenes, expert, tmp_path, meth
     if 'responses' in cfg.model:
         cfg.model.responses = dict(source='teacher')
     model = MODELS.build(dict(cfg.model, data_preprocessor=cfg.data_preprocessor)).train()
-    batch = model.data_preprocessor(sounds.batch(width=128), True)
+    batch = model.data_preprocessor(sounds.batch(size=(16, 128)), True)
     inputs = {k: v for k, v in batch['inputs'].items()
               if method[-4:] != 'dist' or k == 'clip'}
     losses = model(inputs, mode='loss').losses
@@ -110,7 +103,7 @@ def test_trained_then_tested_gives_the_same_numbers(scenes, expert, tmp_path, ta
     encoder = sounds.sound_config('b', scenes, tmp_path).model.backbone
     weights = dict(type='Pretrained', checkpoint=str(expert), prefix='backbone.')
     cfg = sounds.downstream_config(task, scenes, tmp_path, dict(encoder, init_cfg=weights))
-    trained = train(cfg)
+    trained = train_here(cfg)
     seen = {k: v.current() for k, v in trained.message_hub.log_scalars.items() if 'val/' in k}
     assert metrics <= {k[len('val/'):] for k in seen}
     if task == 'vr':  # the encoder is still the pretrained one
@@ -176,8 +169,7 @@ def test_arguments_reach_the_encoder(expert, tmp_path):
 
 
 def arguments(config, **kwargs):
-    return argparse.Namespace(config=str(config), launcher='none', local_rank=0,
-                              **{**dict(cfg_options=None, work_dir=None), **kwargs})
+    return RunOptions(str(config), **kwargs)
 
 
 def test_what_a_run_leaves_is_all_that_a_test_needs(scenes, expert, tmp_path, scope):
@@ -192,7 +184,7 @@ def test_what_a_run_leaves_is_all_that_a_test_needs(scenes, expert, tmp_path, sc
     cfg.pretrained = dict(config=str(encoder), checkpoint=str(weights))
     cfg.dump(config)
     cfg = prepare_cfg(load_config(str(config)), arguments(config))
-    trained = train(cfg)
+    trained = train_here(cfg)
     seen = {k: v.current() for k, v in trained.message_hub.log_scalars.items() if 'val/' in k}
     weights.unlink()
     encoder.unlink()
@@ -210,6 +202,9 @@ def test_what_a_run_leaves_is_all_that_a_test_needs(scenes, expert, tmp_path, sc
     for key, value in test(last).items():
         assert value == pytest.approx(seen[f'val/{key}'], rel=1e-5, nan_ok=True), key
     state = torch.load(last, weights_only=False)
+    meta = state['meta']['dataset_meta']  # E9: what an inferencer must know of the data
+    assert tuple(meta['size']) == (16, 64) and tuple(meta['rows']) == (.25, .75)
+    assert meta['sample_rate'] == 4000 and len(meta['classes']) == 5
     state['state_dict'] = {k: v for k, v in state['state_dict'].items() if 'decoder' not in k}
     torch.save(state, tmp_path / 'encoder.pth')
     with pytest.raises(MultiSSLError, match='is being tested lacks decoder.*SemanticPrediction'):

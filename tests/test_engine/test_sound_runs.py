@@ -82,7 +82,7 @@ def test_two_ranks_agree(scenes, tmp_path):
     cfg.custom_imports = dict(imports=['multissl_mm', 'dump_hook'])
     cfg.train_dataloader.batch_size = 4
     cfg.dump(tmp_path / 'two.py')
-    env = dict(os.environ, PYTHON=sys.executable, PYTHONPATH=str(ROOT / 'tests'),
+    env = dict(os.environ, PYTHON=sys.executable, PYTHONPATH=f'{ROOT}:{ROOT / "tests"}',
                OMP_NUM_THREADS='1')
     run = subprocess.run([ROOT / 'tools/dist_train.sh', tmp_path / 'two.py', '2'], env=env,
                          capture_output=True, text=True)

@@ -4,6 +4,7 @@ import tiny
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from runs import train_here
 
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.models.contrast.queue import NegativeQueue
@@ -24,25 +25,21 @@ class Watch(Hook):
 
 
 def train(name, images, path, prepare=lambda runner: None, **options):
-    cfg = tiny.tiny_config(name, images, path, **options)
-    cfg.experiment_name = path.name
-    runner, watch = Runner.from_cfg(cfg), Watch()
-    runner.register_hook(watch, priority='VERY_HIGH')
-    prepare(runner)
-    runner.train()
-    return watch, runner
+    watch = Watch()
+    return watch, train_here(tiny.tiny_config(name, images, path, **options), watch,
+                             prepare=prepare)
 
 
 def stage_hook(**kwargs):
-    return dict(default_hooks__stage=dict(type='multissl_mm.ILStageHook', epochs=[2, 2], **kwargs))
+    return dict(default_hooks__stage=dict(type='multissl_mm.ILStageHook', **kwargs))
 
 
 def test_stages_have_their_own_batch_size_learning_rate_and_warm_up(images, tmp_path):
     watch, runner = train(
         'il_mocov2_densecl', images, tmp_path / 'run', train_dataloader__num_workers=1,
         train_dataloader__persistent_workers=True,
-        param_scheduler=[dict(type='CosineRestartLR', periods=[2, 2], restart_weights=[1, .5],
-                              eta_min=0., by_epoch=True)],
+        param_scheduler=[dict(type='multissl_mm.WarmRestartLR', warmup=0.,
+                              restart_weights=[1, .5])],
         **stage_hook(warmup_epochs=1, batch_sizes=[8, 6]))
     assert watch.sizes == [8] * 6 + [6] * 8  # 24 pictures: 3 and 4 steps an epoch
     assert runner.max_iters == runner.iter == 14

@@ -43,15 +43,15 @@ def test_right_prefix_passes_and_loads(file, prefix):
     assert torch.equal(model.backbone.conv1.weight, saved['backbone.conv1.weight'])
 
 
-@pytest.mark.parametrize('prefix, said', [
+@pytest.mark.parametrize('prefix, expected', [
     ('bakcbone.', 'backbone., neck.'),  # says what there is
     (None, 'set prefix'),
     ('neck.', 'conv1.weight'),
 ])
-def test_wrong_prefix_is_an_error(file, prefix, said):
+def test_wrong_prefix_is_an_error(file, prefix, expected):
     with pytest.raises(MultiSSLError, match='model.backbone.init_cfg') as error:
         check_pretrained(model_from(file, prefix))
-    assert said in str(error.value)
+    assert expected in str(error.value)
 
 
 def test_other_architecture_is_an_error(file):
@@ -92,3 +92,12 @@ def test_load_from_must_fill_the_backbone(file):
     bare = {k.removeprefix('backbone.'): v for k, v in checkpoint['state_dict'].items()}
     with pytest.raises(MultiSSLError, match='backbone.conv1.weight'):
         hook().after_load_checkpoint(SimpleNamespace(model=model), dict(state_dict=bare))
+
+
+def test_parts_that_are_tested_whole(file):
+    """Any model may ask for all of its weights, by an attribute."""
+    model = model_from(file, 'backbone.')
+    model.decoder, model.tested_whole = nn.Linear(1, 1), True
+    hook().after_load_checkpoint(SimpleNamespace(model=model), torch.load(file))
+    with pytest.raises(MultiSSLError, match='tested lacks decoder.weight'):
+        hook(check_init=False).after_load_checkpoint(SimpleNamespace(model=model), torch.load(file))

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 def launch(cfg, path, processes, *arguments):
     cfg.custom_imports = dict(imports=['multissl_mm', 'dump_hook'])
     cfg.dump(path)
-    env = dict(os.environ, PYTHON=sys.executable, PYTHONPATH=str(ROOT / 'tests'),
+    env = dict(os.environ, PYTHON=sys.executable, PYTHONPATH=f'{ROOT}:{ROOT / "tests"}',
                OMP_NUM_THREADS='1')
     command = [ROOT / 'tools/dist_train.sh', path, str(processes), *arguments] if processes > 1 \
         else [sys.executable, ROOT / 'tools/train.py', path, *arguments]

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.registry import HOOKS, TRANSFORMS
-from mmengine.runner import Runner
 from PIL import Image
+from runs import train_here
 from torch import nn
 
 from multissl_mm.engine.hooks import watching
@@ -260,12 +260,9 @@ def hooks(images, labelled, **forgetting):
 
 def train(images, work_dir, custom_hooks, name='il_mocov2_densecl', resume=None, **options):
     cfg = tiny.tiny_config(name, images, work_dir, custom_hooks=custom_hooks, **options)
-    cfg.experiment_name = f'{work_dir.name}_{id(cfg)}'
     if resume:
         cfg.load_from, cfg.resume = str(resume), True
-    runner = Runner.from_cfg(cfg)
-    runner.train()
-    return runner
+    return train_here(cfg)
 
 
 def scalars(runner, mark='/'):

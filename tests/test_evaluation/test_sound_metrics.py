@@ -4,6 +4,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
+from mmengine.registry import MODELS
 from scipy.signal import hilbert
 from scipy.signal import stft as scipy_stft
 from sklearn.metrics import average_precision_score, confusion_matrix
@@ -36,18 +37,18 @@ def evaluated(metric, samples):
 # ---------------------------------------------------------------------- semantic prediction
 
 def maps(labels=5, samples=3):
-    """Random maps; the last label is said, but never true."""
+    """Random maps; the last label is predicted, but never true."""
     torch.manual_seed(0)
-    truth = torch.randint(labels - 1, (samples, 6, 8))
-    moves = (truth > 0) & (torch.rand(truth.shape) < 0.5)
+    target = torch.randint(labels - 1, (samples, 6, 8))
+    moves = (target > 0) & (torch.rand(target.shape) < 0.5)
     return [dict(scores=s, semantics=t, restricted=m)
-            for s, t, m in zip(torch.rand(samples, labels, 6, 8), truth, moves)]
+            for s, t, m in zip(torch.rand(samples, labels, 6, 8), target, moves)]
 
 
 def sklearn_ious(samples, counted):
-    truth = torch.cat([s['semantics'][c] for s, c in zip(samples, counted)])
-    said = torch.cat([s['scores'].argmax(0)[c] for s, c in zip(samples, counted)])
-    pixels = confusion_matrix(truth, said, labels=range(5))
+    target = torch.cat([s['semantics'][c] for s, c in zip(samples, counted)])
+    predicted = torch.cat([s['scores'].argmax(0)[c] for s, c in zip(samples, counted)])
+    pixels = confusion_matrix(target, predicted, labels=range(5))
     return [pixels[k, k] / (pixels[k].sum() + pixels[:, k].sum() - pixels[k, k])
             for k in range(1, 4)]
 
@@ -65,11 +66,11 @@ def test_ious_are_those_of_a_confusion_matrix():
 
 
 def test_false_positives_on_nothing_count_but_not_in_the_restricted_one():
-    truth = torch.tensor([[1, 1, 2, 2, 0, 0, 0, 0]] * 2)
-    said = torch.tensor([[1, 1, 2, 2, 1, 1, 0, 0]] * 2)  # of the first class twice as many
-    for labels, mean in ((truth, 100), (said, 75)):
-        sample = dict(scores=one_hot(labels, 3).permute(2, 0, 1), semantics=truth,
-                      restricted=truth > 0)
+    target = torch.tensor([[1, 1, 2, 2, 0, 0, 0, 0]] * 2)
+    predicted = torch.tensor([[1, 1, 2, 2, 1, 1, 0, 0]] * 2)  # of the first class twice as many
+    for labels, mean in ((target, 100), (predicted, 75)):
+        sample = dict(scores=one_hot(labels, 3).permute(2, 0, 1), semantics=target,
+                      restricted=target > 0)
         found = evaluated(SemanticMetric(classes='ab', bins=4), [sample])
         assert found['mIoU'] == pytest.approx(mean)
         assert found['mIoU_restricted'] == pytest.approx(100)
@@ -77,33 +78,33 @@ def test_false_positives_on_nothing_count_but_not_in_the_restricted_one():
     assert 'mIoU_restricted' not in evaluated(SemanticMetric(classes='ab', bins=4), [sample])
 
 
-def iou_of(region, truth):
+def iou_of(region, target):
     """Of one region (H, W) for all samples (N, H, W)."""
-    return ((truth & region).sum() / (truth | region).sum()).item()
+    return ((target & region).sum() / (target | region).sum()).item()
 
 
 def test_no_constant_map_is_better_than_constant_ious():
     torch.manual_seed(0)
     often = torch.rand(1, 3, 4, 5) ** 2
-    truth = torch.rand(6, 3, 4, 5) < often
-    best = constant_ious(truth)
+    target = torch.rand(6, 3, 4, 5) < often
+    best = constant_ious(target)
     for _ in range(200):
         region = torch.rand(4, 5) < torch.rand(())
         for k in range(3):
-            assert iou_of(region, truth[:, k]) <= best[k] + 1e-6
+            assert iou_of(region, target[:, k]) <= best[k] + 1e-6
 
 
 def test_constant_ious_by_all_regions():
     torch.manual_seed(0)
-    truth = torch.rand(5, 3, 2, 4) < torch.rand(1, 3, 2, 4)
-    truth[:, 2] = False
-    best = constant_ious(truth)
+    target = torch.rand(5, 3, 2, 4) < torch.rand(1, 3, 2, 4)
+    target[:, 2] = False
+    best = constant_ious(target)
     regions = [torch.isin(torch.arange(8), torch.tensor(chosen)).view(2, 4)
                for size in range(1, 9) for chosen in combinations(range(8), size)]
     assert len(regions) == 255 and np.isnan(best[2])
     for k in range(2):
-        assert best[k] == pytest.approx(max(iou_of(r, truth[:, k]) for r in regions), abs=1e-6)
-    labels = truth[:, 0].long()
+        assert best[k] == pytest.approx(max(iou_of(r, target[:, k]) for r in regions), abs=1e-6)
+    labels = target[:, 0].long()
     samples = [dict(scores=torch.rand(2, 2, 4), semantics=t) for t in labels]
     found = evaluated(SemanticMetric(classes='a', bins=4), samples)
     assert found['constant'] == pytest.approx(100 * best[0])
@@ -125,11 +126,11 @@ def test_average_precision_is_that_of_sklearn():
 
 def test_average_precision_by_hand():
     # one class covers 1, 1/2, 1/4 and nothing of four azimuths of 2 x 2 pixels
-    truth = torch.tensor([[1, 1, 1, 1, 1, 0, 0, 0], [1, 1, 0, 0, 0, 0, 0, 0]])
+    target = torch.tensor([[1, 1, 1, 1, 1, 0, 0, 0], [1, 1, 0, 0, 0, 0, 0, 0]])
 
     def precision(azimuths, least):
         score = torch.tensor(azimuths).repeat_interleave(2).expand(2, 8)
-        sample = dict(scores=torch.stack([1 - score, score]), semantics=truth)
+        sample = dict(scores=torch.stack([1 - score, score]), semantics=target)
         return evaluated(SemanticMetric(classes='a', bins=4, least=least), [sample])['mAP']
 
     assert precision([.9, .8, .7, .1], least=1 / 4) == pytest.approx(100)
@@ -141,8 +142,8 @@ def test_average_precision_by_hand():
 
 def test_a_perfect_predictor_gets_everything():
     torch.manual_seed(0)
-    truth = torch.randint(4, (3, 4, 8))
-    samples = [dict(scores=one_hot(t, 4).permute(2, 0, 1).float(), semantics=t) for t in truth]
+    target = torch.randint(4, (3, 4, 8))
+    samples = [dict(scores=one_hot(t, 4).permute(2, 0, 1).float(), semantics=t) for t in target]
     found = evaluated(SemanticMetric(classes='abc', bins=8), samples)
     assert found['mIoU'] == found['IoU_b'] == 100 and found['mAP'] == pytest.approx(100)
     assert found['constant'] < 100
@@ -256,16 +257,24 @@ def spectrograms(waves):
 
 
 def sounds(samples=4):
-    """Said and true waveforms (N, 3, 2, S), and the pairs that were heard (N, 2, S)."""
+    """Predicted and true waveforms (N, 3, 2, S), and the pairs that were heard (N, 2, S)."""
     torch.manual_seed(0)
     loud = torch.rand(samples, 3, 2, 1) + 0.2
     return (torch.randn(samples, 3, 2, 160), torch.randn(samples, 3, 2, 160) * loud,
             torch.randn(samples, 2, 160))
 
 
-def s3r(said, truth, heard):
-    samples = [dict(stft=s, turned_stft=t, clip_stft=h) for s, t, h in zip(said, truth, heard)]
-    return evaluated(SuperResolutionMetric(**STFT, cells=4), samples)
+def waveforms(stft):
+    """As the preprocessor makes them, (..., F, T) to (..., S)."""
+    flat = torch.istft(stft.flatten(0, -3), window=torch.hann_window(24), **STFT)
+    return flat.view(*stft.shape[:-2], -1)
+
+
+def s3r(predicted, target, heard):
+    batch = dict(stft=predicted, turned_stft=target, clip_stft=heard, waves=waveforms(predicted),
+                 turned_waves=waveforms(target), clip_waves=waveforms(heard))
+    samples = [dict(zip(batch, values)) for values in zip(*batch.values())]
+    return evaluated(SuperResolutionMetric(cells=4), samples)
 
 
 @pytest.mark.parametrize('cells', [1, 3, 5])
@@ -285,45 +294,46 @@ def test_log_cells_by_a_loop(cells):
 @pytest.mark.parametrize('size', [64, 65])
 def test_distances_are_those_of_scipy(size):
     rng = np.random.default_rng(0)
-    said, truth = rng.standard_normal((2, 3, 2, size))
-    envelopes = [np.abs(hilbert(waves)) for waves in (said, truth)]
-    assert np.allclose(envelope(torch.from_numpy(said)), envelopes[0], rtol=0, atol=1e-6)
-    found = envelope_distance(torch.from_numpy(said), torch.from_numpy(truth))
+    predicted, target = rng.standard_normal((2, 3, 2, size))
+    envelopes = [np.abs(hilbert(waves)) for waves in (predicted, target)]
+    assert np.allclose(envelope(torch.from_numpy(predicted)), envelopes[0], rtol=0, atol=1e-6)
+    found = envelope_distance(torch.from_numpy(predicted), torch.from_numpy(target))
     expected = np.sqrt(np.mean((envelopes[0] - envelopes[1])**2, axis=-1)).sum(-1)
     assert np.allclose(found, expected, rtol=0, atol=1e-6)
-    said, truth = (scipy_stft(waves, nperseg=16)[2] for waves in (said, truth))
-    found = stft_distance(torch.from_numpy(said), torch.from_numpy(truth))
-    expected = [sum(np.linalg.norm(said[d, e] - truth[d, e]) for e in (0, 1)) for d in range(3)]
+    predicted, target = (scipy_stft(waves, nperseg=16)[2] for waves in (predicted, target))
+    found = stft_distance(torch.from_numpy(predicted), torch.from_numpy(target))
+    expected = [sum(np.linalg.norm(predicted[d, e] - target[d, e]) for e in (0, 1))
+                for d in range(3)]
     assert np.allclose(found, expected, rtol=0, atol=1e-6)
 
 
 def test_super_resolution_by_definition():
-    said, truth, heard = sounds()
-    found = s3r(*map(spectrograms, (said, truth, heard)))
+    predicted, target, heard = sounds()
+    found = s3r(*map(spectrograms, (predicted, target, heard)))
     expected = {}
-    for name, guess in (('', said), ('copy_', heard[:, None].expand_as(truth))):
-        ours, there = (spectrograms(w).to(torch.complex128) for w in (guess, truth))
+    for name, guess in (('', predicted), ('copy_', heard[:, None].expand_as(target))):
+        ours, there = (spectrograms(w).to(torch.complex128) for w in (guess, target))
         for key, cells in (('error', 4), ('spectrum_error', 1)):
             logs = [log_cells(power(x), cells, 1e-5).numpy() for x in (ours, there)]
             spread = logs[1].var(axis=(0, -1)).mean()  # over samples and spans of time
             expected[f'{name}{key}'] = np.mean((logs[0] - logs[1])**2) / spread
         expected[f'{name}stft'] = stft_distance(ours, there).mean().item()
-        envelopes = [np.abs(hilbert(w.double().numpy())) for w in (guess, truth)]
+        envelopes = [np.abs(hilbert(w.double().numpy())) for w in (guess, target)]
         rmse = np.sqrt(np.mean((envelopes[0] - envelopes[1])**2, axis=-1))
         expected[f'{name}envelope'] = rmse.sum(-1).mean()
     assert found == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_perfect_prediction_has_no_error():
-    _, truth, heard = map(spectrograms, sounds())
-    found = s3r(truth, truth, heard)
+    _, target, heard = map(spectrograms, sounds())
+    found = s3r(target, target, heard)
     assert all(found[name] == 0 and found[f'copy_{name}'] > 0.1 for name in NAMES)
 
 
 def test_copies_are_what_predicting_the_input_gives():
-    said, truth, heard = map(spectrograms, sounds())
-    found = s3r(heard[:, None].expand_as(truth), truth, heard)
-    other = s3r(said, truth, heard)
+    predicted, target, heard = map(spectrograms, sounds())
+    found = s3r(heard[:, None].expand_as(target), target, heard)
+    other = s3r(predicted, target, heard)
     for name in NAMES:
         assert found[name] == found[f'copy_{name}'] == other[f'copy_{name}'] != other[name]
 
@@ -347,3 +357,34 @@ def test_the_mean_predictor_has_an_error_of_1():
     found = s3r(phases * (mean / 2).exp()[..., None],
                 phases * (logs / 2).exp().repeat_interleave(5, -1), heard)
     assert found['error'] == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize('hop', [10, 16, 32])
+def test_envelopes_are_those_of_the_sounds_whatever_the_hop(scope, hop):
+    """E10: the window was the metric's own; with another hop envelopes were silently wrong."""
+    torch.manual_seed(0)
+    ear = dict(type='multissl_mm.BinauralEncoder', channels=(4, 4, 8, 8, 8))
+    model = MODELS.build(dict(
+        type='multissl_mm.SpatialSuperResolution', backbone=ear,
+        decoder=dict(type='multissl_mm.SpectrogramDecoder', channels=(8, 8, 8, 8)),
+        data_preprocessor=dict(type='multissl_mm.SoundPreprocessor', n_fft=64, win_length=64,
+                               hop_length=32, spectra=('clip', 'turned'), spectra_hop=hop))).eval()
+    clip, turned = torch.randn(2, 2, 3200), torch.randn(2, 3, 2, 3200)
+    batch = model.data_preprocessor(dict(inputs=dict(clip=clip, turned=turned)))['inputs']
+    found = evaluated(SuperResolutionMetric(), model(batch, mode='predict'))
+    scale = batch['scale'].view(2, 1, 1, 1)
+    expected = envelope_distance(scale * clip[:, None], scale * turned).mean().item()
+    assert found['copy_envelope'] == pytest.approx(expected, rel=.01)
+    assert found['envelope'] == pytest.approx(expected, rel=.01)  # the decoder starts as a copy
+
+
+@pytest.mark.parametrize('metric', [SemanticMetric, RetrievalMetric, SuperResolutionMetric])
+def test_no_sample_at_all(metric):
+    """M13: a sentence, not an error of whatever is done with an empty list."""
+    with pytest.raises(MultiSSLError, match=f'{metric.__name__} was given no sample'):
+        metric().compute_metrics([])
+
+
+def test_metrics_name_what_is_missing():
+    with pytest.raises(MultiSSLError, match='SuperResolutionMetric needs clip_stft, clip_waves'):
+        SuperResolutionMetric().process({}, [dict(stft=torch.zeros(3, 2, 4, 4))])

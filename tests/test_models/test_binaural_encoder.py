@@ -4,10 +4,10 @@ import tiny
 import torch
 from mmengine.registry import MODELS
 
+from multissl_mm.converters import verify_backbone
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.models import MomentumEncoder
 from multissl_mm.models.backbones import output_shapes
-from multissl_mm.utils.convert import verify_backbone
 
 SMALL = dict(type='multissl_mm.BinauralEncoder', channels=(4, 4, 8, 8, 8))
 RESNET = dict(tiny.backbone(), in_channels=1)

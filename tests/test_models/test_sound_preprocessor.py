@@ -1,13 +1,9 @@
 """The front end of sound: waveforms to log power spectrograms."""
-import json
 
 import numpy as np
 import pytest
 import scipy.signal
-import sounds
-import tiny
 import torch
-from mmengine.config import Config
 from mmengine.structures import BaseDataElement
 
 from multissl_mm.errors import MultiSSLError
@@ -121,17 +117,6 @@ def test_batches_that_have_no_sound_to_speak_of():
         small()(dict(inputs=[torch.zeros(2, 400)]))
     with pytest.raises(MultiSSLError, match='clip has 32 samples, too few .*n_fft of 64'):
         small()(batch(clip=torch.zeros(1, 2, 32)))
-
-
-def test_throughput_benchmark(tmp_path, scope):
-    tool, out = sounds.tool('benchmarks/sound_front_end.py'), tmp_path / 'speed.json'
-    tool.main([str(tiny.CONFIGS / 'sound/demo/c.py'), *'--rate 2000 --workers 0 --batch-size 2 '
-               '--batches 1 --rounds 2 --device cpu'.split(), '--out', str(out)])
-    speed = json.loads(out.read_text())['clips_per_second']
-    assert set(speed) == {'in the preprocessor', 'in the worker', 'nowhere'}
-    assert all(len(v) == 2 and min(v) > 0 for v in speed.values())
-    with pytest.raises(MultiSSLError, match='name a config of configs/sound'):
-        tool.ways(Config.fromfile(tiny.CONFIGS / 'mocov2.py'), None, '')
 
 
 def test_its_text_tells_all_settings():

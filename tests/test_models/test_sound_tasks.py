@@ -1,10 +1,11 @@
 """Pretext tasks A, B and C, alone and in every algorithm."""
 import pytest
+import sounds
 import torch
 import torch.nn.functional as F
 from mmengine.registry import MODELS
-from mmengine.structures import BaseDataElement
 
+from multissl_mm.datasets.keyed import ViewKey, mark
 from multissl_mm.engine.hooks.forgetting import heldout_losses
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.models.pretext import TaskBatch
@@ -22,13 +23,7 @@ FRONT_END = dict(type='multissl_mm.SoundPreprocessor', n_fft=64, win_length=50, 
 
 
 def batch(n=6, scenes=2, seed=0):
-    """As a pipeline packs it: waveforms, videos of 4 frames, ground truth."""
-    torch.manual_seed(seed)
-    samples = [BaseDataElement(metainfo=dict(sample_idx=i, replica=0)) for i in range(n)]
-    return dict(data_samples=samples, inputs=dict(
-        clip=torch.randn(n, 2, 800), other=torch.randn(n, 2, 800), gap=torch.rand(n),
-        flow=4 * torch.randn(n, 4, 2, 32, WIDTH), foreground=torch.rand(n, 4, 3, 32, WIDTH),
-        rotation=torch.randint(8, (n, )), scene=torch.arange(n) // (n // scenes) + 140))
+    return sounds.batch(n, scenes, length=800, frames=4, size=(32, WIDTH), seed=seed)
 
 
 def build(kind='MultiTask', tasks=(A, B, C), **kwargs):
@@ -257,15 +252,18 @@ def test_incremental_with_stored_responses_equals_teachers(scope, tmp_path, orde
     data = {k: m.data_preprocessor(batch(), True) for k, m in models.items()}
     names = [t['name'] for t in order]
     identity = dict(weights='', data='', views='', seed=0, samples=6)
+    banks = []
     for stage in (1, 2):
         for source, model in models.items():
             name = names[stage - 1]
             model.finish_task(name)
             if source == 'stored':
-                bank = ResponseBank(tmp_path / name, identity, dtype='float32')
+                bank = ResponseBank(tmp_path / name, dict(identity, task=name), dtype='float32')
                 bank.create()
                 bank.write(0, 0, iter([model.current_responses(name, data[source]['inputs'])]))
-                model.responses.banks[name] = bank
+                banks.append(bank)
+                for i, sample in enumerate(data[source]['data_samples']):
+                    mark(sample, ViewKey(0, 0, i, tuple(banks)))
             model.set_stage(stage)
         losses = {k: flat(m(**data[k], mode='loss')) for k, m in models.items()}
         assert set(losses['stored']) == set(losses['teacher'])

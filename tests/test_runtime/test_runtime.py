@@ -1,28 +1,35 @@
-"""From a command line to a config that fits the machine."""
+"""From options to a config that fits the machine."""
 import argparse
 import json
+import os
+import sys
 
 import pytest
 from mmengine.config import Config
 
 from multissl_mm import runtime
 from multissl_mm.errors import MultiSSLError
+from multissl_mm.runtime import prepare as prepare_module
+from multissl_mm.runtime import processes
 
-NONE = dict(config='configs/some.py', work_dir=None, cfg_options=None, launcher='none',
-            local_rank=0)
+
+def set_device(monkeypatch, device):
+    for module in (processes, prepare_module):
+        monkeypatch.setattr(module, 'get_device', lambda: device)
 
 
 @pytest.fixture(autouse=True)
 def cpu(monkeypatch):
-    monkeypatch.setattr(runtime, 'get_device', lambda: 'cpu')
-    monkeypatch.setenv('LOCAL_RANK', '0')
+    set_device(monkeypatch, 'cpu')
+    for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT'):
+        monkeypatch.setenv(name, '0')
 
 
-def prepare(cfg=None, **args):
+def prepare(cfg=None, **options):
     base = dict(model=dict(type='X', norm_cfg=dict(type='SyncBN')),
                 optim_wrapper=dict(type='OptimWrapper'))
     return runtime.prepare_cfg(Config({**base, **(cfg or {})}),
-                               argparse.Namespace(**{**NONE, **args}))
+                               runtime.RunOptions('configs/some.py', **options))
 
 
 def test_several_processes_on_the_cpu():
@@ -36,7 +43,7 @@ def test_several_processes_on_the_cpu():
 
 def test_one_process_and_a_gpu_are_left_alone(monkeypatch):
     assert 'model_wrapper_cfg' not in prepare()
-    monkeypatch.setattr(runtime, 'get_device', lambda: 'cuda')
+    set_device(monkeypatch, 'cuda')
     cfg = prepare(launcher='pytorch')
     assert 'model_wrapper_cfg' not in cfg and cfg.model.norm_cfg.type == 'SyncBN'
 
@@ -48,7 +55,7 @@ def test_amp(monkeypatch):
         prepare(**theirs)
     with pytest.raises(MultiSSLError, match='has no mixed precision'):
         prepare(dict(optim_wrapper=dict(type='X')), amp=True)
-    monkeypatch.setattr(runtime, 'get_device', lambda: 'cuda')
+    set_device(monkeypatch, 'cuda')
     assert prepare(**theirs).optim_wrapper.type == 'AmpOptimWrapper'
 
 
@@ -56,7 +63,7 @@ def test_a_staged_model_needs_its_hook():
     cfg = dict(model=dict(type='multissl_mm.IncrementalLearning', tasks=[dict(), dict()]))
     with pytest.raises(MultiSSLError, match='multissl_mm.ILStageHook'):
         prepare(cfg)
-    hook = dict(type='multissl_mm.ILStageHook', epochs=[1, 1])
+    hook = dict(type='multissl_mm.ILStageHook')
     assert prepare(dict(cfg, default_hooks=dict(stage=hook))).model == cfg['model']
 
 
@@ -66,8 +73,8 @@ def test_work_dir_options_and_hook():
     assert cfg.val_cfg is cfg.val_dataloader is cfg.val_evaluator is None
     assert cfg.custom_hooks == [dict(type='multissl_mm.StrictLoadHook', check_init=True)]
     assert prepare(dict(work_dir='a'), work_dir='b').work_dir == 'b'
-    mine = [dict(type='multissl_mm.StrictLoadHook', check_init=False)]
-    assert prepare(dict(custom_hooks=mine)).custom_hooks == mine
+    own = [dict(type='multissl_mm.StrictLoadHook', check_init=False)]
+    assert prepare(dict(custom_hooks=own)).custom_hooks == own
 
 
 def test_auto_scale_lr():
@@ -76,19 +83,54 @@ def test_auto_scale_lr():
         prepare(auto_scale_lr=True)
 
 
+def choose(cfg, resume=None):
+    cfg = Config(cfg)
+    runtime.choose_checkpoint(cfg, resume)
+    return cfg
+
+
 def test_resume(tmp_path):
     start = tmp_path / 'start.pth'
     start.touch()
+    run = dict(load_from=str(start), work_dir=str(tmp_path))
     # without a checkpoint yet, the run starts from load_from as it would have
-    cfg = prepare(dict(load_from=str(start)), work_dir=str(tmp_path), resume='auto')
-    assert cfg.load_from == str(start) and not cfg.get('resume')
-    # a work dir that was moved since
+    for cfg in (choose(run), choose(run, 'auto'), choose(dict(run, load_from=None), str(start))):
+        assert cfg.load_from == str(start)
+    assert cfg.resume and not choose(run, 'auto').resume
+    # a work dir that was moved since; by option, or by the config itself
     (tmp_path / 'epoch_1.pth').touch()
     (tmp_path / 'last_checkpoint').write_text('/elsewhere/epoch_1.pth')
-    cfg = prepare(dict(load_from=str(start)), work_dir=str(tmp_path), resume='auto')
-    assert cfg.resume and cfg.load_from == str(tmp_path / 'epoch_1.pth')
+    for cfg in (choose(run, 'auto'), choose(dict(run, load_from=None, resume=True))):
+        assert cfg.resume and cfg.load_from == str(tmp_path / 'epoch_1.pth')
     with pytest.raises(MultiSSLError, match='none.pth: no such checkpoint'):
-        prepare(resume='none.pth')
+        choose(run, 'none.pth')
+
+
+def test_options_of_a_command_line(monkeypatch):
+    monkeypatch.setattr(sys, 'argv', ['x', 'c.py', '--work-dir', 'w', '--cfg-options', 'a.b=[1,2]'])
+    parser = argparse.ArgumentParser()
+    parser.add_argument('config')
+    assert runtime.parse_options(parser) == runtime.RunOptions('c.py', work_dir='w',
+                                                               cfg_options={'a.b': [1, 2]})
+
+
+def test_every_job_has_a_port_of_its_own(monkeypatch):
+    """E8: all Slurm jobs of a machine met at port 29500."""
+    def port(job, step='0'):
+        for name, value in dict(SLURM_PROCID='3', SLURM_NTASKS='4', SLURM_LOCALID='1',
+                                SLURM_JOB_ID=job, SLURM_STEP_ID=step).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.delenv('MASTER_PORT', raising=False)
+        processes.set_environment('slurm')
+        assert [os.environ[k] for k in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK')] == ['3', '4', '1']
+        return int(os.environ['MASTER_PORT'])
+
+    ports = [port('1234'), port('1235'), port('1234', '1')]
+    assert len(set(ports)) == 3 and port('1234') == ports[0]
+    assert all(10000 <= p < 30000 for p in ports)
+    monkeypatch.setenv('MASTER_PORT', '4321')  # what the user says stays
+    processes.set_environment('slurm')
+    assert os.environ['MASTER_PORT'] == '4321'
 
 
 def test_missing_data_names_key_and_path(tmp_path):
@@ -120,3 +162,28 @@ def test_configs_of_other_packages():
 def test_run_info_is_json():
     json.dumps([runtime.versions(), runtime.git_state()])
     assert {'python', 'torch', 'mmengine', 'multissl_mm'} <= set(runtime.versions())
+
+
+def test_a_group_on_gpus_is_the_one_that_a_runner_would_start(monkeypatch):
+    """It exists before the runner, so that rank 0 can say what is resumed (R2)."""
+    set_device(monkeypatch, 'cuda')
+    calls = []
+    monkeypatch.setattr(processes, 'set_multi_processing', lambda **kw: calls.append(kw))
+    monkeypatch.setattr(processes, 'init_dist', lambda *args, **kw: calls.append((*args, kw)))
+    processes.start_group(Config(dict(launcher='none')))
+    assert not calls
+    env_cfg = dict(mp_cfg=dict(mp_start_method='fork'), dist_cfg=dict(backend='nccl', timeout=9))
+    processes.start_group(Config(dict(launcher='slurm', env_cfg=env_cfg)))
+    assert calls == [dict(mp_start_method='fork', distributed=True),
+                     ('slurm', dict(backend='nccl', timeout=9))]
+
+
+def test_any_package_can_be_tested():
+    """F1: mmpretrain's `test_cfg = dict()` was taken for none."""
+    pytest.importorskip('mmpretrain')
+    with pytest.raises(MultiSSLError, match='no test_dataloader'):
+        runtime.test(runtime.RunOptions('mmpretrain::mocov2/mocov2_resnet50_8xb32-coslr-200e_in1k.py',
+                                        checkpoint='x.pth'))
+    with pytest.raises(MultiSSLError, match='test_dataloader.dataset.data_root'):
+        runtime.test(runtime.RunOptions('mmpretrain::resnet/resnet18_8xb32_in1k.py',
+                                        checkpoint='x.pth'))

@@ -9,7 +9,7 @@ import pytest
 from pycocotools.coco import COCO
 
 from multissl_mm.errors import MultiSSLError
-from multissl_mm.evaluation.voc07_svm import load_voc2007
+from multissl_mm.evaluation.voc07 import load_voc2007
 from multissl_mm.simulation import CLASSES, Scene, Vehicle, random_scene, render
 from multissl_mm.simulation.__main__ import main
 from multissl_mm.simulation.writers import draw, write_part

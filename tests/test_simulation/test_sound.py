@@ -1,7 +1,9 @@
 """The simulator's sound and 360-degree video, against physics and geometry."""
 import json
+import sys
 import time
 from dataclasses import replace
+from importlib.util import find_spec
 
 import av
 import numpy as np
@@ -231,6 +233,20 @@ def test_the_control_has_the_picture_and_the_ambience_but_no_vehicle(tmp_path):
     sound, _ = soundfile.read(tmp_path / 'without' / 'scene0001' / 'SCENE_0001_Tr3.WAV')
     expected = hear(replace(nth_scene(0, 1, 2.), vehicles=()), 2., 8000)[0]
     np.testing.assert_allclose(sound, expected, atol=2**-14)
+
+
+@pytest.mark.parametrize('package, message', [
+    ('av', r'the package av .*"multissl_mm\[video\]"'),
+    ('slab', r'the package slab ships; .*"multissl_mm\[simulation\]"'),
+])
+def test_a_missing_package_is_named_with_its_extra(package, message, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'av', None if package == 'av' else av)
+    monkeypatch.setattr(hearing, 'find_spec',
+                        lambda name: None if package == 'slab' else find_spec(name))
+    kemar.cache_clear()
+    with pytest.raises(MultiSSLError, match=message):
+        write_omniaudio(tmp_path / 'out', 0, 1, HOW, workers=1)
+    assert not (tmp_path / 'out').exists()
 
 
 # ---------------------------------------------------------------------- slow

@@ -10,7 +10,6 @@ import pytest
 import tiny
 import torch
 
-from multissl_mm import runtime
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.utils.cli import run_tool
 
@@ -46,7 +45,7 @@ def test_two_processes_on_the_cpu_then_resume(tmp_path, images):
     assert len(list(work.glob('*/run_info.json'))) == 2
 
 
-@pytest.mark.parametrize('arguments, said', [
+@pytest.mark.parametrize('arguments, expected', [
     (['train.py', 'none.py'], 'none.py: no such config'),
     (['train.py', 'CONFIG', '--cfg-options', 'optim_wrapper.type=AmpOptimWrapper'],
      'needs a GPU'),
@@ -57,19 +56,19 @@ def test_two_processes_on_the_cpu_then_resume(tmp_path, images):
     (['test.py', 'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py', 'CONFIG'],
      'test_dataloader.dataset.data_root: data/coco/ does not exist'),
 ])
-def test_errors_for_people(arguments, said, tmp_path, images, monkeypatch, capsys):
+def test_errors_for_people(arguments, expected, tmp_path, images, monkeypatch, capsys):
     config = str(write_config('mocov2', images, tmp_path))
     tool, *rest = [config if a == 'CONFIG' else a for a in arguments]
     monkeypatch.setattr(sys, 'argv', [tool, *rest])
-    monkeypatch.setattr(runtime, 'get_device', lambda: 'cpu')
+    monkeypatch.setattr('multissl_mm.runtime.prepare.get_device', lambda: 'cpu')
     with pytest.raises(SystemExit) as stop:
         runpy.run_path(str(ROOT / 'tools' / tool), run_name='__main__')
     assert stop.value.code == 1
     lines = capsys.readouterr().err.splitlines()
-    assert said in next(line for line in lines if line.startswith('error: '))
+    assert expected in next(line for line in lines if line.startswith('error: '))
 
 
-def test_other_errors_keep_their_traceback(monkeypatch):
+def test_other_errors_keep_their_traceback(monkeypatch, capsys):
     def bug() -> None:
         raise KeyError('x')
 
@@ -80,6 +79,11 @@ def test_other_errors_keep_their_traceback(monkeypatch):
         run_tool(bug)
     with pytest.raises(SystemExit):
         run_tool(ours)
+    # MMEngine's log is silent on all ranks but the first; errors are not.
+    monkeypatch.setenv('RANK', '3')
+    with pytest.raises(SystemExit):
+        run_tool(ours)
+    assert '[rank 3] error: x' in capsys.readouterr().err
     monkeypatch.setenv('MULTISSL_TRACEBACK', '1')
     with pytest.raises(MultiSSLError):
         run_tool(ours)

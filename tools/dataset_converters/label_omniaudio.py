@@ -3,220 +3,16 @@
     python tools/dataset_converters/label_omniaudio.py OUT CONFIG CHECKPOINT --device cuda
 
 OUT is what tools/dataset_converters/omniaudio.py wrote. The model sees the frame in the middle of
-each segment, at the video's own size (section 5.1: one frame at 1 s of 2). Of what it finds, buses,
-cars, trams, motorcycles and trucks are kept where something moves, as in the paper's predecessor:
-what stands still makes no sound. Each scene gets labels.npy like that of simulated scenes (0, or 1
-to 5; frames between are 0), and the index says so. Scenes that came with labels keep them, and what
-the same model has labelled is not done again.
-
-mmsegmentation is optional: ``pip install onedl-mmsegmentation`` or ``mmsegmentation``.
+each segment (section 5.1); of what it finds, buses, cars, trams, motorcycles and trucks are kept
+where something moves. Scenes that came with labels keep them, and what the same model has labelled
+is not done again. mmsegmentation is optional: ``pip install onedl-mmsegmentation`` or
+``mmsegmentation``.
 """
 import argparse
-import json
-import os
 from pathlib import Path
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
-import cv2
-import numpy as np
-from omniaudio import crop, read_frames
-from rich.console import Console
-from rich.progress import Progress
-
-from multissl_mm.datasets.omniaudio import CONVERTER, OmniAudioDataset, read_index
-from multissl_mm.errors import MultiSSLError
-from multissl_mm.utils.checkpoint import compare, load_state_dict_file, some
+from multissl_mm.converters.omniaudio import label_omniaudio
 from multissl_mm.utils.cli import run_tool
-from multissl_mm.utils.files import write_atomically
-
-#: What Cityscapes calls our classes 1 to 5 (trainIds 15, 13, 16, 17 and 14).
-CITYSCAPES = dict(bus='bus', car='car', tram='train', motorcycle='motorcycle', truck='truck')
-
-#: Segments a picture (H, W, 3) RGB: (H, W), uint8, 0 or 1 to 5.
-Segmenter = Callable[[np.ndarray], np.ndarray]
-
-
-def load_segmenter(config: str, checkpoint: str, device: str) -> Segmenter:
-    """A model of mmsegmentation, as a function of a panorama.
-
-    The panorama is continued at both ends by what is at the other, so that a vehicle behind the
-    listener is seen whole.
-
-    Raises:
-        MultiSSLError: If mmsegmentation is not there, if the checkpoint does not fill the model of
-            the config, or if its classes are not those of Cityscapes.
-    """
-    try:
-        from mmseg.apis import inference_model, init_model
-    except (ImportError, AssertionError) as error:  # it asserts a range of versions of mmcv
-        raise MultiSSLError(
-            f'mmsegmentation cannot be imported ({error}); pip install onedl-mmsegmentation, or '
-            'mmsegmentation with the original OpenMMLab packages') from error
-    state = load_state_dict_file(checkpoint)
-    try:
-        model = init_model(config, checkpoint, device=device)
-    except KeyError as error:
-        if error.args != ('meta', ):
-            raise
-        raise MultiSSLError(f"{checkpoint} has no 'meta'; take one as mmsegmentation saves them"
-                            ) from error
-    # MMEngine loads what fits and goes on; a layer left random labels at random.
-    lacks = compare(model.state_dict(), state).lacks
-    if lacks:
-        raise MultiSSLError(f'{checkpoint} lacks {some(lacks)} of the model of {config}; take the '
-                            'two that belong together')
-    names = list(model.dataset_meta['classes'])
-    unknown = [name for name in CITYSCAPES.values() if name not in names]
-    if unknown:
-        raise MultiSSLError(f'{checkpoint} knows the classes {some(names)}, but not '
-                            f'{", ".join(unknown)}; take a model trained on Cityscapes')
-    to_ours = np.zeros(256, np.uint8)
-    for i, ours in enumerate(OmniAudioDataset.METAINFO['classes'], 1):
-        to_ours[names.index(CITYSCAPES[ours])] = i
-
-    def segment(picture: np.ndarray) -> np.ndarray:
-        margin = picture.shape[1] // 8
-        around = np.concatenate([picture[:, -margin:], picture, picture[:, :margin]], axis=1)
-        found = inference_model(model, np.ascontiguousarray(around[..., ::-1]))  # mmseg reads BGR
-        return to_ours[found.pred_sem_seg.data[0, :, margin:-margin].cpu().numpy()]
-
-    return segment
-
-
-def middles(entry: Dict[str, Any], fps: float, seconds: float) -> List[int]:
-    """Of each segment, the stored frame in its middle."""
-    return sorted({min(round((start + seconds / 2) * fps), entry['frames'] - 1)
-                   for start in entry['segments']})
-
-
-def label_scene(video: Path, masks: np.ndarray, wanted: List[int], fps: float,
-                rows: Tuple[float, float], segment: Segmenter,
-                advance: Callable[[], None] = lambda: None) -> np.ndarray:
-    """Labels (F, H, W), uint8, of stored frames; masks (F, H, W) are 1 where something moves.
-
-    Args:
-        wanted (list[int]): Stored frames to label; the others are 0.
-        fps (float): Of stored frames.
-        rows (tuple[float, float]): Part of the video's height that is stored.
-        advance (callable): Called after each labelled frame.
-
-    Raises:
-        MultiSSLError: If the video cannot be decoded, or ends before the last frame.
-    """
-    labels = np.zeros(masks.shape, np.uint8)
-    left = set(wanted)
-    for i, (_, picture) in enumerate(read_frames(video, fps)):
-        if not left:
-            break
-        if i in left:
-            found = crop(segment(picture), rows)
-            small = cv2.resize(found, masks.shape[:0:-1], interpolation=cv2.INTER_NEAREST)
-            labels[i] = small * (masks[i] > 0)
-            left.remove(i)
-            advance()
-    if left:
-        raise MultiSSLError(f'{video} ends before {max(left) / fps:.2f} s; restore it, or run '
-                            f'{CONVERTER} again')
-    return labels
-
-
-def read_scene(folder: Path) -> dict:
-    """What the converter noted of a scene."""
-    path = folder / 'scene.json'
-    try:
-        found = json.loads(path.read_text())
-        if 'arrays' in found['entry']:
-            return found
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise MultiSSLError(f'{path} cannot be read ({type(error).__name__}: {error}); run '
-                            f'{CONVERTER} again') from error
-    raise MultiSSLError(f'{path} is damaged; run {CONVERTER} again')
-
-
-def read_masks(folder: Path) -> np.ndarray:
-    """Moving foreground (F, H, W) of a scene, memory-mapped."""
-    path = folder / 'masks.npy'
-    try:
-        return np.load(path, mmap_mode='r')
-    except (OSError, ValueError) as error:
-        raise MultiSSLError(f'{path} cannot be read ({error}); remove {folder} and run '
-                            f'{CONVERTER} again') from error
-
-
-def save_array(path: Path, array: np.ndarray) -> None:
-    """``np.save`` under another name, then a rename."""
-    part = path.with_name(f'.{path.name}.{os.getpid()}')
-    try:
-        with open(part, 'wb') as file:
-            np.save(file, array)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-class Labelled(NamedTuple):
-    """Scenes by what became of them: labelled now, by the same model before, by whoever made the
-    recording; and the reasons why others could not be."""
-    now: List[int]
-    before: List[int]
-    given: List[int]
-    bad: Dict[int, str]
-
-
-def label(out: Path, by: Dict[str, Any], load: Callable[[], Segmenter],
-          root: Optional[Path] = None) -> Labelled:
-    """Labels all scenes of an index that have no labels, or those of another model.
-
-    Args:
-        out (Path): Folder of the index.
-        by (dict): What tells one model from another; noted with the labels.
-        load (callable): Gives the segmenter; not called if nothing is to be done.
-        root (Path, optional): Where the recordings are, if they have moved.
-
-    Raises:
-        MultiSSLError: If the index cannot be used.
-    """
-    index = read_index(str(out / 'index.json'))
-    meta = index['metainfo']
-    root = root or out / meta['source']
-    folders = {e['scene']: out / f'scene{e["scene"]:04d}' for e in index['data_list']}
-    result = Labelled([], [], [], {})
-    todo: List[Tuple[dict, dict, List[int]]] = []
-    for entry in index['data_list']:
-        scene = entry['scene']
-        try:
-            noted = read_scene(folders[scene])
-        except MultiSSLError as error:
-            result.bad[scene] = str(error)
-            continue
-        for name in folders[scene].glob('.labels.npy.*'):  # of an interrupted run
-            name.unlink()
-        if 'labels' not in noted['entry']['arrays'] or noted.get('labelled_by', by) != by:
-            todo.append((entry, noted, middles(entry, meta['fps'], meta['seconds'])))
-            continue
-        entry['arrays'] = noted['entry']['arrays']  # an interrupted run did not write the index
-        (result.before if 'labelled_by' in noted else result.given).append(scene)
-    segment = load() if todo else None
-    with Progress() as progress:
-        bar = progress.add_task('frames', total=sum(len(wanted) for *_, wanted in todo))
-        for entry, noted, wanted in todo:
-            scene, folder = entry['scene'], folders[entry['scene']]
-            before = progress.tasks[bar].completed
-            try:
-                labels = label_scene(root / entry['video'], read_masks(folder), wanted,
-                                     meta['fps'], meta['rows'], segment,
-                                     lambda: progress.advance(bar))
-            except MultiSSLError as error:
-                result.bad[scene] = str(error)
-                progress.update(bar, completed=before + len(wanted))
-                continue
-            save_array(folder / 'labels.npy', labels)
-            arrays = sorted({*noted['entry']['arrays'], 'labels'})
-            noted['entry']['arrays'] = entry['arrays'] = arrays
-            write_atomically(folder / 'scene.json', json.dumps(dict(noted, labelled_by=by)))
-            result.now.append(scene)
-    write_atomically(out / 'index.json', json.dumps(index))
-    return result
 
 
 def main() -> None:
@@ -230,23 +26,10 @@ def main() -> None:
     parser.add_argument('--strict', action='store_true', help='exit with 1 if any scene is bad')
     parser.add_argument('--traceback', action='store_true', help='show where an error comes from')
     args = parser.parse_args()
-
-    for path in (args.config, args.checkpoint):
-        if '://' not in path and not Path(path).is_file():
-            raise MultiSSLError(f'{path}: no such file')
-    by = dict(config=Path(args.config).name, checkpoint=Path(args.checkpoint).name)
-    now, before, given, bad = label(
-        args.out, by, lambda: load_segmenter(args.config, args.checkpoint, args.device), args.root)
-    say = Console(soft_wrap=True, highlight=False).print
-    say(f'{len(now)} scenes labelled in {args.out}, {len(before)} were labelled before')
-    if given:
-        say(f'{len(given)} scenes came with labels and keep them')
-    if bad:
-        say(f'{len(bad)} scenes could not be labelled:')
-        for scene in sorted(bad):
-            say(f'  scene {scene}: {bad[scene]}', markup=False)
-        if args.strict or not (now or before or given):
-            raise SystemExit(1)
+    done = label_omniaudio(args.out, args.config, args.checkpoint, args.device, args.root)
+    print(*done.summary(args.out), sep='\n')
+    if done.bad and (args.strict or not (done.now or done.before or done.given)):
+        raise SystemExit(1)
 
 
 if __name__ == '__main__':

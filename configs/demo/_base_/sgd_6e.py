@@ -2,5 +2,4 @@
 _base_ = '../../_base_/sgd_200e.py'
 
 optim_wrapper = dict(optimizer=dict(lr=0.06))
-param_scheduler = [dict(type='CosineAnnealingLR', T_max=6, by_epoch=True)]
 train_cfg = dict(max_epochs=6)

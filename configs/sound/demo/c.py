@@ -2,9 +2,7 @@
 
     python tools/train.py configs/sound/demo/c.py
 """
-_base_ = ['_base_/street_sound.py', '_base_/small_a_b_c.py', '_base_/adam_24e.py',
-          '../../demo/_base_/runtime.py']
+_base_ = '_base_/mtl.py'
 
-model = dict(type='multissl_mm.MultiTask', backbone=_base_.backbone, channels_last=True,
-             tasks=[_base_.c])
+model = dict(tasks=[_base_.c])
 train_dataloader = dict(dataset=dict(dataset=dict(pipeline=_base_.pipelines.c)))

@@ -5,14 +5,6 @@
         model.experts.1.backbone.init_cfg.checkpoint=C.pth \
         model.experts.2.backbone.init_cfg.checkpoint=A.pth
 """
-_base_ = 'euclidean-dist_b_c.py'
+_base_ = '_base_/euclidean.py'
 
-model = dict(
-    experts=[
-        dict(name='b',
-             backbone=dict(_base_.backbone, init_cfg=dict(_base_.weights, checkpoint='b.pth'))),
-        dict(name='c',
-             backbone=dict(_base_.backbone, init_cfg=dict(_base_.weights, checkpoint='c.pth'))),
-        dict(name='a',
-             backbone=dict(_base_.backbone, init_cfg=dict(_base_.weights, checkpoint='a.pth'))),
-    ])
+model = dict(experts=[_base_.experts.b, _base_.experts.c, _base_.experts.a])

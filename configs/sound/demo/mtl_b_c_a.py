@@ -2,8 +2,6 @@
 
     python tools/train.py configs/sound/demo/mtl_b_c_a.py
 """
-_base_ = ['_base_/street_sound.py', '_base_/small_a_b_c.py', '_base_/adam_24e.py',
-          '../../demo/_base_/runtime.py']
+_base_ = '_base_/mtl.py'
 
-model = dict(type='multissl_mm.MultiTask', backbone=_base_.backbone, channels_last=True,
-             tasks=[_base_.b, _base_.c, _base_.a])
+model = dict(tasks=[_base_.b, _base_.c, _base_.a])

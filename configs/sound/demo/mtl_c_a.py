@@ -2,6 +2,6 @@
 
     python tools/train.py configs/sound/demo/mtl_c_a.py
 """
-_base_ = 'mtl_b_c.py'
+_base_ = '_base_/mtl.py'
 
 model = dict(tasks=[_base_.c, _base_.a])

@@ -2,22 +2,6 @@
 
     python tools/train.py configs/sound/demo/progressive_b_c.py
 """
-_base_ = ['_base_/street_sound.py', '_base_/small_a_b_c.py', '_base_/adam_24e.py',
-          '../../demo/_base_/runtime.py']
+_base_ = '_base_/progressive.py'
 
-epochs = [24, 18]  # of the stages
-model = dict(
-    type='multissl_mm.ProgressiveNet',
-    backbone=dict(
-        type='multissl_mm.ProgressiveColumns', columns=[_base_.backbone] * 2,
-        stages=[f'ear.{i}' for i in range(5)], input_shape=(2, 64, 64)),
-    channels_last=True,
-    tasks=[_base_.b, _base_.c])  # in the order of the stages
-
-train_cfg = dict(max_epochs=sum(epochs))
-param_scheduler = [
-    dict(type='multissl_mm.WarmRestartLR', periods=epochs, by_epoch=True,
-         convert_to_iter_based=True)
-]
-default_hooks = dict(stage=dict(type='multissl_mm.ILStageHook', epochs=epochs))
-find_unused_parameters = True  # one column at a time
+model = dict(tasks=[_base_.b, _base_.c])  # in the order of the stages

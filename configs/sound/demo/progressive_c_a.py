@@ -2,6 +2,6 @@
 
     python tools/train.py configs/sound/demo/progressive_c_a.py
 """
-_base_ = 'progressive_b_c.py'
+_base_ = '_base_/progressive.py'
 
-model = dict(tasks=[_base_.c, _base_.a])
+model = dict(tasks=[_base_.c, _base_.a])  # in the order of the stages

@@ -1,62 +1,132 @@
-"""Checkpoints that are whole or not there."""
+"""Checkpoints that are whole, finite, or not there."""
 import os
 import os.path as osp
+from pathlib import Path
+from typing import Any, Dict, Iterable, List, Optional, Union
 
 from mmengine.dist import is_main_process
-from mmengine.fileio import LocalBackend
+from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
 from ...registry import HOOKS
+from ...utils.files import link_or_copy, remove_leftovers, write_atomically
+from .finite import check_weights
+
+#: Of a finished run, in its work directory.
+FINAL = 'final.pth'
+
+
+@register_backend('multissl_mm.atomic', force=True)
+class AtomicLocalBackend(LocalBackend):
+    """MMEngine's local files, written under another name and renamed."""
+
+    def put(self, obj: bytes, filepath: Union[str, Path]) -> None:
+        write_atomically(filepath, obj)
 
 
 @HOOKS.register_module()
 class AtomicCheckpointHook(CheckpointHook):
-    """MMEngine's checkpoint hook, safe against a kill at any moment.
+    """MMEngine's checkpoint hook, safe against a kill at any moment and against NaN.
 
-    A checkpoint is written under another name and renamed when it is on disk; then the pointer
-    ``last_checkpoint`` moves; then checkpoints beyond ``max_keep_ckpts`` go. (MMEngine deletes
-    first and writes in place, so that a kill can leave a truncated newest checkpoint, or none.)
-    On remote storage, whose writes are atomic by themselves, it is MMEngine's hook.
+    - Before any checkpoint is written, all ranks look at the losses (of :class:`LossGuardHook`, if
+      the run has one) and at all parameters and buffers; a value that is not finite ends the run.
+    - A checkpoint is written under another name and renamed when it is on disk; then the pointer
+      ``last_checkpoint`` moves; then checkpoints beyond ``max_keep_ckpts`` and the previous best
+      one go. (MMEngine deletes first and writes in place, so that a kill can leave a truncated
+      newest checkpoint, or none.)
+    - When training has ended, ``final.pth`` is another name of its last checkpoint, so that what
+      builds on a run need not know how long it was.
+
+    On remote storage, whose writes are atomic by themselves, MMEngine's hook writes and deletes.
     """
 
-    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
-        if not isinstance(self.file_backend, LocalBackend):
+    is_local = True
+    #: Steps that the last checkpoint's weights have seen.
+    saved_iter: Optional[int] = None
+
+    def before_train(self, runner: Runner) -> None:
+        super().before_train(runner)
+        self.saved_iter = runner.iter  # of a resumed run's checkpoint
+        self.is_local = isinstance(self.file_backend, LocalBackend)
+        if not self.is_local:
+            return
+        self.backend_args = dict(backend='multissl_mm.atomic')
+        if is_main_process():
+            remove_leftovers(self.out_dir)
+            if runner.iter < runner.max_iters:  # an earlier run's
+                Path(runner.work_dir, FINAL).unlink(missing_ok=True)
+
+    def after_train(self, runner: Runner) -> None:
+        super().after_train(runner)
+        last = runner.message_hub.runtime_info.get('last_ckpt')
+        if self.is_local and is_main_process() and self.saved_iter == runner.iter and \
+                last and osp.isfile(last):
+            link_or_copy(last, osp.join(runner.work_dir, FINAL))
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: Dict[str, Any]) -> None:
+        runner.call_hook('before_checkpoint')
+        check_weights(runner, meta['iter'])
+        self.saved_iter = meta['iter']
+        if not self.is_local:
             super()._save_checkpoint_with_step(runner, step, meta)
             return
         path = osp.join(self.out_dir, self.filename_tmpl.format(step))
         obsolete = self._forget_old(runner, step)
         self.last_ckpt = path
         runner.message_hub.update_info('last_ckpt', path)
-        part = f'.{osp.basename(path)}.partial'
-        runner.save_checkpoint(self.out_dir, part, self.file_client_args, self.save_optimizer,
+        runner.save_checkpoint(self.out_dir, osp.basename(path), None, self.save_optimizer,
                                self.save_param_scheduler, meta=meta, by_epoch=self.by_epoch,
                                backend_args=self.backend_args, **self.args)
-        if not is_main_process():
-            return
-        _replace(osp.join(self.out_dir, part), path)
-        pointer = osp.join(runner.work_dir, 'last_checkpoint')
-        with open(f'{pointer}.partial', 'w') as f:
-            f.write(path)
-        _replace(f'{pointer}.partial', pointer)
-        for old in obsolete:
-            if osp.isfile(old):
-                os.remove(old)
+        if is_main_process():
+            write_atomically(osp.join(runner.work_dir, 'last_checkpoint'), path)
+            _remove(obsolete)
 
-    def _forget_old(self, runner: Runner, step: int) -> list:
+    def _forget_old(self, runner: Runner, step: int) -> List[str]:
         """Books the new checkpoint and returns the paths of those that are too many with it."""
         if self.max_keep_ckpts <= 0:
             return []
-        kept: list = [k for k in self.keep_ckpt_ids if k != step] + [step]
+        kept = [k for k in self.keep_ckpt_ids if k != step] + [step]
         drop, kept = kept[:-self.max_keep_ckpts], kept[-self.max_keep_ckpts:]
         self.keep_ckpt_ids.clear()
         self.keep_ckpt_ids.extend(kept)
         runner.message_hub.update_info('keep_ckpt_ids', list(kept))
         return [osp.join(self.out_dir, self.filename_tmpl.format(k)) for k in drop]
 
+    def _save_best_checkpoint(self, runner: Runner, metrics: Dict[str, Any]) -> None:
+        if not self.save_best:
+            return
+        runner.call_hook('before_checkpoint')
+        check_weights(runner, runner.iter)
+        if not self.is_local:
+            super()._save_best_checkpoint(runner, metrics)
+            return
+        # MMEngine removes what it knows of before it writes: it is told again what was not bettered
+        # and what is left is removed when the new one is there.
+        previous = self._best
+        self._best = {key: None for key in previous}
+        super()._save_best_checkpoint(runner, metrics)
+        new = self._best
+        self._best = {key: new[key] or old for key, old in previous.items()}
+        if is_main_process():
+            _remove(old for key, old in previous.items() if old and new[key] not in (None, old))
 
-def _replace(source: str, target: str) -> None:
-    """Renames after the bytes are on disk, so that a power cut cannot leave an empty target."""
-    with open(source, 'rb') as f:
-        os.fsync(f.fileno())
-    os.replace(source, target)
+    @property
+    def _best(self) -> Dict[str, Optional[str]]:
+        """Path of the best checkpoint by metric; MMEngine keeps one apart from several."""
+        if len(self.key_indicators) == 1:
+            return {'': self.best_ckpt_path}
+        return dict(self.best_ckpt_path_dict)
+
+    @_best.setter
+    def _best(self, paths: Dict[str, Optional[str]]) -> None:
+        if len(self.key_indicators) == 1:
+            self.best_ckpt_path = paths['']
+        else:
+            self.best_ckpt_path_dict = dict(paths)
+
+
+def _remove(paths: Iterable[str]) -> None:
+    for path in paths:
+        if osp.isfile(path):
+            os.remove(path)

@@ -1,12 +1,11 @@
 """Stores the latents of experts before a new backbone learns them (section 4.4)."""
-import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from ...errors import MultiSSLError
-from ...models.algorithms import ExpertDistillation
+from ...models.protocols import Recorded, Staged
 from ...registry import HOOKS
-from ...responses.recording import keyed_sampler, record
+from ...responses.recording import keep, record
 from ...utils.model import unwrap
 
 
@@ -22,12 +21,10 @@ class ExpertLatentsHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         model = unwrap(runner.model)
-        if not isinstance(model, ExpertDistillation):
+        if not isinstance(model, Recorded) or isinstance(model, Staged):
             raise MultiSSLError('ExpertLatentsHook is for a multissl_mm.ExpertDistillation, but '
                                 f'model is a {type(model).__name__}; remove the hook')
-        if model.responses.replicas is not None:
-            keyed_sampler(runner).replicas = model.responses.replicas
         if model.responses.stored:
-            for name in model.expert_names:
-                with torch.random.fork_rng(devices=[]):
-                    record(runner, model, name)
+            for name in model.responses.names:
+                record(runner, model, name)
+        keep(runner, model, model.responses.names)

@@ -1,5 +1,6 @@
 """Is an old task forgotten? Its own loss on held-out views, now and when it was finished."""
 from copy import deepcopy
+from itertools import accumulate
 from typing import Any, Dict, Iterable, List, Optional, Sequence
 
 import torch
@@ -17,7 +18,7 @@ from ...models.pretext import PretextTask
 from ...models.protocols import Staged, Watchable
 from ...registry import HOOKS
 from ...utils.model import looking_at, total, unwrap
-from .il_stage import ILStageHook
+from ..loops.staged import stage_lengths
 from .watching import build_dataset, loader, report
 
 #: Where the losses of finished tasks stand in MMEngine's message hub, and so in checkpoints.
@@ -135,10 +136,8 @@ def old_tasks(runner: Runner) -> Optional[List[str]]:
 
 def stage_ends(runner: Runner) -> Dict[str, int]:
     """How many epochs of the run are over when a task's stage is."""
-    hook = next((h for h in runner.hooks if isinstance(h, ILStageHook)), None)
-    model = unwrap(runner.model)
-    names = model.task_names if isinstance(model, Staged) else []
-    return {} if hook is None else {name: sum(hook.epochs[:k + 1]) for k, name in enumerate(names)}
+    model, ends = unwrap(runner.model), accumulate(stage_lengths(runner.message_hub) or [])
+    return dict(zip(model.task_names, ends)) if isinstance(model, Staged) else {}
 
 
 def heldout_losses(model: MultiSSL, batches: Iterable[dict], names: Sequence[str],

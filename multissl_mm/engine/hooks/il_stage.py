@@ -1,20 +1,20 @@
 """Leads a model from stage to stage (section 4.3)."""
 import os
-import shutil
 from pathlib import Path
-from typing import Any, Iterator, Optional, Sequence
+from typing import List, Optional, Sequence, cast
 
 from mmengine.dist import broadcast, get_world_size, master_only
-from mmengine.hooks import Hook
-from mmengine.runner import Runner
-from torch import nn
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.runner import IterBasedTrainLoop, Runner
 
 from ...errors import MultiSSLError
 from ...models.protocols import Recorded, Staged
 from ...registry import HOOKS
-from ...responses.recording import keyed_sampler, open_bank, record
+from ...responses.recording import keep, keyed_sampler, record
+from ...utils.files import link_or_copy
 from ...utils.keyed_random import keyed_randomness
 from ...utils.model import unwrap
+from ..loops.staged import StagedTrainLoop, all_schedulers, tell_stages
 
 
 @HOOKS.register_module()
@@ -23,14 +23,14 @@ class ILStageHook(Hook):
 
     A transition keeps the finished task's responses (records them, or copies the teacher), makes
     the new task's momentum layers equal to what they follow and its queue empty, and clears the
-    optimizer's state. The learning rate restarts by the config's ``CosineRestartLR``. The finished
-    stage's checkpoint is kept as ``stage<k>_<task>.pth``.
+    optimizer's state. The learning rate restarts by the config's :class:`WarmRestartLR`, whose
+    ``restart_weights`` give the stages rates of their own. The finished stage's checkpoint is kept
+    as ``stage<k>_<task>.pth``.
 
-    Learning rates of the stages are the schedule's (``restart_weights`` of ``CosineRestartLR``).
+    How long the stages are is said by the train loop, see :class:`StagedTrainLoop`.
 
     Args:
-        epochs (sequence[int]): Of every stage, in the order of the model's tasks. 0 for the first
-            means that ``load_from`` brings a finished first task.
+        epochs (sequence[int], optional): Of every stage, where the train loop does not say it.
         warmup_epochs (int): How many epochs at the beginning of every stage but the first train
             the new task's layers alone, with backbone and old layers frozen (Li and Hoiem 2016,
             section 3). Defaults to 0.
@@ -40,11 +40,12 @@ class ILStageHook(Hook):
 
     priority = 'NORMAL'
 
-    def __init__(self, epochs: Sequence[int], warmup_epochs: int = 0,
+    def __init__(self, epochs: Optional[Sequence[int]] = None, warmup_epochs: int = 0,
                  batch_sizes: Optional[Sequence[int]] = None) -> None:
-        self.epochs = [int(e) for e in epochs]
+        self.epochs = None if epochs is None else [int(e) for e in epochs]
         self.warmup_epochs = warmup_epochs
         self.batch_sizes = batch_sizes
+        self.stages: List[int] = []  # epochs of each
 
     # ------------------------------------------------------------------ checks before the start
 
@@ -55,95 +56,134 @@ class ILStageHook(Hook):
                                 f'ProgressiveNet, but model is a {type(model).__name__}; remove '
                                 'the hook or change model.type')
         names = model.task_names
-        if len(names) != len(self.epochs):
-            raise MultiSSLError(f'ILStageHook.epochs has {len(self.epochs)} stages, but '
-                                f'model.tasks has {len(names)}: {", ".join(names)}')
-        if sum(self.epochs) != runner.max_epochs or min(self.epochs[1:], default=1) < 1:
-            raise MultiSSLError(f'ILStageHook.epochs {self.epochs} must be positive and add up to '
-                                f'train_cfg.max_epochs, which is {runner.max_epochs}')
+        self._find_stages(runner, names)
         if self.warmup_epochs and not isinstance(model, Recorded):
             raise MultiSSLError('ILStageHook.warmup_epochs is for IncrementalLearning: every stage '
                                 f'of a {type(model).__name__} trains its own backbone; remove it')
-        if self.warmup_epochs and self.warmup_epochs >= min(self.epochs[1:], default=1):
+        if self.warmup_epochs and self.warmup_epochs >= min(self.stages[1:], default=1):
             raise MultiSSLError(f'ILStageHook.warmup_epochs is {self.warmup_epochs}, but a stage '
-                                f'has only {min(self.epochs[1:], default=0)} epochs')
-        if self.epochs[0] == 0 and not runner._load_from and not runner._resume:
+                                f'has only {min(self.stages[1:], default=0)} epochs')
+        if self.stages[0] == 0 and not runner._load_from and not runner._resume:
             raise MultiSSLError(f"stage 1 ({names[0]}) has 0 epochs, so load_from must name a "
                                 'checkpoint of it; see tools/model_converters/to_stage1.py')
-        interval = next((h.interval for h in runner.hooks if hasattr(h, 'max_keep_ckpts')), 1)
-        ends = [sum(self.epochs[:k + 1]) for k in range(len(names) - 1)]
-        if interval > 0 and any(end % interval for end in ends):
-            raise MultiSSLError(f'stages end after epochs {ends}, which must be multiples of '
-                                f'default_hooks.checkpoint.interval ({interval}), so that a run '
-                                'interrupted later still has the checkpoint of the stage\'s end')
-        if _replicas(model) is not None:
-            keyed_sampler(runner)
-        if self.batch_sizes is not None:
-            self._check_batch_sizes(runner)
-
-    def _check_batch_sizes(self, runner: Runner) -> None:
-        if len(self.batch_sizes) != len(self.epochs) or min(self.batch_sizes) < 1:
+        if self.batch_sizes is not None and (
+                len(self.batch_sizes) != len(names) or min(self.batch_sizes) < 1):
             raise MultiSSLError(f'ILStageHook.batch_sizes {list(self.batch_sizes)} must be one '
-                                f'positive number for each of the {len(self.epochs)} stages')
-        if any(not scheduler.by_epoch for scheduler in _schedulers(runner.param_schedulers)):
+                                f'positive number for each of the {len(names)} stages')
+        self._check_checkpoints(runner)
+        if isinstance(model, Recorded) and model.responses.replicas is not None:
+            keyed_sampler(runner)
+        self._begin = runner.epoch
+        if self.batch_sizes is not None:
+            self._use_batch_sizes(runner, self.batch_sizes)
+
+    def _find_stages(self, runner: Runner, names: Sequence[str]) -> None:
+        """How long the stages are, from the train loop or, where it has none, from ``epochs``."""
+        loop, where = runner.train_loop, 'ILStageHook.epochs'
+        if isinstance(loop, IterBasedTrainLoop):
+            raise MultiSSLError('incremental learning counts epochs, but train_cfg makes an '
+                                f'{type(loop).__name__}, which counts iterations; use '
+                                "train_cfg=dict(type='multissl_mm.StagedTrainLoop', stages=[...]), "
+                                'with the epochs of every stage')
+        if isinstance(loop, StagedTrainLoop):
+            where = 'train_cfg.stages'
+            if self.epochs not in (None, loop.stages):
+                raise MultiSSLError(f'ILStageHook.epochs is {self.epochs}, but train_cfg.stages is '
+                                    f'{loop.stages}; remove ILStageHook.epochs')
+            self.stages = loop.stages
+        elif self.epochs is None:
+            raise MultiSSLError(f'train_cfg makes an {type(loop).__name__}, which has no stages; '
+                                "use train_cfg=dict(type='multissl_mm.StagedTrainLoop', "
+                                'stages=[...]), with the epochs of every stage')
+        else:
+            self.stages = self.epochs
+            tell_stages(runner.message_hub, self.stages)
+        if len(names) != len(self.stages):
+            raise MultiSSLError(f'{where} has {len(self.stages)} stages, but model.tasks has '
+                                f'{len(names)}: {", ".join(names)}')
+        if sum(self.stages) != runner.max_epochs or min(self.stages[1:], default=1) < 1:
+            raise MultiSSLError(f'{where} {self.stages} must be positive and add up to '
+                                f'train_cfg.max_epochs, which is {runner.max_epochs}')
+
+    def _steps(self, runner: Runner) -> List[int]:
+        """Steps of an epoch, for every stage."""
+        loader = runner.train_dataloader
+        if self.batch_sizes is None:
+            return [len(loader)] * len(self.stages)
+        rows = len(loader.sampler)
+        return [rows // b if loader.drop_last else -(-rows // b) for b in self.batch_sizes]
+
+    def _check_checkpoints(self, runner: Runner) -> None:
+        """A run that is interrupted later still has the checkpoint of a stage's end."""
+        hooks = [h for h in runner.hooks if isinstance(h, CheckpointHook) and h.interval > 0]
+        steps = [n * per for n, per in zip(self.stages, self._steps(runner))]
+        kept = []
+        for hook in hooks:
+            lengths = self.stages if hook.by_epoch else steps
+            ends = [sum(lengths[:k + 1]) for k in range(len(lengths) - 1)]
+            kept.append(not any(end % hook.interval for end in ends))
+        if hooks and not any(kept):
+            raise MultiSSLError(
+                f'stages end after {"epochs" if hook.by_epoch else "steps"} {ends}, which must be '
+                f'multiples of default_hooks.checkpoint.interval ({hook.interval}), so that a run '
+                "interrupted later still has the checkpoint of the stage's end")
+
+    def _use_batch_sizes(self, runner: Runner, batch_sizes: Sequence[int]) -> None:
+        if any(not scheduler.by_epoch for scheduler in all_schedulers(runner.param_schedulers)):
             raise MultiSSLError('ILStageHook.batch_sizes: a schedule in param_scheduler counts '
                                 'iterations, of which stages have more or fewer; set its by_epoch '
                                 'to True and remove convert_to_iter_based')
-        loader, rows = runner.train_dataloader, len(runner.train_dataloader.sampler)
-        per_epoch = [rows // b if loader.drop_last else -(-rows // b) for b in self.batch_sizes]
         # What the logger and schedules take for the length of the run.
-        runner.train_loop._max_iters = sum(e * n for e, n in zip(self.epochs, per_epoch))
+        runner.train_loop._max_iters = sum(
+            n * per for n, per in zip(self.stages, self._steps(runner)))
         runner.message_hub.update_info('max_iters', runner.max_iters)
         runner.optim_wrapper.initialize_count_status(runner.model, runner.iter, runner.max_iters)
-        sizes = ", ".join(map(str, self.batch_sizes))
+        sizes = ", ".join(map(str, batch_sizes))
         runner.logger.info(f'batches of the stages: {sizes} per process, {get_world_size()} '
                            'processes')
 
     def stage_at(self, epoch: int) -> int:
         """Stage (from 0) that an epoch (from 0) belongs to."""
         end = 0
-        for stage, length in enumerate(self.epochs):
+        for stage, length in enumerate(self.stages):
             end += length
             if epoch < end:
                 return stage
-        return len(self.epochs) - 1
+        return len(self.stages) - 1
 
     # ------------------------------------------------------------------ every epoch
 
     def before_train_epoch(self, runner: Runner) -> None:
-        model = unwrap(runner.model)
+        model = cast(Staged, unwrap(runner.model))  # as before_train has seen
         stage, loaded = self.stage_at(runner.epoch), int(model.stage)
         if loaded > stage:
             raise MultiSSLError(f'the loaded weights are of stage {loaded + 1}, but epoch '
                                 f'{runner.epoch + 1} belongs to stage {stage + 1}; resume instead '
-                                'of load_from, or change ILStageHook.epochs')
+                                'of load_from, or change train_cfg.stages')
         for finished in range(loaded, stage):
             self._transition(runner, model, finished)
-        begin = sum(self.epochs[:stage])
+        begin = sum(self.stages[:stage])
         model.set_stage(stage, stage > 0 and runner.epoch - begin < self.warmup_epochs)
-        if _replicas(model) is not None:
-            keyed_sampler(runner).replicas = model.responses.replicas if stage else None
-        if _stored(model):
-            for name in model.task_names[:stage]:
-                if name not in model.responses.banks:
-                    open_bank(runner, model, name)
+        if isinstance(model, Recorded):
+            keep(runner, model, model.task_names[:stage])
         if self.batch_sizes is not None:
             # Read anew by every epoch's iterator; the loader's workers stay.
             runner.train_dataloader.batch_sampler.batch_size = self.batch_sizes[stage]
 
-    def _transition(self, runner: Runner, model: nn.Module, finished: int) -> None:
+    def _transition(self, runner: Runner, model: Staged, finished: int) -> None:
         name, new = model.task_names[finished], model.task_names[finished + 1]
+        stored = isinstance(model, Recorded) and model.responses.stored
         how = '' if not isinstance(model, Recorded) else (
             f' and keeps {", ".join(model.task_names[:finished + 1])} by '
-            f'{"stored responses" if _stored(model) else "a teacher"}')
+            f'{"stored responses" if stored else "a teacher"}')
         runner.logger.info(f'stage {finished + 1} ({name}) is finished; stage {finished + 2} '
                            f'learns {new}{how}')
         # Batch norm statistics are each rank's own; checkpoints hold rank 0's. Old responses must
         # come from one model.
-        for tensor in model.state_dict().values():
+        for tensor in unwrap(runner.model).state_dict().values():
             broadcast(tensor, src=0)
         self._keep_checkpoint(runner, f'stage{finished + 1}_{name}.pth')
-        if _stored(model):
+        if isinstance(model, Recorded) and stored:
             record(runner, model, name)
         model.finish_task(name)
         with keyed_randomness(runner.seed, 'stage', finished + 1):
@@ -152,38 +192,20 @@ class ILStageHook(Hook):
         # being accumulated are not the new one's.
         runner.optim_wrapper.optimizer.state.clear()
         runner.optim_wrapper.zero_grad()
-        # The logger shows the last value of everything it ever saw: the old loss is history now.
+        # The logger shows the last value of everything it ever saw, and means over the last steps:
+        # what the old stage had is history now.
         scalars = runner.message_hub.log_scalars
-        for key in [k for k in scalars if k.startswith(f'train/{name}.')]:
+        for key in [k for k in scalars if k.startswith('train/')]:
             del scalars[key]
 
     @master_only
     def _keep_checkpoint(self, runner: Runner, name: str) -> None:
-        last = runner.message_hub.runtime_info.get('last_ckpt') or runner._load_from
-        target = Path(runner.work_dir) / name
-        if last is None or not os.path.isfile(last) or target.exists():
+        # Weights are those of the newest checkpoint, or what they were loaded from: not those of
+        # an earlier run in this work directory.
+        loaded = runner._load_from if runner.epoch == self._begin else None
+        last = loaded or runner.message_hub.runtime_info.get('last_ckpt')
+        if last is None or not os.path.isfile(last):
             return
-        try:
-            os.link(last, target)
-        except OSError:  # another file system
-            shutil.copyfile(last, target)
+        target = Path(runner.work_dir) / name
+        link_or_copy(last, target)
         runner.logger.info(f'kept {target}')
-
-
-def _schedulers(found: Any) -> Iterator[Any]:
-    """Schedulers of one optimizer or of several."""
-    if isinstance(found, dict):
-        found = list(found.values())
-    for scheduler in found or []:
-        if isinstance(scheduler, (list, tuple)):
-            yield from _schedulers(scheduler)
-        else:
-            yield scheduler
-
-
-def _replicas(model: nn.Module) -> Optional[int]:
-    return model.responses.replicas if isinstance(model, Recorded) else None
-
-
-def _stored(model: nn.Module) -> bool:
-    return isinstance(model, Recorded) and model.responses.stored

@@ -1,14 +1,26 @@
 """Weights that were asked for are loaded, or the run ends."""
-from typing import List, Mapping, Set, Tuple
+from typing import Any, List, Mapping, Optional, Set, Tuple
 
+from mmengine.dist import all_gather_object
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
+from mmengine.model import BaseModule
 from mmengine.runner import Runner
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from ...errors import MultiSSLError
+from ...models.protocols import TestedWhole
 from ...registry import HOOKS
-from ...utils.checkpoint import backbone_state_dict, compare, load_state_dict_file, some, unwrapped
+from ...utils.checkpoint import (
+    backbone_state_dict,
+    compare,
+    digest,
+    load_state_dict_file,
+    not_finite,
+    some,
+    unwrapped,
+)
 from ...utils.model import unwrap
 
 
@@ -22,7 +34,9 @@ class StrictLoadHook(Hook):
     - every module with ``init_cfg=dict(type='Pretrained', ...)`` must find all its parameters and
       buffers in that file; keys that the module has no use for are logged;
     - the checkpoint of ``load_from``, of a test or of a resumed run must have every key
-      ``backbone.*`` of the model; in a test of a downstream task of sound, every key.
+      ``backbone.*`` of the model; in a test of a downstream task of sound, every key; and no value
+      that is NaN or infinite;
+    - all ranks must then start with the same weights, epoch and iteration.
 
     ``tools/train.py`` and ``tools/test.py`` add it to every run.
 
@@ -39,12 +53,12 @@ class StrictLoadHook(Hook):
         if self.check_init:
             check_pretrained(unwrap(runner.model))
 
-    def after_load_checkpoint(self, runner: Runner, checkpoint: Mapping) -> None:
-        model = unwrap(runner.model)
-        whole = not self.check_init and getattr(model, 'tested_whole', False)
+    def after_load_checkpoint(self, runner: Runner, checkpoint: Mapping[str, Any]) -> None:
+        model, found = unwrap(runner.model), unwrapped(checkpoint, 'load_from')
+        whole = not self.check_init and isinstance(model, TestedWhole) and model.tested_whole
         expected = {k: v for k, v in model.state_dict().items()
                     if whole or k.startswith('backbone.')}
-        lacks = compare(expected, unwrapped(checkpoint, 'load_from')).lacks
+        lacks = compare(expected, found).lacks
         if lacks and whole:
             raise MultiSSLError(
                 f'the checkpoint that is being tested lacks {some(lacks)} of '
@@ -54,6 +68,36 @@ class StrictLoadHook(Hook):
                 f'the checkpoint that is being loaded (load_from) does not fill the backbone of '
                 f'{type(model).__name__}; it lacks {some(lacks)}. Is it of another architecture, '
                 "or only a backbone (then use model.backbone.init_cfg with type='Pretrained')?")
+        broken = not_finite(found)
+        if broken:
+            raise MultiSSLError('the checkpoint that is being loaded (load_from) has NaN or '
+                                f'infinite values in {some(broken)}; take an earlier one')
+
+    def before_train(self, runner: Runner) -> None:
+        check_ranks(runner, runner.epoch, runner.iter)
+
+    def before_test(self, runner: Runner) -> None:
+        check_ranks(runner)
+
+
+def check_ranks(runner: Runner, *progress: int) -> None:
+    """Compares what the ranks have loaded, before any batch norm has seen a batch of its own.
+
+    Args:
+        progress (int): Numbers that must be equal, too: epoch and iteration.
+
+    Raises:
+        MultiSSLError: On all ranks, if one differs.
+    """
+    if not isinstance(runner.model, DistributedDataParallel):  # on one rank, or in shards
+        return
+    states = all_gather_object((*progress, digest(unwrap(runner.model).state_dict())))
+    others = [str(rank) for rank, state in enumerate(states) if state != states[0]]
+    if others:
+        raise MultiSSLError(
+            f'rank {", ".join(others)} does not start with the weights, epoch and iteration of '
+            'rank 0: the ranks loaded different files; put checkpoints on a path that all machines '
+            "share, or copy rank 0's to the others")
 
 
 def check_pretrained(model: nn.Module) -> None:
@@ -75,7 +119,7 @@ def check_pretrained(model: nn.Module) -> None:
             _check_module(module, path, prefix, f'model.{name}.init_cfg'.replace('..', '.'))
 
 
-def _check_module(module: nn.Module, path: str, prefix: str, where: str) -> None:
+def _check_module(module: nn.Module, path: str, prefix: Optional[str], where: str) -> None:
     try:
         state_dict = load_state_dict_file(path)
         if prefix is not None:
@@ -93,7 +137,7 @@ def _check_module(module: nn.Module, path: str, prefix: str, where: str) -> None
                   logger='current')
 
 
-def _pretrained(module: nn.Module) -> List[dict]:
-    cfgs = getattr(module, 'init_cfg', None) or []
-    cfgs = [cfgs] if isinstance(cfgs, Mapping) else cfgs
+def _pretrained(module: nn.Module) -> List[Mapping[str, Any]]:
+    cfgs = module.init_cfg if isinstance(module, BaseModule) else None
+    cfgs = cfgs if isinstance(cfgs, (list, tuple)) else [cfgs]
     return [c for c in cfgs if isinstance(c, Mapping) and c.get('type') == 'Pretrained']

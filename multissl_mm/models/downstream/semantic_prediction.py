@@ -20,7 +20,7 @@ class SemanticPrediction(SoundDownstream):
         backbone (dict): See :class:`SoundDownstream`.
         decoder (dict): From features to logits, e.g. :class:`SemanticDecoder`, without its numbers
             of channels and classes.
-        num_classes (int): Defaults to 5: bus, car, tram, motorcycle, truck.
+        num_classes (int): Defaults to 5, those of ``multissl_mm.datasets.CLASSES``.
         class_weights (sequence[float], optional): Of the cross-entropy, nothing first.
 
     For the others see :class:`SoundDownstream`.
@@ -54,14 +54,14 @@ class SemanticPrediction(SoundDownstream):
         return F.interpolate(logits, tuple(size), mode='bilinear', align_corners=False)
 
     def loss(self, inputs: Mapping[str, Tensor]) -> Dict[str, Tensor]:
-        truth = inputs['semantics']
-        logits = self.logits(inputs, truth.shape[1:])
-        return dict(loss=F.cross_entropy(logits, truth, self.class_weights))
+        target = inputs['semantics']
+        logits = self.logits(inputs, target.shape[1:])
+        return dict(loss=F.cross_entropy(logits, target, self.class_weights))
 
     @torch.no_grad()
     def predict(self, inputs: Mapping[str, Tensor]) -> Dict[str, Tensor]:
         """``scores`` (N, 1 + num_classes, H, W), probabilities, and what targets there are."""
-        truth = inputs.get('semantics')
-        scores = self.logits(inputs, None if truth is None else truth.shape[1:]).softmax(1)
+        target = inputs.get('semantics')
+        scores = self.logits(inputs, None if target is None else target.shape[1:]).softmax(1)
         targets = {k: inputs[k] for k in ('semantics', 'restricted') if k in inputs}
         return dict(scores=scores, **targets)

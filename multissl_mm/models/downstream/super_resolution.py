@@ -71,20 +71,25 @@ class SpatialSuperResolution(SoundDownstream):
         return own + (own * out if self.predicts == 'mask' else out)
 
     def loss(self, inputs: Mapping[str, Tensor]) -> Dict[str, Tensor]:
-        truth, found = inputs['turned_stft'], self.turned(inputs)
-        predicted, target = power(found), power(truth)
-        loss_log = F.mse_loss(log_cells(predicted, self.cells, self.floor),
-                              log_cells(target, self.cells, self.floor))
+        target, predicted = inputs['turned_stft'], self.turned(inputs)
+        target_power = power(target)
+        loss_log = F.mse_loss(log_cells(power(predicted), self.cells, self.floor),
+                              log_cells(target_power, self.cells, self.floor))
         # Of each sample, since some are mostly silence: |a - b|^2 over |b|^2.
-        share = power(found - truth).mean((1, 2, 3, 4)) / target.mean((1, 2, 3, 4)).clamp_min(1e-8)
+        share = (power(predicted - target).mean((1, 2, 3, 4)) /
+                 target_power.mean((1, 2, 3, 4)).clamp_min(1e-8))
         return dict(loss_log=loss_log, loss_stft=self.stft_weight * share.mean())
 
     @torch.no_grad()
     def predict(self, inputs: Mapping[str, Tensor]) -> Dict[str, Tensor]:
         """``stft`` (N, 3, 2, F, T) and, where they are known, ``turned_stft``; ``clip_stft``.
 
-        All of the sound scaled by ``scale``; see :meth:`SoundPreprocessor.waves` for the way back.
+        All of the sound scaled by ``scale``; ``waves`` (N, 3, 2, S), ``turned_waves`` and
+        ``clip_waves`` are the same as waveforms, by the preprocessor that made the spectrograms.
         """
         known = {k: inputs[k] for k in ('clip_stft', 'turned_stft', 'turned', 'scale')
                  if k in inputs}
-        return dict(stft=self.turned(inputs), **known)
+        found = dict(stft=self.turned(inputs), **known)
+        waves = {key.replace('stft', 'waves'): self.data_preprocessor.waves(value)
+                 for key, value in found.items() if key.endswith('stft')}
+        return {**found, **waves}

@@ -6,17 +6,17 @@ progressive columns, ... ``model.frozen=True`` trains the decoder alone.
 """
 _base_ = ['../../../sound/_base_/omniaudio.py', '../../../_base_/runtime.py']
 
-pretrained = dict(config='configs/sound/il_b_c_a.py', checkpoint='work_dirs/il_b_c_a/epoch_150.pth')
+pretrained = dict(config='configs/sound/il_b_c_a.py', checkpoint='work_dirs/il_b_c_a/final.pth')
 
 # This project's choice: the paper says nothing, its predecessor has Adam at 1e-5 and batches of 4.
 optim_wrapper = dict(
     type='OptimWrapper', optimizer=dict(type='AdamW', lr=1e-3, weight_decay=1e-4),
     clip_grad=dict(max_norm=1.))
 param_scheduler = [
-    dict(type='multissl_mm.WarmRestartLR', periods=[30], by_epoch=True,
-         convert_to_iter_based=True)
+    dict(type='multissl_mm.WarmRestartLR', by_epoch=True, convert_to_iter_based=True)
 ]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=30, val_interval=30)
+# Looked at once, as always after the last epoch; nothing is chosen by it.
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=30, val_interval=1000)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 auto_scale_lr = dict(base_batch_size=192)
@@ -25,7 +25,6 @@ custom_hooks = [dict(type='SyncBuffersHook')]  # one set of batch norm statistic
 
 train_dataloader = dict(
     sampler=dict(_delete_=True, type='multissl_mm.KeyedSampler', shuffle=True))
-# Looked at once, after the last epoch; nothing is chosen by it.
 val_dataloader = dict(
     batch_size=48,
     num_workers=4,

@@ -13,11 +13,4 @@ train_dataloader = dict(
 val_dataloader = dict(dataset=dict(dataset=dict(pipeline=_base_.test_pipeline)))
 test_dataloader = val_dataloader
 model = dict(decoder=dict(size=(8, 32), channels=64, rates=(2, 4, 8), lift='project'))
-
-epochs = 30
-train_cfg = dict(max_epochs=epochs, val_interval=epochs)
-param_scheduler = [
-    dict(type='multissl_mm.WarmRestartLR', periods=[epochs], by_epoch=True,
-         convert_to_iter_based=True)
-]
-default_hooks = dict(checkpoint=dict(interval=epochs))
+train_cfg = dict(max_epochs=30)

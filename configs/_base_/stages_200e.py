@@ -1,0 +1,9 @@
+"""One task after the other (section 4.3): 200 epochs each, in which the learning rate starts anew.
+
+``train_cfg.stages`` is all that says how long stages are; what else depends on it follows.
+"""
+_base_ = ['sgd_200e.py', 'runtime.py']
+
+train_cfg = dict(_delete_=True, type='multissl_mm.StagedTrainLoop', stages=[200, 200])
+param_scheduler = [dict(type='multissl_mm.WarmRestartLR', warmup=0., by_epoch=True)]
+default_hooks = dict(stage=dict(type='multissl_mm.ILStageHook'))

@@ -1,0 +1,97 @@
+"""What a run has logged, read back."""
+import json
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Optional, Tuple, Union
+
+import numpy as np
+from mmengine.config import Config
+
+from ..errors import MultiSSLError
+
+
+class Run(NamedTuple):
+    """What a run has logged.
+
+    ``curves`` holds for every key epochs (M,), as fractions, and values (M,); ``stages`` holds
+    name, first and last epoch of the stages of an incremental run.
+    """
+    name: str
+    curves: Dict[str, Tuple[np.ndarray, np.ndarray]]
+    stages: List[Tuple[str, float, float]]
+
+    @property
+    def epochs(self) -> float:
+        """How far the run has come."""
+        return max(x[-1] for x, _ in self.curves.values())
+
+
+def read_run(work_dir: Union[str, Path]) -> Run:
+    """Reads all that the starts of a run have logged into its work directory.
+
+    Raises:
+        MultiSSLError: If there is no such folder, or nothing of a training in it.
+    """
+    root = Path(work_dir)
+    if not root.is_dir():
+        raise MultiSSLError(f'{work_dir}: no such folder')
+    files = sorted(root.glob('*/vis_data/scalars.json'))
+    if not files:
+        raise MultiSSLError(f'{work_dir}: no */vis_data/scalars.json in it; is it the work_dir of '
+                            'a run, and has its visualizer a LocalVisBackend?')
+    lines: List[dict] = []
+    used: Optional[Path] = None
+    for path in files:
+        new = _read_lines(path)
+        if new:  # a run that only tested has none
+            lines, used = [line for line in lines if line['iter'] < new[0]['iter']] + new, path
+    if used is None:
+        raise MultiSSLError(f'{files[-1]}: no training step is logged yet')
+
+    # The last step of every epoch; the present epoch gets at least the length of the one before.
+    ends = {0: 0}
+    for line in lines:
+        ends[line['epoch']] = max(line['iter'], ends.get(line['epoch'], 0))
+    epochs, steps = (np.array(x, float) for x in zip(*sorted(ends.items())))
+    if len(steps) > 2:
+        steps[-1] = max(steps[-1], 2 * steps[-2] - steps[-3])
+    points: Dict[str, List[Tuple[int, float]]] = {}
+    for line in lines:
+        for key, value in line.items():
+            if isinstance(value, (int, float)) and key not in ('iter', 'epoch', 'step'):
+                points.setdefault(key, []).append((line['iter'], value))
+    curves = {}
+    for key, pairs in points.items():
+        x, y = np.array(pairs, float).T
+        curves[key] = np.interp(x, steps, epochs), y
+    return Run(root.resolve().name, curves, _stages(used.with_name('config.py')))
+
+
+def _read_lines(path: Path) -> List[dict]:
+    lines: List[dict] = []
+    for number, text in enumerate(path.read_text().splitlines(), 1):
+        try:
+            line = json.loads(text)
+        except ValueError:
+            # The last line of a run that was killed may be torn.
+            print(f'{path}, line {number}: left out, it is not whole')
+            continue
+        if 'iter' not in line and lines:  # a validation: MMEngine gives it an epoch only
+            line.update(iter=lines[-1]['iter'], epoch=lines[-1]['epoch'])
+        if 'iter' in line:
+            lines.append(dict({'epoch': 1}, **line))
+    return lines
+
+
+def _stages(config: Path) -> List[Tuple[str, float, float]]:
+    if not config.is_file():
+        return []
+    cfg = Config.fromfile(config)
+    lengths = (cfg.get('train_cfg') or {}).get('stages')
+    if lengths is None:  # runs of earlier versions had them in a hook
+        hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or [])]
+        lengths = next((hook.get('epochs') for hook in hooks
+                        if hook and str(hook['type']).endswith('ILStageHook')), None) or []
+    ends = np.cumsum(lengths).tolist()
+    names = [task['name'] for task in cfg.model.get('tasks', [])]
+    return [(f'stage {k + 1}: {name}', end - length, end)
+            for k, (name, length, end) in enumerate(zip(names, lengths, ends)) if length]

@@ -1,0 +1,94 @@
+"""Files in, predictions and files out: what the inferencers have in common."""
+import json
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Union
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import default_collate
+from mmengine.infer import BaseInferencer
+from torch import Tensor
+
+from ..errors import MultiSSLError
+from ..runtime import load_config
+from ..utils.files import atomic_path, write_atomically
+
+#: What is known of a file or of a piece of it: ``file``, and whatever the model puts out.
+Prediction = Dict[str, Any]
+
+
+class FileInferencer(BaseInferencer):
+    """MMEngine's inferencer for files that no dataset reads and no visualizer draws.
+
+    Args:
+        config (str | Config): Of the model: a file, or ``mmpretrain::folder/name.py``.
+        checkpoint (str): Its weights.
+        device (str, optional): Defaults to what there is.
+        show_progress (bool): Defaults to False.
+    """
+
+    def __init__(self, config: Union[str, Config], checkpoint: str, device: Optional[str] = None,
+                 show_progress: bool = False) -> None:
+        config = load_config(config) if isinstance(config, str) else config
+        super().__init__(config, checkpoint, device, scope='multissl_mm',
+                         show_progress=show_progress)
+
+    def _init_pipeline(self, cfg: Config) -> None:
+        """Nothing: files do not come from a dataset."""
+
+    def _init_collate(self, cfg: Config) -> Any:
+        return default_collate
+
+    def _init_visualizer(self, cfg: Config) -> None:
+        """Nothing: pictures are drawn by functions of their own."""
+
+    def _inputs_to_list(self, inputs: Union[str, Path, Sequence[Union[str, Path]]]) -> List[str]:
+        listed = [inputs] if isinstance(inputs, (str, Path)) else list(inputs)
+        if not listed:
+            raise MultiSSLError('there is no file to look at: the list of inputs is empty')
+        return [str(path) for path in listed]
+
+    def postprocess(self, preds: List[Prediction], visualization: List[str],
+                    return_datasamples: bool = False, **kwargs: Any) -> dict:
+        """``predictions``, one dict per file or piece of it, and files of ``visualization``."""
+        return dict(predictions=preds, visualization=visualization)
+
+
+def refuse_equal_names(paths: Sequence[str]) -> None:
+    """Complains of files by whose names what is written about them could not be told apart."""
+    if len({Path(path).stem for path in paths}) < len(paths):
+        raise MultiSSLError('two files have the same name, by which what is written is named: '
+                            f'{", ".join(sorted(paths))}; take them one by one')
+
+
+def write_predictions(predictions: Sequence[Prediction], out_dir: Union[str, Path],
+                      without: Sequence[str] = ()) -> None:
+    """Writes ``predictions.json``, and the tensors into ``predictions.npz`` beside it.
+
+    A tensor that has the same shape in all predictions is one array of all of them; of others there
+    is one for each, ``<name>_<number>``.
+
+    Args:
+        predictions (sequence[dict]): Those of an inferencer; none are an empty list.
+        out_dir (str | Path): The folder.
+        without (sequence[str]): Tensors that are not written.
+    """
+    out_dir = Path(out_dir)
+    tensors: Dict[str, List[Tensor]] = {}
+    for prediction in predictions:
+        for key, value in prediction.items():
+            if isinstance(value, Tensor):
+                tensors.setdefault(key, []).append(value)
+    arrays: Dict[str, Any] = {}
+    for key, values in tensors.items():
+        if key in without:
+            continue
+        if len({value.shape for value in values}) == 1:
+            arrays[key] = torch.stack(values).numpy()
+        else:
+            arrays.update({f'{key}_{i}': value.numpy() for i, value in enumerate(values)})
+    with atomic_path(out_dir / 'predictions.npz') as part, open(part, 'wb') as file:
+        np.savez(file, **arrays)
+    write_atomically(out_dir / 'predictions.json', json.dumps([
+        {k: v for k, v in p.items() if k not in tensors} for p in predictions], indent=2))

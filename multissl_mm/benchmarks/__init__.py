@@ -1,0 +1,1 @@
+"""Measurements of this project's speed, on the machine they run on."""

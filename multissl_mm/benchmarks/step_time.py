@@ -1,0 +1,188 @@
+"""Time of a training step, as ratios to MMPretrain's algorithms and to tasks trained apart."""
+import json
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import torch
+from mmengine.registry import MODELS, DefaultScope
+from mmengine.structures import BaseDataElement
+from rich.console import Console
+from rich.table import Table
+
+from ..datasets.keyed import ViewKey, mark
+from ..errors import MultiSSLError
+from ..models.protocols import Recorded, Staged
+from ..responses.bank import ResponseBank
+from .models import Sizes, backbone, device, neck, tasks, training_step
+from .timing import Seconds, interleaved, quiet, ratio
+
+APART = 'MoCo v2 + DenseCL'  # a step of each
+#: row: (model, what it is compared with, the bound this project promises)
+RATIOS: List[Tuple[str, str, Optional[float]]] = [
+    ('MoCo v2', 'mmpretrain.MoCo', 1.02),
+    ('DenseCL', 'mmpretrain.DenseCL', None),
+    ('multi-task M+D', 'mmpretrain.DenseCL', 1.05),
+    ('IL stage 2, teacher', 'mmpretrain.DenseCL', 1.4),
+    ('IL stage 2, stored', 'mmpretrain.DenseCL', 1.1),
+    ('multi-task M+D', APART, 0.6),
+    ('multi-task M+D, uncertainty', APART, None),
+    ('multi-task M+D, PCGrad', APART, None),
+    ('IL stage 2, teacher', APART, None),
+    ('IL stage 2, stored', APART, None),
+    ('IL stage 2, features', APART, None),
+    ('IL stage 2, CaSSLe', APART, None),
+    ('IL stage 2, warm-up', APART, None),
+    ('progressive, column 2', APART, None),
+    ('Euclidean dist, stored', APART, None),
+    ('contrastive dist, experts', APART, None),
+]
+
+
+class StepTimes(NamedTuple):
+    """What was measured: ratios by ``<model> / <other>``, the seconds that they are of, peak
+    memory in MiB of a DenseCL step here and in MMPretrain, and the bounds that are not kept."""
+    ratios: Dict[str, float]
+    seconds: Seconds
+    peak_mib: Dict[str, float]
+    failed: List[str]
+
+
+def measure_step_time(sizes: Sizes = Sizes(), rounds: int = 9,  # noqa: B008  (immutable)
+                      models: Optional[Sequence[str]] = None, out: Optional[Path] = None,
+                      console: Optional[Console] = None) -> StepTimes:
+    """Times steps of this project's algorithms against MMPretrain's and tasks trained apart.
+
+    All models get the same backbone, the same batch and the same optimizer, in one process; each
+    round runs one step of every model in turn. Peak memory is measured in a process per model (on
+    a GPU: of the allocator).
+
+    Args:
+        sizes (Sizes): Of backbone, views, batch and queues.
+        rounds (int): Counted steps of every model.
+        models (sequence[str], optional): Only these rows of :data:`RATIOS`; what they are compared
+            with is added.
+        out (Path, optional): JSON file for the results.
+        console (Console, optional): Where the table is printed.
+    """
+    rows = [row for row in RATIOS if not models or row[0] in models]
+    if not rows:
+        raise MultiSSLError(f'--models: there is no {", ".join(models or ())}; there are '
+                            f'{", ".join(dict.fromkeys(row[0] for row in RATIOS))}')
+    wanted = {part for row in rows for name in row[:2] for part in name.split(' + ')}
+    with tempfile.TemporaryDirectory() as folder:
+        seconds = interleaved({name: build_step(name, sizes, folder) for name in configs(sizes)
+                               if name in wanted}, rounds)
+    seconds[APART] = [a + b for a, b in zip(seconds.get('MoCo v2', []), seconds.get('DenseCL', []))]
+    theirs, ours = (peak_memory(name, sizes) for name in ('mmpretrain.DenseCL', 'DenseCL'))
+    table = Table('model', 'against', 'ratio', 'bound',
+                  title=f'{sizes.title()}, median of {rounds}')
+    found = StepTimes({}, seconds, {'mmpretrain.DenseCL': theirs, 'DenseCL': ours}, [])
+    for name, other, bound in rows:
+        measured = found.ratios[f'{name} / {other}'] = ratio(seconds[name], seconds[other])
+        table.add_row(name, other, f'{measured:.3f}', f'{bound:.2f}' if bound else '-')
+        if bound and measured > bound:
+            found.failed.append(f'{name} takes {measured:.3f} x {other}, more than {bound}')
+    if ours >= theirs:
+        found.failed.append('a DenseCL step takes more memory than MMPretrain\'s')
+    console = console or Console()
+    console.print(table)
+    console.print(f'peak memory of a DenseCL step: {ours:.0f} MiB here, {theirs:.0f} MiB in '
+                  'MMPretrain', highlight=False)
+    if out:
+        out.write_text(json.dumps(dict(found._asdict(), sizes=sizes._asdict())))
+    return found
+
+
+def configs(sizes: Sizes) -> Dict[str, dict]:
+    """Model configs by name; all of the same sizes."""
+    moco, densecl = tasks(sizes)
+    encoder = backbone(sizes)
+    multi: Dict[str, Any] = dict(type='multissl_mm.MultiTask', backbone=encoder,
+                                 tasks=[moco, densecl])
+    incremental = dict(multi, type='multissl_mm.IncrementalLearning',
+                       responses=dict(source='teacher'))
+    stored = dict(source='stored', replicas=1)
+    experts = dict(type='multissl_mm.ExpertDistillation', views=['query'], backbone=encoder,
+                   experts=[dict(name=name, backbone=encoder) for name in ('mocov2', 'densecl')],
+                   responses=stored)
+    theirs: Dict[str, Any] = dict(
+        backbone=encoder, momentum=0.001, feat_dim=sizes.feat_dim, queue_len=sizes.queue_len,
+        head=dict(type='mmpretrain.ContrastiveHead', temperature=0.2,
+                  loss=dict(type='mmpretrain.CrossEntropyLoss')))
+    return {
+        'mmpretrain.MoCo': dict(theirs, type='mmpretrain.MoCo', neck=neck('MoCoV2', sizes)),
+        'MoCo v2': dict(multi, tasks=[moco]),
+        'mmpretrain.DenseCL': dict(theirs, type='mmpretrain.DenseCL', neck=neck('DenseCL', sizes)),
+        'DenseCL': dict(multi, tasks=[densecl]),
+        'multi-task M+D': multi,
+        'multi-task M+D, uncertainty': dict(multi, weighting='uncertainty'),
+        'multi-task M+D, PCGrad': dict(multi, weighting='pcgrad'),
+        'IL stage 2, teacher': incremental,
+        'IL stage 2, stored': dict(incremental, responses=stored),
+        'IL stage 2, features': dict(
+            incremental, distill=dict(type='multissl_mm.FeatureDistillation')),
+        'IL stage 2, CaSSLe': dict(
+            incremental, distill=dict(type='multissl_mm.PredictiveDistillation',
+                                      in_channels=sizes.width)),
+        'IL stage 2, warm-up': incremental,
+        'progressive, column 2': dict(
+            multi, type='multissl_mm.ProgressiveNet',
+            backbone=dict(type='multissl_mm.ProgressiveColumns', columns=[encoder] * 2)),
+        'Euclidean dist, stored': experts,
+        'contrastive dist, experts': dict(experts, loss='contrastive',
+                                          responses=dict(source='teacher')),
+    }
+
+
+def build_step(name: str, sizes: Sizes, bank_root: str) -> Callable[[], None]:
+    """A function that makes one training step of the named model."""
+    quiet()
+    torch.manual_seed(0)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model: Any = MODELS.build(configs(sizes)[name]).to(device())
+    views = sizes.views(device())
+    samples = [BaseDataElement(metainfo=dict(sample_idx=i, replica=0))
+               for i in range(sizes.batch_size)]
+    if isinstance(model, Staged):
+        model.set_stage(1, warming_up='warm-up' in name)
+    model.train()
+    if isinstance(model, Recorded) and model.responses.stored:
+        _record(model, views, samples, f'{bank_root}/{name}')
+    return training_step(model, views, samples)
+
+
+def _record(model: Any, views: list, samples: list, root: str) -> None:
+    model.eval()
+    banks = []
+    for who in model.responses.names:
+        identity = dict(task=who, weights='', data='', views='', seed=0, samples=len(samples))
+        bank = ResponseBank(f'{root}/{who}', identity)
+        bank.create()
+        with torch.no_grad():
+            found = model.current_responses(who, model.name_views(views), samples)
+        bank.write(0, 0, iter([found]))
+        banks.append(bank)
+    for i, sample in enumerate(samples):  # as the loader's workers do
+        mark(sample, ViewKey(0, 0, i, tuple(banks)))
+    model.train()
+
+
+def peak_memory(name: str, sizes: Sizes) -> float:
+    """Peak memory of two steps in MiB, in a fresh process."""
+    with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as pool:
+        return pool.submit(_peak_of_two_steps, name, sizes).result()
+
+
+def _peak_of_two_steps(name: str, sizes: Sizes) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        step = build_step(name, sizes, folder)
+        for _ in range(2):
+            step()
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    # Not getrusage: Linux lets a child start with its parent's peak.
+    with open('/proc/self/status') as f:
+        return next(int(line.split()[1]) for line in f if line.startswith('VmHWM')) / 2**10

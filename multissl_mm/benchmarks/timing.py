@@ -1,0 +1,42 @@
+"""Times that can be compared on a machine whose speed drifts."""
+import statistics
+import time
+from typing import Callable, Dict, List, Mapping, Sequence
+
+import torch
+from mmengine.logging import MMLogger
+from rich.console import Console
+from rich.progress import track
+
+#: Seconds of every round, by name.
+Seconds = Dict[str, List[float]]
+
+
+def quiet() -> None:
+    """Without MMEngine's lines on every parameter of a model."""
+    if not MMLogger.check_instance_created('benchmarks'):
+        MMLogger.get_instance('benchmarks', log_level='ERROR')
+
+
+def interleaved(functions: Mapping[str, Callable[[], object]], rounds: int) -> Seconds:
+    """Times functions round by round, each once in every round, so that all are slowed alike.
+
+    Args:
+        functions (mapping[str, callable]): Without arguments. On a GPU their work is waited for.
+        rounds (int): That count; one more before them warms up.
+    """
+    seconds: Seconds = {name: [] for name in functions}
+    for i in track(range(rounds + 1), 'interleaved rounds', console=Console(stderr=True)):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            if i:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def ratio(seconds: Sequence[float], others: Sequence[float]) -> float:
+    """Median over rounds of the ratio within a round."""
+    return statistics.median(a / b for a, b in zip(seconds, others))

@@ -1,0 +1,93 @@
+"""The recordings of a scene: which there are, and whether every sample of them can be used."""
+from pathlib import Path
+from typing import Dict, Iterator, List, Tuple
+
+import numpy as np
+import soundfile
+
+from ...errors import MultiSSLError
+
+#: Tracks that the published scenes 1 to 27 lack.
+MAY_LACK = (3, 4)
+#: Tracks, or video and sound, may differ in length by so many seconds.
+TOLERANCE = 0.5
+
+
+def find_tracks(folder: Path) -> Dict[int, Path]:
+    """Microphone -> WAV file of a scene.
+
+    Raises:
+        MultiSSLError: If one is missing that no published scene lacks.
+    """
+    tracks = {}
+    for n in range(1, 9):
+        found = sorted(p for p in folder.iterdir() if p.name.lower().endswith(f'_tr{n}.wav'))
+        if len(found) > 1:
+            raise MultiSSLError(f'{folder} has {len(found)} files for track {n}: '
+                                f'{", ".join(p.name for p in found)}; keep one')
+        if found:
+            tracks[n] = found[0]
+    missing = [n for n in range(1, 9) if n not in tracks and n not in MAY_LACK]
+    if missing:
+        raise MultiSSLError(f'{folder} has no *_Tr{missing[0]}.WAV; restore it from the archive')
+    return tracks
+
+
+def check_sound(tracks: Dict[int, Path], seconds: float, silence: float
+                ) -> Tuple[int, float, List[float]]:
+    """Reads every sample once.
+
+    Returns:
+        tuple: Sample rate in Hz, duration in seconds, and the starts of segments with sound.
+    """
+    infos = {}
+    for n, path in tracks.items():
+        try:
+            infos[n] = soundfile.info(str(path))
+        except (soundfile.LibsndfileError, OSError) as error:
+            raise MultiSSLError(f'{path} cannot be read ({error}); restore it') from error
+        if infos[n].channels != 1:
+            raise MultiSSLError(f'{path} has {infos[n].channels} channels; every track must be '
+                                'mono')
+    rates = sorted(info.samplerate for info in infos.values())
+    rate = rates[len(rates) // 2]
+    for n, info in infos.items():
+        if info.samplerate != rate:
+            raise MultiSSLError(f'{tracks[n]} has {info.samplerate} Hz, the other tracks {rate}; '
+                                'resample it')
+    longest = max(info.frames for info in infos.values())
+    for n, info in infos.items():
+        if longest - info.frames > TOLERANCE * rate:
+            raise MultiSSLError(f'{tracks[n]} lasts {info.frames / rate:.2f} s, other tracks '
+                                f'{longest / rate:.2f} s: it was cut off; restore it')
+    power: List[float] = []
+    block = int(round(seconds * rate))
+    for n, path in tracks.items():
+        done = 0
+        with soundfile.SoundFile(str(path)) as file:
+            for sound in read_blocks(file, block):
+                if not np.isfinite(sound).all():
+                    at = (done + int(np.argmin(np.isfinite(sound)))) / rate
+                    raise MultiSSLError(f'{path} has a sample that is not a number at {at:.2f} s; '
+                                        'restore it')
+                done += len(sound)
+                if n == 1 and len(sound) == block:
+                    power.append(float(np.square(sound, dtype=np.float64).mean()))
+        if done < infos[n].frames:
+            raise MultiSSLError(f'{path} ends after {done / rate:.2f} s, its header says '
+                                f'{infos[n].frames / rate:.2f} s: it was cut off; restore it')
+    threshold = np.mean(power) * 10**(-silence / 10) if power else 0.
+    starts = [i * seconds for i, p in enumerate(power) if p > threshold]
+    return rate, min(info.frames for info in infos.values()) / rate, starts
+
+
+def read_blocks(file: soundfile.SoundFile, block: int) -> Iterator[np.ndarray]:
+    """Pieces of a recording, float32, one by one.
+
+    Raises:
+        MultiSSLError: If a sample cannot be decoded.
+    """
+    try:
+        yield from file.blocks(block, dtype='float32')
+    except soundfile.LibsndfileError as error:
+        raise MultiSSLError(f'{file.name} cannot be decoded ({error}); restore it') from error

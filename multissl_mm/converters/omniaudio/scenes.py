@@ -1,0 +1,203 @@
+"""Scenes of OmniAudio as arrays that are read piece by piece, and an index of their segments."""
+import json
+import os
+import shutil
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from pathlib import Path
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from zipfile import BadZipFile
+
+import cv2
+import numpy as np
+from rich.progress import track
+
+from ...datasets.classes import CLASSES
+from ...datasets.ear_pairs import EAR_PAIRS, PAIR_NAMES
+from ...datasets.omniaudio import VERSION
+from ...errors import MultiSSLError
+from ...utils.files import write_atomically
+from ...utils.video import import_av
+from .options import DEFAULT, Options
+from .recordings import TOLERANCE, check_sound, find_tracks
+from .video import cut_video
+
+
+def read_labels(folder: Path) -> Optional[np.ndarray]:
+    """Classes (F, H, W) of all frames of a simulated scene's video; None for a real one.
+
+    Raises:
+        MultiSSLError: If there is a file of them that cannot be read.
+    """
+    for path in folder.glob('LABELS_*.npz'):
+        try:
+            with np.load(path) as file:
+                return file['labels']
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            raise MultiSSLError(f'{path} cannot be read ({error}); restore or remove it') from error
+    return None
+
+
+def state_of(folder: Path) -> Dict[str, List[int]]:
+    """Size and time of every file of a scene, by which a file that has changed is noticed."""
+    return {p.name: [p.stat().st_size, p.stat().st_mtime_ns] for p in sorted(folder.iterdir())
+            if p.is_file()}
+
+
+def read_done(path: Path, **same: Any) -> Optional[Dict[str, Any]]:
+    """A scene's ``scene.json``, if it is there and says the same."""
+    try:
+        found = json.loads(path.read_text())
+        return found if all(found[key] == value for key, value in same.items()) else None
+    except (OSError, ValueError, KeyError, TypeError):  # damaged is as good as not there
+        return None
+
+
+def convert_scene(root: Path, out: Path, options: Options, scene: int) -> Dict[str, Any]:
+    """Checks and converts a scene, unless that was done before.
+
+    A scene counts as done if its ``scene.json`` has the same options and the recordings are as
+    they were then.
+
+    Returns:
+        dict: Its entry in the index.
+
+    Raises:
+        MultiSSLError: If one of its files cannot be used; names it. Nothing new is left behind.
+    """
+    cv2.setNumThreads(0)
+    final, folder = out / f'scene{scene:04d}', root / f'scene{scene:04d}'
+    noted = json.loads(json.dumps(dict(options._asdict(), version=VERSION)))
+    partial_folder = out / f'.scene{scene:04d}.partial'
+    shutil.rmtree(partial_folder, ignore_errors=True)  # of an interrupted run
+    sources = state_of(folder)
+    done = read_done(final / 'scene.json', options=noted, sources=sources)
+    if done:
+        return done['entry']
+    tracks = find_tracks(folder)
+    rate, duration, starts = check_sound(tracks, options.seconds, options.silence)
+    videos = sorted(folder.glob('VIDEO_*_cropped.mp4'))
+    if len(videos) != 1:
+        raise MultiSSLError(f'{folder} has {len(videos)} files VIDEO_*_cropped.mp4, not one')
+    arrays = cut_video(videos[0], read_labels(folder), options)
+    seen = len(arrays['frames']) / options.fps
+    if seen < duration - TOLERANCE:
+        raise MultiSSLError(f'{videos[0]} lasts {seen:.2f} s, the sound {duration:.2f} s; restore '
+                            'the video')
+    duration = min(duration, seen)
+    entry = dict(
+        scene=scene, duration=duration, frames=len(arrays['frames']), sample_rate=rate,
+        video=str(videos[0].relative_to(root)),
+        tracks={str(n): str(p.relative_to(root)) for n, p in tracks.items()},
+        pairs=[k for k, pair in enumerate(EAR_PAIRS) if all(n in tracks for n in pair)],
+        arrays=sorted(arrays), segments=[s for s in starts if s + options.seconds <= duration])
+    if not entry['segments']:
+        raise MultiSSLError(f'{folder}: no segment of {options.seconds:g} s has any sound')
+    partial_folder.mkdir(parents=True)
+    for name, array in arrays.items():
+        np.save(partial_folder / f'{name}.npy', array)
+    write_atomically(partial_folder / 'scene.json',
+                     json.dumps(dict(options=noted, sources=sources, entry=entry)))
+    shutil.rmtree(final, ignore_errors=True)
+    os.replace(partial_folder, final)
+    return entry
+
+
+def _try_scene(root: Path, out: Path, options: Options, scene: int) -> Tuple[int, Any]:
+    try:
+        return scene, convert_scene(root, out, options, scene)
+    except MultiSSLError as error:
+        return scene, str(error)
+    except Exception as error:  # whatever a decoder makes of a damaged file
+        return scene, f'{root / f"scene{scene:04d}"}: {type(error).__name__}: {error}'
+
+
+def find_scenes(root: Path, first: int = 0, last: int = 10**6) -> List[int]:
+    """Numbers of the scenes in a folder, from ``first`` to ``last``.
+
+    Raises:
+        MultiSSLError: If there are none.
+    """
+    if not root.is_dir():
+        raise MultiSSLError(f'{root}: no such folder')
+    scenes = sorted(int(p.name[5:]) for p in root.glob('scene[0-9]*') if p.is_dir())
+    scenes = [scene for scene in scenes if first <= scene <= last]
+    if not scenes:
+        raise MultiSSLError(f'{root} has no folders scene0001, scene0002, ... (--scenes?)')
+    return scenes
+
+
+class Converted(NamedTuple):
+    """What became of scenes: the entries of the index, and why others are left out."""
+    good: List[Dict[str, Any]]
+    bad: Dict[int, str]
+
+    def summary(self, out: Path) -> List[str]:
+        """Lines for people."""
+        good, bad = self
+        segments = sum(len(entry['segments']) for entry in good)
+        lines = [f'{len(good)} scenes, {sum(e["duration"] for e in good) / 60:.1f} minutes, '
+                 f'{segments} segments in {out / "index.json"}']
+        for pairs in sorted({tuple(e['pairs']) for e in good} - {(0, 1, 2, 3)}):
+            lacking = [str(e['scene']) for e in good if tuple(e['pairs']) == pairs]
+            names = ' and '.join(PAIR_NAMES[k] for k in range(4) if k not in pairs)
+            lines.append(f'without the pairs {names} (tracks missing): scenes '
+                         f'{", ".join(lacking)}')
+        if bad:
+            lines += [f'{len(bad)} scenes are left out:',
+                      *(f'  scene {scene}: {bad[scene]}' for scene in sorted(bad))]
+        return lines
+
+
+def convert(root: Path, out: Path, options: Options = DEFAULT,
+            scenes: Optional[Sequence[int]] = None, workers: int = 1) -> Converted:
+    """Prepares OmniAudio for training: converts scenes in parallel and writes the index.
+
+    The recordings stay where they are. ``out`` gets, for each scene, arrays that are read piece by
+    piece (frames, flow, masks, and labels where the scene has them), and ``index.json``, which
+    names all segments that are not silent. Finished scenes are not done again.
+
+    Args:
+        root (Path): The public layout: ``scene%04d/`` with ``VIDEO_%04d_cropped.mp4`` and
+            ``*_Tr1.WAV`` to ``*_Tr8.WAV``.
+        out (Path): Folder to write.
+        options (Options): What the arrays depend on.
+        scenes (sequence[int], optional): The index then names no others. Defaults to all.
+        workers (int): Processes.
+
+    Returns:
+        Converted: Also of the scenes that are left out, since a file of theirs cannot be used.
+
+    Raises:
+        MultiSSLError: If not one scene can be used.
+    """
+    options.check()
+    import_av()  # without it no scene could be converted
+    scenes = find_scenes(root) if scenes is None else scenes
+    good: List[Dict[str, Any]] = []
+    bad: Dict[int, str] = {}
+    work = partial(_try_scene, root, out, options)
+    try:
+        with ProcessPoolExecutor(max(workers, 1)) as pool:
+            for scene, found in track(pool.map(work, scenes), 'scenes', total=len(scenes)):
+                if isinstance(found, str):
+                    bad[scene] = found
+                else:
+                    good.append(found)
+    except BrokenProcessPool as error:
+        raise MultiSSLError('a worker was killed, perhaps for want of memory; lower --workers and '
+                            'run this again, finished scenes are kept') from error
+    rates = [entry['sample_rate'] for entry in good]
+    usual = max(set(rates), key=rates.count) if rates else 0
+    for entry in [e for e in good if e['sample_rate'] != usual]:
+        good.remove(entry)
+        folder, rate = root / f'scene{entry["scene"]:04d}', entry['sample_rate']
+        bad[entry['scene']] = f'{folder} has {rate} Hz, most scenes {usual}; resample it'
+    if not good:
+        reasons = '\n'.join(list(bad.values())[:3])
+        raise MultiSSLError(f'none of the {len(scenes)} scenes in {root} can be used:\n{reasons}')
+    meta = dict(dataset='OmniAudio', version=VERSION, source=os.path.relpath(root, out),
+                sample_rate=usual, classes=CLASSES, **options._asdict())
+    write_atomically(out / 'index.json', json.dumps(dict(metainfo=meta, data_list=good)))
+    return Converted(good, bad)

@@ -1,0 +1,3 @@
+from .staged import StagedTrainLoop
+
+__all__ = ['StagedTrainLoop']

@@ -1,0 +1,143 @@
+"""The whole protocol, from a checkpoint to a table and a JSON file."""
+import hashlib
+import json
+import os.path as osp
+import time
+from typing import Any, Dict, Mapping, Optional, Sequence, Union
+
+import joblib
+import sklearn
+import torch
+from mmengine.config import Config
+from mmengine.dist import get_dist_info
+from rich.console import Console
+from rich.table import Table
+
+from ...apis import is_random, load_encoder
+from ...runtime import git_state, load_config, versions
+from ...utils.files import write_atomically
+from .data import load_voc2007
+from .features import PooledFeatures, extract_features
+from .low_shot import evaluate_low_shot
+from .svm import COSTS, evaluate_voc07
+
+
+def run_voc07_svm(config: Union[str, Config],
+                  checkpoint: str,
+                  data_root: str = 'data/VOCdevkit/VOC2007',
+                  layer: str = 'feat5',
+                  image_size: int = 224,
+                  prefix: str = 'backbone.',
+                  costs: Sequence[float] = COSTS,
+                  low_shot: Sequence[int] = (),
+                  low_shot_samples: int = 5,
+                  batch_size: int = 32,
+                  workers: int = 2,
+                  device: str = 'auto',
+                  jobs: int = -1,
+                  seed: int = 0,
+                  out: Optional[str] = None,
+                  verbose: bool = True) -> Optional[Dict[str, Any]]:
+    """Evaluates the backbone of a checkpoint, prints a table and writes JSON.
+
+    Args:
+        config, checkpoint, prefix: See :func:`multissl_mm.apis.load_encoder`.
+        data_root (str): Folder ``VOC2007`` of VOCdevkit.
+        layer (str): Key of ``LAYERS``.
+        low_shot (sequence[int]): Values of k for :func:`evaluate_low_shot`; none for no low-shot.
+        out (str | None): The JSON file, by default
+            ``work_dirs/voc07_svm/<config>/<checkpoint>_<layer>.json``.
+        verbose (bool): Print progress and tables.
+
+    Other arguments as in :func:`extract_features` and :func:`evaluate_voc07`.
+
+    Returns:
+        dict | None: What is in the JSON file; None in processes other than the first, which does
+        all the fitting.
+
+    Raises:
+        MultiSSLError: Names the file, image or key, and what to do.
+    """
+    start = time.time()
+    cfg = load_config(config) if isinstance(config, str) else config
+    name = config if isinstance(config, str) else cfg.filename or 'config'
+    class_names, train, test = load_voc2007(data_root)
+    encoder = load_encoder(cfg, checkpoint, prefix=prefix, seed=seed)
+    model = PooledFeatures(encoder, layer)
+    features = extract_features(model, train.paths + test.paths, image_size, batch_size, workers,
+                                device, verbose)
+    rank, world_size = get_dist_info()
+    if rank != 0:
+        return None  # and does not wait: the fits may take longer than a collective's timeout
+    extracted = time.time()
+    data = (features[:len(train.paths)], train.labels, features[len(train.paths):], test.labels,
+            class_names)
+    rest: Dict[str, Any] = dict(costs=costs, jobs=jobs, seed=seed, progress=verbose)
+    result = evaluate_voc07(*data, **rest)
+    if low_shot:
+        result['low_shot'] = evaluate_low_shot(*data, low_shot, low_shot_samples, **rest)
+    random = is_random(checkpoint)
+    result = dict(
+        config=name,
+        checkpoint='random' if random else checkpoint,
+        sha256=_sha256(checkpoint),
+        layer=layer,
+        dimensions=features.shape[1],
+        features_sha256=hashlib.sha256(features.tobytes()).hexdigest(),
+        pooling=model.pooling,
+        image_size=image_size,
+        normalisation=encoder.prepare.settings,
+        data_root=data_root,
+        images=dict(trainval=len(train.paths), test=len(test.paths)),
+        seed=seed,
+        **result,
+        processes=world_size,
+        threads=torch.get_num_threads(),
+        seconds=dict(features=extracted - start, svm=time.time() - extracted),
+        versions=dict(versions(), sklearn=sklearn.__version__, joblib=joblib.__version__),
+        git=git_state())
+    if out is None:
+        stems = [osp.splitext(osp.basename(p.replace('::', '/')))[0] for p in (name, checkpoint)]
+        out = osp.join('work_dirs', 'voc07_svm', stems[0],
+                       f'{"random" if random else stems[1]}_{layer}.json')
+    write_atomically(out, json.dumps(result, indent=2, allow_nan=False) + '\n')
+    if verbose:
+        print_result(result)
+        print(f'wrote {out}')
+    return result
+
+
+def print_result(result: Mapping[str, Any]) -> None:
+    """Tables of what :func:`run_voc07_svm` returns."""
+    console = Console()
+    table = Table('class', 'AP', 'cost', 'AP in cross-validation', 'positives trainval / test',
+                  title=f'VOC07 SVM, {result["layer"]} ({result["dimensions"]}-d) of '
+                  f'{result["checkpoint"]}')
+    for name, row in result['classes'].items():
+        table.add_row(name, f'{row["AP"]:.2f}', f'{row["cost"]:.6g}', f'{row["cv_AP"]:.2f}',
+                      f'{row["positives_train"]} / {row["positives_test"]}')
+    table.add_row('mean', f'{result["mAP"]:.2f}', style='bold')
+    console.print(table)
+    notes = [f'pooling: {result["pooling"]}',
+             f'{result["not_converged"]} of {result["fits"]} fits stopped at 2000 iterations',
+             *(f'{name} is not part of the mean: {why}'
+               for name, why in result['excluded'].items())]
+    low_shot = result.get('low_shot')
+    if low_shot:
+        table = Table('positives per class', 'mAP', 'std', 'costs', title='low-shot')
+        for k, row in low_shot['shots'].items():
+            table.add_row(k, f'{row["mean"]:.2f}', f'{row["std"]:.2f}',
+                          ', '.join(f'{cost:.4g}' for cost in row['cost']))
+        console.print(table)
+        notes += [f'low-shot, k = {k} left out: {why}' for k, why in low_shot['left_out'].items()]
+    console.print('\n'.join(notes), highlight=False, markup=False, soft_wrap=True)
+
+
+def _sha256(path: str) -> Optional[str]:
+    if not osp.isfile(path):
+        return None
+    digest = hashlib.sha256()
+    with open(path, 'rb') as f:
+        for block in iter(lambda: f.read(1 << 20), b''):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,80 @@
+"""The numbers of the paper's tables, each behind one call."""
+from pathlib import Path
+from typing import Dict, Iterable, Optional, Sequence, Type
+
+from rich.console import Console
+
+from ..errors import MultiSSLError
+from .bounds import show_bounds
+from .data import picture_data, sound_data
+from .pictures import MASK_RCNN, SVM, TABLE4, PictureRun
+from .results import Found, PaperTable
+from .rows import TableRun
+from .sound import DOWNSTREAM, ROWS, TABLE2A, TABLE2B, TABLE3, SoundRun
+from .steps import Steps
+
+TABLES: Dict[str, PaperTable] = {t.name: t for t in (TABLE2A, TABLE2B, TABLE3, TABLE4)}
+
+
+def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
+                    downstream: Optional[Sequence[str]] = None, seeds: Sequence[int] = (0, ),
+                    full: bool = False, gpus: int = 0, checkpoint: Optional[str] = None,
+                    out: Optional[Path] = None, console: Optional[Console] = None
+                    ) -> Dict[str, Found]:
+    """Pretrains and evaluates rows of a table, prints it, and writes it to ``out``.
+
+    Every step is a command of this project, run in the current directory and printed as one would
+    type it. What is finished is not done again: remove the folder of a run to start over.
+
+    Args:
+        name (str): ``table2a``, ``table2b``, ``table3`` or ``table4``.
+        rows (sequence[str], optional): Keys of :data:`TABLES` ``[name].rows``. Defaults to those
+            of the paper; of Table 4 but DetCo, of Table 3 but the methods that it leaves out.
+        downstream (sequence[str], optional): Of Tables 2 and 3 only these of ``sp``, ``vr`` and
+            ``s3r``; of Table 4 of ``svm`` and ``mask_rcnn``.
+        seeds (sequence[int]): One run of every row each.
+        full (bool): On ImageNet, VOC2007 and COCO, or OmniAudio, in ``data/`` instead of the demo.
+        gpus (int): Train on so many; 0 without a launcher.
+        checkpoint (str, optional): Of the row ``detco``, or of the sound row ``supervised``.
+        out (Path, optional): Defaults to ``work_dirs/table4_<demo or full>`` or
+            ``work_dirs/tables_sound_<demo or full>``.
+        console (Console, optional): Where progress and the table are printed.
+
+    Returns:
+        dict: Of every row that is there, evaluation: seed: metrics.
+
+    Raises:
+        MultiSSLError: If there is no such table, row or downstream task, a checkpoint is missing,
+            or a step fails.
+    """
+    if name not in TABLES:
+        raise MultiSSLError(f'there is no {name}; tables are {", ".join(TABLES)}')
+    table, pictures = TABLES[name], name == TABLE4.name
+    rows, runs = rows or table.default_rows, (SVM, MASK_RCNN) if pictures else DOWNSTREAM
+    _refuse(rows, table.rows, f'{name} has no row')
+    _refuse(downstream or (), runs, f'{name} has no downstream task')
+    if 'detco' in rows and not checkpoint:
+        raise MultiSSLError('the row detco evaluates weights that others have trained: name them '
+                            'with --checkpoint')
+    size = 'full' if full else 'demo'
+    out = out or Path('work_dirs') / f'{"table4" if pictures else "tables_sound"}_{size}'
+    steps = Steps(out / 'logs', console=console)
+    if not full:
+        (picture_data if pictures else sound_data)(steps)
+    kind: Type[TableRun] = PictureRun if pictures else SoundRun
+    given = {'detco' if pictures else 'supervised': checkpoint}
+    for seed in seeds:
+        run = kind(TABLE4.rows if pictures else ROWS, out, steps, seed, full, gpus, given)
+        for key in rows:
+            run.evaluate(key, downstream or runs)
+    found = table.show(out, steps.console)
+    if table is TABLE2A:
+        show_bounds(out, steps.console)
+    steps.console.print(f'{steps.minutes:.1f} minutes. Results in {out}', highlight=False)
+    return found
+
+
+def _refuse(asked: Iterable[str], known: Iterable[str], what: str) -> None:
+    unknown = sorted(set(asked) - set(known))
+    if unknown:
+        raise MultiSSLError(f'{what} {", ".join(unknown)}; it has {", ".join(known)}')

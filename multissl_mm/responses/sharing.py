@@ -1,0 +1,130 @@
+"""Hours of work shared among ranks, without a collective that would time out."""
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Callable, Generic, Iterator, List, Sequence, TypeVar
+
+from mmengine.dist import all_gather_object, broadcast_object_list, get_world_size, is_main_process
+from torch.distributed import HashStore, PrefixStore, Store, distributed_c10d
+
+from ..errors import MultiSSLError
+from ..utils.files import write_atomically
+
+#: Seconds after which a folder that does not show another rank's file is not shared: network file
+#: systems keep what they knew of a folder for up to a minute, but mostly for a few seconds.
+VISIBLE_WITHIN = 20.
+#: Seconds without any rank finishing a piece of work after which the others give up waiting.
+STALLED_AFTER = 3600.
+
+T = TypeVar('T')
+
+
+class SharedWork(Generic[T]):
+    """Pieces of work that the ranks of a run take as they go.
+
+    A fast rank does more of them; nobody waits in a collective, whose time-out (ten minutes with
+    NCCL) is no measure for hours of work. The count is kept in the store that the ranks met at.
+
+    Args:
+        key (str): The same on all ranks, and never used before.
+        pieces (sequence): The same on all ranks.
+    """
+
+    def __init__(self, key: str, pieces: Sequence[T]) -> None:
+        self.pieces = pieces
+        self._store: Store = HashStore()
+        if get_world_size() > 1:  # torch has no public name for the store that ranks met at
+            self._store = PrefixStore(f'multissl_mm/{key}', distributed_c10d._get_default_store())
+
+    def take(self) -> Iterator[T]:
+        """Pieces that nobody else does, until there are none left or another rank has failed."""
+        while True:
+            nth = self._store.add('taken', 1) - 1
+            if nth >= len(self.pieces) or self._store.add('failed', 0):
+                return
+            yield self.pieces[nth]
+            self._store.add('finished', 1)
+
+    def finished(self) -> int:
+        """How many pieces all ranks have finished so far."""
+        return self._store.add('finished', 0)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Around the work of a rank: ends when all ranks have done theirs.
+
+        Raises:
+            MultiSSLError: If another rank has failed, or nothing is finished any more.
+        """
+        try:
+            yield
+        except BaseException:
+            self._store.add('failed', 1)
+            raise
+        self._store.add('ready', 1)
+        self._wait()
+
+    def _wait(self) -> None:
+        seen, since = -1, time.monotonic()
+        while self._store.add('ready', 0) < get_world_size():
+            if self._store.add('failed', 0):
+                raise MultiSSLError('another process could not do its part; its message says why')
+            finished = self.finished()
+            if finished != seen:
+                seen, since = finished, time.monotonic()
+            if time.monotonic() - since > STALLED_AFTER:
+                raise MultiSSLError(
+                    f'waited {STALLED_AFTER / 3600:g} h for {get_world_size()} processes, but '
+                    f'{finished} of {len(self.pieces)} pieces of work are finished and none was '
+                    'added; one of them hangs. What is recorded is kept: resume')
+            time.sleep(min(.1 * (1 + time.monotonic() - since), 2.))
+
+
+def agreed(make: Callable[[], Any]) -> Any:
+    """What rank 0 makes, on all ranks; they must come here at about the same time."""
+    made: List[Any] = [make() if is_main_process() else None]
+    broadcast_object_list(made)
+    return made[0]
+
+
+def check_shared(folder: Path, token: str, what: str) -> None:
+    """Makes sure that all ranks see what rank 0 writes into a folder.
+
+    Args:
+        folder (Path): In which there is room for a small file.
+        token (str): Agreed upon, and never used before.
+        what (str): The config key that names the folder, for the error.
+
+    Raises:
+        MultiSSLError: On all ranks, if one of them does not.
+    """
+    if get_world_size() == 1:
+        return
+    path = folder / f'.{token}'
+    if is_main_process():
+        write_atomically(path, '')
+    every_rank(until(path.is_file), f'{folder} is not the same folder for all processes, so that '
+               f'none could read what the others keep; set {what} to one that is')
+    if is_main_process():
+        path.unlink()
+
+
+def until(holds: Callable[[], bool]) -> bool:
+    """Whether something holds now or in the time that a network file system may take."""
+    end = time.monotonic() + VISIBLE_WITHIN
+    while not holds():
+        if time.monotonic() > end:
+            return False
+        time.sleep(.2)
+    return True
+
+
+def every_rank(holds: bool, otherwise: str) -> None:
+    """Ends all ranks with the same sentence if something does not hold on one of them.
+
+    Raises:
+        MultiSSLError: ``otherwise``, with the ranks.
+    """
+    ranks = [rank for rank, held in enumerate(all_gather_object(holds)) if not held]
+    if ranks:
+        raise MultiSSLError(f'{otherwise} (noticed by rank {", ".join(map(str, ranks))})')

@@ -1,0 +1,52 @@
+"""What a run is asked for, on a command line or from Python."""
+import argparse
+from dataclasses import dataclass, fields
+from typing import Any, Dict, Optional
+
+from mmengine.config import DictAction
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """A config and what is changed of it for this run.
+
+    Attributes:
+        config (str): A file, or ``mmdet::folder/name.py`` of an installed package.
+        checkpoint (str, optional): Of the whole model; is tested, and nothing is trained.
+        work_dir (str, optional): Folder of logs and checkpoints. Defaults to the config's
+            ``work_dir``, else to ``work_dirs/<config>``.
+        cfg_options (dict, optional): Entries of the config to change, with dotted keys.
+        launcher (str): ``none``, ``pytorch``, ``slurm`` or ``mpi``. Defaults to ``none``.
+        local_rank (int): Of this process on its machine, where no variable says it.
+        resume (str, optional): A checkpoint to go on from; ``auto`` is the newest of the work
+            directory, if it has one.
+        amp (bool): Train in mixed precision. Defaults to False.
+        auto_scale_lr (bool): Scale the learning rate by the batch size. Defaults to False.
+        no_validate (bool): Never run the val loop. Defaults to False.
+    """
+    config: str
+    checkpoint: Optional[str] = None
+    work_dir: Optional[str] = None
+    cfg_options: Optional[Dict[str, Any]] = None
+    launcher: str = 'none'
+    local_rank: int = 0
+    resume: Optional[str] = None
+    amp: bool = False
+    auto_scale_lr: bool = False
+    no_validate: bool = False
+
+
+def parse_options(parser: argparse.ArgumentParser) -> RunOptions:
+    """Adds the options that every tool with a runner has to its own, and reads the command line."""
+    parser.add_argument('--work-dir', help='folder of logs and checkpoints '
+                        '(default: the config\'s work_dir, else work_dirs/<config>)')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+                        help='change entries of the config, e.g. optim_wrapper.optimizer.lr=0.06 '
+                        'or key="[a,b]"')
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    # torch.distributed.launch writes it the one way or the other, by version.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0,
+                        help=argparse.SUPPRESS)
+    parser.add_argument('--traceback', action='store_true', help='show where an error comes from')
+    args = vars(parser.parse_args())
+    return RunOptions(**{f.name: args[f.name] for f in fields(RunOptions) if f.name in args})

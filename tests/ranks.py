@@ -1,0 +1,64 @@
+"""Functions on several gloo ranks, in forks of this process, which have nothing to import."""
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Callable, List
+
+import torch
+import torch.distributed.nn
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+def _child(rank: int, world: int, folder: Path, function: Callable, args: tuple) -> None:
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group(
+        'gloo', f'file://{folder}/store', rank=rank, world_size=world,
+        timeout=timedelta(seconds=60))  # a rank that another one waits for in vain fails
+    torch.save(function(*args), folder / f'rank{rank}')
+    torch.distributed.destroy_process_group()
+
+
+def on_ranks(folder: Path, function: Callable, *args: Any, world: int = 2) -> List[Any]:
+    """What ``function(*args)`` returns on every rank.
+
+    Args:
+        folder (Path): An empty one.
+    """
+    torch.multiprocessing.start_processes(_child, (world, folder, function, args), nprocs=world,
+                                          start_method='fork')
+    return [torch.load(folder / f'rank{rank}', weights_only=False) for rank in range(world)]
+
+
+class SyncedNorm(_BatchNorm):
+    """What SyncBN is on GPUs: batch norm over the equal batches of all ranks."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or not torch.distributed.is_initialized():
+            return super().forward(x)
+
+        def mean(y: Tensor) -> Tensor:  # per channel, over all ranks; gradients cross over, too
+            total = torch.distributed.nn.functional.all_reduce(y.mean([0, *range(2, y.dim())]))
+            return (total / torch.distributed.get_world_size()).view(-1, *[1] * (y.dim() - 2))
+
+        average = mean(x)
+        centred = x - average
+        var = mean(centred.square())
+        with torch.no_grad():
+            n = x.numel() / x.size(1) * torch.distributed.get_world_size()
+            self.running_mean.lerp_(average.flatten(), self.momentum)
+            self.running_var.lerp_(var.flatten() * n / (n - 1), self.momentum)
+            self.num_batches_tracked += 1
+        shape = (-1, *[1] * (x.dim() - 2))
+        return (centred * (var + self.eps).rsqrt() * self.weight.view(shape)
+                + self.bias.view(shape))
+
+    def _check_input_dim(self, x: Tensor) -> None:
+        pass
+
+
+def sync_norms(model: nn.Module) -> nn.Module:
+    """Makes every batch norm one over all ranks; keys and weights stay."""
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            module.__class__ = SyncedNorm
+    return model

@@ -1,0 +1,111 @@
+"""Table 4's rows: their commands, and what is made of their results."""
+import json
+
+import pytest
+import tiny
+from mmengine.config import Config
+from recorded import RecordedSteps
+from rich.console import Console
+
+from multissl_mm.errors import MultiSSLError
+from multissl_mm.reproduce import reproduce_table
+from multissl_mm.reproduce.pictures import COLUMNS, TABLE4, PictureRun
+from multissl_mm.reproduce.rows import last_metrics
+
+ROWS = TABLE4.rows
+
+
+@pytest.mark.parametrize('full', [False, True])
+@pytest.mark.parametrize('key', list(ROWS))
+def test_every_row_names_configs_that_exist_and_fit(tmp_path, full, key):
+    steps = RecordedSteps(tmp_path / 'logs', lambda done: dict(mAP=36.))
+    out = tmp_path / 'table'
+    run = PictureRun(ROWS, out, steps, 1, full, gpus=8 * full, given=dict(detco='x.pth'))
+    run.evaluate(key)
+    assert TABLE4.collect(out, key) == dict(svm=dict(seed1=dict(mAP=36.)),
+                                            mask_rcnn=dict(seed1=dict(mAP=36.)))
+    steps.check_files()
+    text = '\n'.join(steps.commands)
+    trained = sum('_train.sh' in c or 'tools/train.py' in c for c in steps.commands)
+    row = ROWS[key]
+    assert trained == 1 + bool(row.pretrain) + len(row.parts)
+    assert ('dist_train.sh' in text) == full and 'randomness.seed=1' in text
+    assert ('--auto-scale-lr' in text) == full
+    for part in row.parts:
+        assert f'{out}/seed1/{part}/final.pth' in text
+    if row.pretrain and row.parts:
+        assert f'model.experts.0.backbone.init_cfg.checkpoint={out}/seed1/{row.parts[0]}/' in text
+    if key == 'detco':
+        assert 'init_cfg.checkpoint=x.pth' in text
+
+
+def test_full_and_demo_configs_are_the_same_experiment():
+    """Same algorithm, tasks and losses; sizes and schedules differ."""
+    for key, row in ROWS.items():
+        name = row.pretrain or row.backbone
+        full, demo = (Config.fromfile(tiny.CONFIGS / f'{folder}{name}.py').model
+                      for folder in ('', 'demo/'))
+        if key == 'supervised':
+            continue
+        assert full.get('type') == demo.get('type')
+        assert [t.name for t in full.get('tasks', [])] == [t.name for t in demo.get('tasks', [])]
+        for k in ('loss', 'projector', 'temperature', 'loss_weights', 'distill_weights'):
+            assert full.get(k) == demo.get(k), (name, k)
+
+
+def test_mean_and_spread(tmp_path):
+    for seed, value in enumerate((10., 12., 14.)):
+        folder = tmp_path / f'seed{seed}'
+        folder.mkdir()
+        for run in ('svm', 'mask_rcnn'):
+            row = {column.metric: value for column in COLUMNS if column.run == run}
+            (folder / f'mocov2_{run}.json').write_text(json.dumps(row))
+    console = Console(record=True, width=140)
+    assert list(TABLE4.show(tmp_path, console)) == ['mocov2']
+    text = (tmp_path / 'table4.md').read_text()
+    assert '| MoCo v2 (M) | 3 | 12.0 ± 2.0 |' in text and len(text.splitlines()) == 3
+    assert list(json.loads((tmp_path / 'table4.json').read_text())['mocov2']['svm']) == [
+        'seed0', 'seed1', 'seed2']
+    assert (tmp_path / 'table4.png').stat().st_size > 10_000
+
+
+def test_the_papers_numbers_stand_below(tmp_path, capsys):
+    (tmp_path / 'seed0').mkdir()
+    (tmp_path / 'seed0' / 'mocov2_svm.json').write_text('{"mAP": 50}')  # one cell alone
+    TABLE4.show(tmp_path, Console(width=200))
+    printed = capsys.readouterr().out
+    assert '50.0' in printed and '±' in printed and 'in the paper' in printed and '84.3' in printed
+
+
+@pytest.mark.parametrize('arguments, message', [
+    (dict(name='table5'), 'there is no table5; tables are table2a'),
+    (dict(name='table4', rows=['detco']), '--checkpoint'),
+    (dict(name='table4', rows=['a']), 'table4 has no row a; it has random'),
+    (dict(name='table2a', rows=['il_b_c']), 'table2a has no row il_b_c; it has random'),
+    (dict(name='table4', downstream=['sp']), 'no downstream task sp; it has svm, mask_rcnn'),
+])
+def test_what_there_is_not_is_refused_before_anything_runs(tmp_path, arguments, message):
+    with pytest.raises(MultiSSLError, match=message):
+        reproduce_table(out=tmp_path / 'out', **arguments)
+    assert not (tmp_path / 'out').exists()
+
+
+def test_metrics_are_the_last_ones(tmp_path):
+    folder = tmp_path / 'run' / '2026' / 'vis_data'
+    folder.mkdir(parents=True)
+    lines = [{'loss': 1.}, {'coco/bbox_mAP': .1, 'step': 1}, {'coco/bbox_mAP': .25, 'step': 2}]
+    (folder / 'scalars.json').write_text('\n'.join(map(json.dumps, lines)))
+    assert last_metrics(tmp_path / 'run', 'coco/') == {'bbox_mAP': .25}
+    with pytest.raises(MultiSSLError, match='has no coco metrics'):
+        last_metrics(tmp_path, 'coco/')
+
+
+def test_metrics_of_coco_are_kept_in_percent(tmp_path):
+    steps = RecordedSteps(tmp_path / 'logs', lambda done: {})
+    run = PictureRun(ROWS, tmp_path, steps)
+    folder = tmp_path / 'seed0' / 'random_mask_rcnn' / '2026' / 'vis_data'
+    folder.mkdir(parents=True)
+    (folder / 'scalars.json').write_text('{"coco/bbox_mAP": 0.25}')
+    steps.run = lambda *args, **kwargs: None  # finished, but its metrics are not kept yet
+    run.evaluate('random', ['mask_rcnn'])
+    assert json.loads(run.result('random', 'mask_rcnn').read_text()) == {'bbox_mAP': 25.}

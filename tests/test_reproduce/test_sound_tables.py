@@ -1,0 +1,126 @@
+"""Tables 2a, 2b and 3: their commands, and what is made of their results."""
+import json
+
+import pytest
+import tiny
+from mmengine.config import Config
+from recorded import RecordedSteps
+from rich.console import Console
+
+from multissl_mm.reproduce.bounds import bounds, show_bounds
+from multissl_mm.reproduce.sound import DOWNSTREAM, ROWS, TABLE2A, TABLE2B, TABLE3, SoundRun
+
+VALUES = dict(sp=dict(mIoU=11., mIoU_restricted=40., mAP=20., constant=2.),
+              vr=dict(sound_top1=50., video_top1=12., sound_chance=4., video_chance=.4),
+              s3r=dict(error=.25, copy_error=.5))
+
+
+def run_of(tmp_path, seed=0, **kwargs):
+    def leave(done):
+        return VALUES.get(done.stem.replace('_frozen', '').rpartition('_')[2], {})
+
+    return SoundRun(ROWS, tmp_path, RecordedSteps(tmp_path / 'logs', leave), seed, **kwargs)
+
+
+@pytest.mark.parametrize('full', [False, True])
+@pytest.mark.parametrize('key', list(ROWS))
+def test_every_row_names_configs_that_exist(tmp_path, full, key):
+    run, row = run_of(tmp_path, 1, full=full, gpus=4 * full), ROWS[key]
+    run.evaluate(key, DOWNSTREAM)
+    steps = run.steps
+    steps.check_files()
+    text = '\n'.join(steps.commands)
+    trained = [c for c in steps.commands if 'configs/sound/' in c.split()[1] and 'train' in c]
+    assert len(trained) == bool(row.pretrain) + len(row.parts)
+    evaluated = [c for c in steps.commands if 'configs/benchmarks/sound/' in c]
+    # SP and S3R with the whole model trained and with a frozen encoder; concatenated ones are so.
+    assert len(evaluated) == (3 if key.startswith('concat') else 5)
+    assert sum('model.frozen=True' in c for c in evaluated) == (
+        0 if key.startswith('concat') else 2)
+    assert all('randomness.seed=1' in c for c in evaluated + trained)
+    checkpoint = {c.split('pretrained.checkpoint=')[1].split()[0] for c in evaluated}
+    assert len(checkpoint) == 1 and (checkpoint == {'random'}) == (key == 'random')
+    if row.parts:
+        assert all(f'{part}/final.pth' in text for part in row.parts)
+
+
+def test_given_weights_are_not_trained(tmp_path):
+    run = run_of(tmp_path, full=True, given=dict(supervised='x.pth'))
+    run.evaluate('supervised', ['vr'])
+    command, = run.steps.commands
+    assert 'pretrained.checkpoint=x.pth' in command
+
+
+def test_tables_have_the_papers_rows():
+    assert list(TABLE2A.rows)[1:] == ['supervised', 'a', 'b', 'c']
+    assert len(TABLE2B.rows) == 12 and len(TABLE3.default_rows) == 12
+    assert all(row.paper for row in TABLE2B.rows.values())
+    assert all(ROWS[key].paper for key in TABLE3.default_rows)
+    # Two numbers that the text of the paper repeats.
+    assert ROWS['il_b_c_a'].paper == (34.05, 30.32, .1988)
+    assert ROWS['a'].paper[2] == .2105
+
+
+def test_mean_over_seeds_with_the_papers_numbers(tmp_path, capsys):
+    for seed, value in enumerate((10., 12., 14.)):
+        run = run_of(tmp_path, seed)
+        for key in ('il_b_c', 'concat_b_c'):
+            for task, values in VALUES.items():
+                for name in (task, f'{task}_frozen'):
+                    path = run.result(key, name)
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_text(json.dumps({k: value for k in values}))
+        run.result('mtl_b_c', 'vr').write_text(json.dumps(VALUES['vr']))  # one cell alone
+    TABLE2B.show(tmp_path, Console(width=200))
+    out = capsys.readouterr().out
+    assert 'IL (B+C)' in out and '12.0 ± 2.0' in out and '32.8' in out and '0.2378' in out
+    text = (tmp_path / 'table2b.md').read_text()
+    assert '| No encoder |  | 12.0 ± 2.0 | - | 12.0' in text
+    assert '| Multi-task (B+C) | 3 | - | - | 50.0 ± 0.0 | 12.0 ± 0.0 | - | - | - | - |' in text
+    assert len(text.splitlines()) == 6
+    assert list(json.loads((tmp_path / 'table2b.json').read_text())['il_b_c']['sp']) == [
+        'seed0', 'seed1', 'seed2']
+    assert (tmp_path / 'table2b.png').stat().st_size > 10_000
+
+
+def test_bounds(tmp_path, capsys):
+    """Better by a factor than nothing, and each of them can fail."""
+    worth = dict(random=1., supervised=3., a=1.5, b=3.1, c=1.2)
+    run = run_of(tmp_path)
+
+    def write(key, **changes):
+        for task in VALUES:
+            for name in (task, f'{task}_frozen'):
+                metrics = dict(mIoU=6., mAP=5. * worth[key], constant=2., video_top1=3.,
+                               video_chance=.5, error=.4, copy_error=.5)
+                if name.endswith('_frozen'):
+                    metrics.update(mIoU=6. * worth[key], error=.4 / worth[key])
+                path = run.result(key, name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(json.dumps({**metrics, **changes}))
+
+    assert bounds(tmp_path) == []
+    for key in worth:
+        write(key)
+    every = bounds(tmp_path)
+    assert len(every) == 5 * 4 + 3 * 2 + 1 and all(b.holds for b in every)
+    for changes, broken in ((dict(mIoU=4.), {'B: SP mIoU', 'B, frozen: SP mIoU'}),
+                            (dict(mAP=15.), {'B, frozen: SP average'}),
+                            (dict(error=.5), {'B: S3R error', 'B, frozen: S3R error'}),
+                            (dict(video_top1=2.5), {'B: VR among'})):
+        write('b', **changes)
+        failed = [b.title for b in bounds(tmp_path) if not b.holds]
+        assert failed and {next((t for t in broken if name.startswith(t)), name)
+                           for name in failed} == broken
+    show_bounds(tmp_path, Console(width=120))
+    assert capsys.readouterr().out.count('DOES NOT HOLD') == 1
+
+
+def test_full_and_demo_configs_are_the_same_experiment():
+    for key, row in ROWS.items():
+        name = row.backbone or row.pretrain
+        full, demo = (Config.fromfile(tiny.CONFIGS / f'{folder}{name}.py').model
+                      for folder in ('sound/', 'sound/demo/'))
+        assert full.get('type') == demo.get('type'), key
+        for k in ('loss', 'projector', 'temperature', 'distill_weights', 'views'):
+            assert full.get(k) == demo.get(k), (key, k)

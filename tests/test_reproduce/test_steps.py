@@ -1,0 +1,38 @@
+"""The steps that long work is made of."""
+import pytest
+from rich.console import Console
+
+from multissl_mm.errors import MultiSSLError
+from multissl_mm.reproduce import Steps
+from multissl_mm.reproduce.steps import sign_of_life
+
+
+def test_lines_of_a_log_become_signs_of_life():
+    line = ('11/23 02:11:18 - mmengine - INFO - Epoch(train)  [9][40/46]  lr: 6.0e-02  '
+            'eta: 0:04:14  time: 0.5  data_time: 0.0  loss: 5.9  densecl.loss_dense: 2.56  '
+            'mocov2.loss_distill: 0.0135')
+    assert sign_of_life(line) == ('train epoch 9 step 40/46, eta 0:04:14  densecl.loss_dense 2.56'
+                                  '  mocov2.loss_distill 0.0135')
+    line = '... - mmengine - INFO - stage 1 (mocov2) is finished'
+    assert sign_of_life(line).startswith('stage 1')
+    assert sign_of_life('features, cpu ━━━━━━ 100% 0:00:02\n') == 'features, cpu 100% 0:00:02'
+    assert sign_of_life('11/23 02:55:41 - mmengine - INFO - Exp name: x_20261123') is None
+
+
+def test_a_step_that_fails_shows_the_end_of_its_log(tmp_path):
+    steps = Steps(tmp_path, total=1)
+    with pytest.raises(MultiSSLError, match='(?s)step 1 failed.*x.log.*No such file'):
+        steps.run('a step', 'x', 'no_such_script.py')
+    done = tmp_path / 'done'
+    done.touch()
+    steps.run('another', 'y', 'no_such_script.py', done=done)  # is not run at all
+
+
+def test_commands_run_where_one_is(tmp_path, monkeypatch):
+    """Work goes to the current directory, wherever the package is."""
+    monkeypatch.chdir(tmp_path)
+    console = Console(record=True, width=100)
+    Steps(tmp_path / 'logs', console=console).run('a file', 'x', '-c',
+                                                  'open("made", "w").close()')
+    assert (tmp_path / 'made').is_file()
+    assert "python -c 'open(" in console.export_text()
