@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from multissl_mm.datasets import CropViews, KeyedDataset, ViewKey
 from multissl_mm.datasets.pictures import Memory, Picture
+from multissl_mm.datasets.some_views import SomeViews
 from multissl_mm.datasets.view_transforms import Crop
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.utils.keyed_random import keyed_randomness
@@ -263,6 +264,18 @@ def test_the_same_bits_for_any_workers_and_batches(scope, images):
     alone = views(keys, 1, 0)
     for other in (views(keys, 8, 2), views(random.Random(0).sample(keys, 24), 5, 1)):
         assert all(torch.equal(alone[i], other[i]) for i in range(24))
+
+
+@pytest.mark.parametrize('wanted', [['query'], ['key'], ['key', 'query', 'of a task']])
+def test_recordings_cut_out_the_views_that_they_need(scope, images, monkeypatch, wanted):
+    data = keyed_dataset(images, recipe(24))
+    whole = dict(zip(('query', 'key'), data[ViewKey(0, 0, 4)]['inputs']))
+    cuts, cut = [], Crop.cut
+    monkeypatch.setattr(Crop, 'cut', lambda *args: cuts.append(1) or cut(*args))
+    some = SomeViews(data, ('query', 'key'), wanted)[ViewKey(0, 0, 4)]['inputs']
+    expected = [view for name, view in whole.items() if name in wanted]
+    assert len(cuts) == len(some) == len(expected)
+    assert all(torch.equal(a, b) for v, w in zip(some, expected) for a, b in zip(v, w))
 
 
 def test_views_pack_small_and_typed(scope, images):
