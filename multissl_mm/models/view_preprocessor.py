@@ -10,8 +10,9 @@ from ..registry import MODELS
 from ..utils.views import CroppedView
 from .view_ops import augment
 
-#: Pixels that go through together on a CPU, whose intermediate results stay in its cache.
-CPU_CHUNK = 2 ** 16
+#: On a CPU views of more pixels go through one by one, so that its cache holds what comes in
+#: between; of smaller ones so many pixels together, where the number of calls counts more.
+CPU_LARGE, CPU_CHUNK = 2 ** 15, 2 ** 18
 #: Changes whenever the same crop and parameters give other pixels; stored responses are to views.
 VERSION = 1
 
@@ -91,7 +92,8 @@ class ViewPreprocessor(BaseDataPreprocessor):
     def _augment(self, pixels: Tensor, params: Tensor) -> Tensor:
         if pixels.device.type != 'cpu':
             return self._normalise(augment(pixels, params))
-        chunk = max(1, CPU_CHUNK // (pixels.size(2) * pixels.size(3)))
+        size = pixels.size(2) * pixels.size(3)
+        chunk = 1 if size > CPU_LARGE else CPU_CHUNK // size
         return torch.cat([self._normalise(augment(*part))
                           for part in zip(pixels.split(chunk), params.split(chunk))])
 

@@ -102,8 +102,9 @@ def test_a_view_does_not_depend_on_its_batch(size, monkeypatch):
     preprocessor = ViewPreprocessor(**IMAGENET)
     data = dict(inputs=[CroppedView(crops, drawn)])
     whole = preprocessor(data)['inputs'][0]
-    for chunk in (1, 3 * size[0] * size[1]):
-        monkeypatch.setattr(view_preprocessor, 'CPU_CHUNK', chunk)
+    for name, limit in (('CPU_LARGE', 2 ** 20), ('CPU_CHUNK', 3 * size[0] * size[1]),
+                        ('CPU_LARGE', 1)):
+        monkeypatch.setattr(view_preprocessor, name, limit)
         assert torch.equal(whole, preprocessor(data)['inputs'][0])
 
 
