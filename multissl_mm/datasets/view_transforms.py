@@ -69,9 +69,10 @@ class ViewRecipe:
                 'LoadImageFromFile, MultiView and PackInputs for others')
         for transform in (self.crop, *_unwrap(self.transforms)):
             for key, value in _ALIKE.get(_name(transform), {}).items():
-                if getattr(transform, key) != value:
+                found = getattr(transform, key)
+                if (tuple(found) if isinstance(found, list) else found) != value:
                     raise MultiSSLError(f'CropViews.transforms: {_name(transform)}.{key} is '
-                                        f'{getattr(transform, key)!r}, but can only be {value!r}')
+                                        f'{found!r}, but can only be {value!r}')
         self.resample = Image.Resampling[self.crop.interpolation.upper()]
 
     def draw_crop(self, width: int, height: int) -> Crop:
@@ -85,11 +86,10 @@ class ViewRecipe:
 
 @TRANSFORMS.register_module()
 class CropViews(BaseTransform):
-    """``views`` of ``picture``: cropped and resized as MMPretrain's ``RandomResizedCrop`` does it,
-    to the last bit, and every other random number of the view.
+    """``views`` of ``picture``: its crops, resized, and every other random number of each view.
 
-    All is drawn first, so that it is known whether all crops of a sample are large enough for a
-    JPEG to be decoded at a reduced scale.
+    All is drawn first. Where all crops of a sample leave enough pixels, a JPEG is decoded at a
+    reduced scale; otherwise crops are those of MMPretrain's ``RandomResizedCrop`` to the last bit.
 
     Args:
         transforms (list[list[dict]]): As of ``MultiView``: pipelines, each of a
