@@ -114,7 +114,7 @@ def augment(pixels: Tensor, params: Tensor) -> Tensor:
     Returns:
         Tensor: (N, 3, H, W), float32, of 0..255.
     """
-    device, x = pixels.device, pixels.float()
+    device, x = pixels.device, pixels.to(torch.float32, copy=True)  # what follows writes into it
     plan = _plan(ViewParams(*params.t().tolist()))
     rows = _send(torch.tensor([row for _, part in plan for row in part], dtype=torch.long), device)
     factors = _send(params, device).view(*params.shape, 1, 1, 1)
