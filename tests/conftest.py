@@ -3,20 +3,31 @@ from pathlib import Path
 
 import pytest
 import torch
+import yapf.yapflib.yapf_api
 from mmengine.registry import DefaultScope, init_default_scope
 
 sys.path.insert(0, str(Path(__file__).parent))
+import sounds  # noqa: E402
 import tiny  # noqa: E402
 
 import multissl_mm  # noqa: E402, F401
 
 torch.set_num_threads(1)  # the models are too small for more
+# MMEngine writes its config into logs and every checkpoint, with line breaks by yapf: more than
+# half of the time of a tiny run.
+yapf.yapflib.yapf_api.FormatCode = lambda text, **kwargs: (text, False)
 
 
 @pytest.fixture(scope='session')
 def images(tmp_path_factory):
     """Folder of 24 pictures in ImageNet's layout."""
     return tiny.write_images(tmp_path_factory.mktemp('images'))
+
+
+@pytest.fixture(scope='session')
+def scenes(tmp_path_factory):
+    """Three tiny scenes in OmniAudio's layout."""
+    return sounds.write_scenes(tmp_path_factory.mktemp('scenes'))
 
 
 @pytest.fixture

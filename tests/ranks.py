@@ -1,4 +1,5 @@
 """Functions on several gloo ranks, in forks of this process, which have nothing to import."""
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Callable, List
@@ -9,23 +10,28 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
-def _child(rank: int, world: int, folder: Path, function: Callable, args: tuple) -> None:
+def _child(rank: int, world: int, folder: Path, function: Callable, args: tuple,
+           kwargs: dict) -> None:
     torch.set_num_threads(1)
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world),
+                      MASTER_ADDR='127.0.0.1')  # what torchrun says
     torch.distributed.init_process_group(
         'gloo', f'file://{folder}/store', rank=rank, world_size=world,
         timeout=timedelta(seconds=60))  # a rank that another one waits for in vain fails
-    torch.save(function(*args), folder / f'rank{rank}')
+    torch.save(function(*args, **kwargs), folder / f'rank{rank}')
     torch.distributed.destroy_process_group()
 
 
-def on_ranks(folder: Path, function: Callable, *args: Any, world: int = 2) -> List[Any]:
-    """What ``function(*args)`` returns on every rank.
+def on_ranks(folder: Path, function: Callable, *args: Any, world: int = 2,
+             **kwargs: Any) -> List[Any]:
+    """What ``function`` returns on every rank.
 
     Args:
-        folder (Path): An empty one.
+        folder (Path): Where ranks meet, empty; it is made if it is not there.
     """
-    torch.multiprocessing.start_processes(_child, (world, folder, function, args), nprocs=world,
-                                          start_method='fork')
+    folder.mkdir(exist_ok=True)
+    torch.multiprocessing.start_processes(_child, (world, folder, function, args, kwargs),
+                                          nprocs=world, start_method='fork')
     return [torch.load(folder / f'rank{rank}', weights_only=False) for rank in range(world)]
 
 

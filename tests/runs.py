@@ -1,14 +1,21 @@
-"""Runs in this process, runs that are killed, and what is left of them."""
+"""Runs in this process, on several ranks, or killed, and what is left of them."""
 import itertools
 import multiprocessing
 import signal
+from math import isfinite
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 import torch
+from dump_hook import DumpHook
 from mmengine.config import Config
+from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+from ranks import on_ranks
+
+from multissl_mm.runtime import RunOptions, build_runner, prepare_cfg
 
 _number = itertools.count()
 
@@ -28,6 +35,38 @@ def train_here(cfg: Config, *hooks: Hook,
     prepare(runner)
     runner.train()
     return runner
+
+
+def dumped(cfg: Config, **options: Any) -> Dict[str, Any]:
+    """Trains on this rank, which may be the only one, as ``tools/train.py`` does.
+
+    Args:
+        options: Of :class:`RunOptions`.
+
+    Returns:
+        dict: ``views`` and ``losses`` of :class:`DumpHook`, and the ``state`` it ends with.
+    """
+    cfg.experiment_name = f'{Path(cfg.work_dir).name}_{next(_number)}'
+    options = RunOptions('config.py', launcher='none' if get_world_size() == 1 else 'pytorch',
+                         **options)
+    runner, dump = build_runner(prepare_cfg(cfg, options), options), DumpHook()
+    runner.register_hook(dump)
+    runner.train()
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    return dict(state=model.state_dict(), views=dump.views, losses=dump.losses)
+
+
+def on_two_ranks(folder: Path, cfg: Config, **options: Any) -> List[Dict[str, Any]]:
+    """:func:`dumped` on each of two gloo ranks, which must agree."""
+    a, b = on_ranks(folder, dumped, cfg, **options)
+    for key, value in a['state'].items():
+        # Batch norms keep the statistics of their own rank's batches.
+        if 'running_' not in key:
+            assert torch.equal(value, b['state'][key]), key
+    for rank in (a, b):
+        assert all(isfinite(v) for step in rank['losses'] for v in step.values())
+    assert set(a['views']).isdisjoint(b['views'])
+    return [a, b]
 
 
 def _child(cfg: Config, kill_at: Optional[str]) -> None:

@@ -85,6 +85,8 @@ class KeyedDataset(Dataset):
 
     def __init__(self, dataset: Union[dict, BaseDataset], max_skip: int = 0) -> None:
         # Before anything is used: a transform of its own may keep what it has seen.
+        #: How views are made, for who wants the same of other samples; empty of a dataset object.
+        self.pipeline_cfg = dataset.get('pipeline', []) if isinstance(dataset, dict) else []
         self._views = pipeline_digest(dataset)
         self._data: Optional[str] = None
         self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset

@@ -182,6 +182,7 @@ class LoadPanorama(BaseTransform):
         first = int(round(results['start'] * results['fps']))
         self.span = slice(first, first + int(round(results['seconds'] * results['fps'])))
         for key in self.keys:
+            video: np.ndarray
             if key == 'flow':  # (T, H, W, 2)
                 video = self._read(results, 'flow').astype(np.float32)
             elif key in ('labels', 'masks'):

@@ -63,7 +63,8 @@ class PredictiveDistillation(FeatureDistillation):
 
     A predictor of two layers goes from new to old pooled features, so that new features may move
     and grow as long as nothing is lost. It starts afresh with every stage. The distance is one
-    minus the cosine.
+    minus the cosine. The batch norm of a predictor sees the batch of its own rank, or with
+    ``sync_bn = 'torch'`` in the config, which MMEngine turns all batch norms by, those of all.
 
     Args:
         in_channels (int): Of the backbone's last stage.

@@ -75,7 +75,8 @@ def _cut_off(box: Tuple[int, int, int, int], size: int) -> bool:
 # ---------------------------------------------------------------------- one picture each
 
 def _write_jpeg(path: Path, image: np.ndarray) -> None:
-    write_atomically(path, cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes())
+    data = cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes()
+    write_atomically(path, data, durable=False)
 
 
 def _imagenet(root: Path, seed: int, size: int, index: int) -> Tuple[str, Optional[int]]:
@@ -102,7 +103,7 @@ def _voc(root: Path, seed: int, size: int, index: int) -> List[Tuple[str, bool]]
         # Pixels are counted from 1, both ends belong.
         _fill(ET.SubElement(element, 'bndbox'), xmin=x + 1, ymin=y + 1, xmax=x + w, ymax=y + h)
     ET.indent(xml)
-    write_atomically(root / 'Annotations' / f'{name}.xml', ET.tostring(xml))
+    write_atomically(root / 'Annotations' / f'{name}.xml', ET.tostring(xml), durable=False)
     return [(item.kind, item.difficult) for item in items]
 
 

@@ -12,12 +12,17 @@ from ..errors import MultiSSLError
 
 
 @contextmanager
-def atomic_path(path: Union[str, Path]) -> Iterator[Path]:
+def atomic_path(path: Union[str, Path], durable: bool = True) -> Iterator[Path]:
     """A name to write to, which becomes ``path`` when the block ends and its bytes are on disk.
 
     The name is nobody else's, whether of another run or of another machine, so that several may
     write the same file; what a kill leaves of it is found by :func:`remove_leftovers`. The folder
     is made where needed.
+
+    Args:
+        path (str | Path): To write.
+        durable (bool): Wait until the bytes are on disk, so that a power cut cannot leave an empty
+            file under the good name. Thousands of small files that can be made again need not.
 
     Raises:
         MultiSSLError: If the system refuses to write (disk full, no permission); ``path`` is then
@@ -29,8 +34,9 @@ def atomic_path(path: Union[str, Path]) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part
-        with open(part, 'rb') as f:
-            os.fsync(f.fileno())  # a power cut cannot leave an empty file under the good name
+        if durable:
+            with open(part, 'rb') as f:
+                os.fsync(f.fileno())
         os.replace(part, path)
     except OSError as e:
         raise MultiSSLError(f'{path}: cannot be written ({e.strerror or e})') from e
@@ -38,9 +44,10 @@ def atomic_path(path: Union[str, Path]) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def write_atomically(path: Union[str, Path], data: Union[str, bytes]) -> None:
+def write_atomically(path: Union[str, Path], data: Union[str, bytes],
+                     durable: bool = True) -> None:
     """Writes text or bytes, see :func:`atomic_path`."""
-    with atomic_path(path) as part:
+    with atomic_path(path, durable) as part:
         part.write_bytes(data.encode() if isinstance(data, str) else data)
 
 

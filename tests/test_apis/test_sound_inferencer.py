@@ -20,11 +20,6 @@ RATE = sounds.HOW.rate
 
 
 @pytest.fixture(scope='module')
-def scenes(tmp_path_factory):
-    return sounds.write_scenes(tmp_path_factory.mktemp('scenes'))
-
-
-@pytest.fixture(scope='module')
 def street(tmp_path_factory):
     """A binaural recording of 5 s at twice the rate of the scenes."""
     path = tmp_path_factory.mktemp('street') / 'street.wav'

@@ -30,8 +30,7 @@ def train(cfg, name, prepare=lambda runner: None):
 
 
 def config(images, path, **options):
-    return tiny.tiny_config('il_mocov2_densecl', images, path, default_hooks__stage=dict(
-        type='multissl_mm.ILStageHook', epochs=[1, 1]), train_cfg__max_epochs=2, **options)
+    return tiny.tiny_config('il_mocov2_densecl', images, path, train_cfg__stages=[1, 1], **options)
 
 
 def load(path):

@@ -17,11 +17,6 @@ COMBINATIONS = ('b_c', 'b_c_a', 'b_a', 'c_a')
 
 
 @pytest.fixture(scope='module')
-def scenes(tmp_path_factory):
-    return sounds.write_scenes(tmp_path_factory.mktemp('scenes'))
-
-
-@pytest.fixture(scope='module')
 def expert(scenes, tmp_path_factory):
     """A checkpoint of the tiny encoder."""
     path = tmp_path_factory.mktemp('expert') / 'expert.pth'

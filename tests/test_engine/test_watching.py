@@ -10,9 +10,11 @@ import tiny
 import torch
 import torch.nn.functional as F
 from mmengine.config import Config
+from mmengine.dist import get_rank
 from mmengine.registry import HOOKS, TRANSFORMS
 from PIL import Image
-from runs import train_here
+from ranks import on_ranks
+from runs import assert_same, train_here
 from torch import nn
 
 from multissl_mm.engine.hooks import watching
@@ -192,9 +194,8 @@ def test_looks_change_nothing(toy):
 # ---------------------------------------------------------------------- on several ranks
 
 
-def on_rank(rank, folder, model, batches, data):
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group('gloo', f'file://{folder}/store', rank=rank, world_size=2)
+def on_rank(model, batches, data):
+    rank = get_rank()
     bank, labels, queries, truth = (x[rank::2] for x in data)
     if rank:  # rank 0's are those of checkpoints
         model.backbone.norm.running_var.fill_(7)
@@ -203,10 +204,10 @@ def on_rank(rank, folder, model, batches, data):
     # Each rank's own gradients of p and q are at right angles, those of their means are not.
     hook._look(backbone, 4., dict(p=TaskOutput(dict(loss=(a, b)[rank] * 2)),
                                   q=TaskOutput(dict(loss=(b, a)[rank] * 6))))
-    out = dict(top1=accuracy(bank, labels, queries, truth, 5, .07), gradients=compare(*hook._found),
-               heldout=heldout_losses(model, batches[rank::2], ['m', 'd'], 16),
-               variance=model.backbone.norm.running_var.mean().item())
-    torch.save(out, f'{folder}/{rank}')
+    return dict(top1=accuracy(bank, labels, queries, truth, 5, .07),
+                gradients=compare(*hook._found),
+                heldout=heldout_losses(model, batches[rank::2], ['m', 'd'], 16),
+                variance=model.backbone.norm.running_var.mean().item())
 
 
 def test_two_ranks(toy, tmp_path):
@@ -214,9 +215,7 @@ def test_two_ranks(toy, tmp_path):
     torch.manual_seed(0)
     data = (F.normalize(torch.randn(40, 4), dim=1), torch.randint(3, (40, )),
             F.normalize(torch.randn(30, 4), dim=1), torch.randint(3, (30, )))
-    torch.multiprocessing.start_processes(on_rank, (tmp_path, model, batches, data), nprocs=2,
-                                          start_method='fork')
-    one, other = (torch.load(tmp_path / str(rank)) for rank in range(2))
+    one, other = on_ranks(tmp_path, on_rank, model, batches, data)
     assert (one.pop('variance'), other.pop('variance')) == (1, 7) and one == other
     assert one['top1'] == pytest.approx(accuracy(*data, 5, .07))  # of the whole bank
     assert one['gradients'] == pytest.approx({
@@ -329,18 +328,6 @@ def test_training_is_the_same_bit_for_bit(images, watched, tmp_path):
     for part in ('state_dict', 'optimizer'):
         assert_same(watched_end[part], end_alone[part], part)
     assert alone.model.on_outputs is None and watched.model.on_outputs is None
-
-
-def assert_same(a, b, where):
-    assert type(a) is type(b), where
-    if isinstance(a, torch.Tensor):
-        assert torch.equal(a, b), where
-    elif isinstance(a, (dict, list, tuple)):
-        assert len(a) == len(b), where
-        for key in (a if isinstance(a, dict) else range(len(a))):
-            assert_same(a[key], b[key], f'{where}.{key}')
-    else:
-        assert a == b, where
 
 
 @pytest.mark.parametrize('epoch', [2, 3])  # 2: killed before stage 2 was prepared

@@ -371,7 +371,9 @@ def test_envelopes_are_those_of_the_sounds_whatever_the_hop(scope, hop):
                                hop_length=32, spectra=('clip', 'turned'), spectra_hop=hop))).eval()
     clip, turned = torch.randn(2, 2, 3200), torch.randn(2, 3, 2, 3200)
     batch = model.data_preprocessor(dict(inputs=dict(clip=clip, turned=turned)))['inputs']
-    found = evaluated(SuperResolutionMetric(), model(batch, mode='predict'))
+    # A config that an older run has left names a window, which no longer matters.
+    metric = SuperResolutionMetric(n_fft=256, win_length=256, hop_length=160)
+    found = evaluated(metric, model(batch, mode='predict'))
     scale = batch['scale'].view(2, 1, 1, 1)
     expected = envelope_distance(scale * clip[:, None], scale * turned).mean().item()
     assert found['copy_envelope'] == pytest.approx(expected, rel=.01)

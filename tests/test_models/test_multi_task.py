@@ -57,9 +57,9 @@ def model_of(gradients, **kwargs):
         tasks=tasks, view_names=['query'], **kwargs))
 
 
-def backward(model):
+def backward(model, scale=1.):
     out = model([torch.zeros(2, 1)], None, mode='loss')
-    model.parse_losses(out)[0].backward()
+    (model.parse_losses(out)[0] * scale).backward()
     return {**out.losses, **out.metrics}
 
 
@@ -76,6 +76,37 @@ def test_pcgrad_of_two_parameters(a, b, expected):
     plain = model_of([a, b])
     assert {k: v.item() for k, v in losses.items()} == {k: v.item()
                                                        for k, v in backward(plain).items()}
+
+
+def test_pcgrad_scales_with_the_loss():
+    """M9: as accumulation and a gradient scaler want it, which sees what overflows."""
+    gradients = {}
+    for scale in (1., 1 / 3, 2.**16, 3e38):
+        model = model_of([[1., 0.], [-1., 1.]], weighting='pcgrad')
+        backward(model, scale)
+        gradients[scale] = model.backbone.w.grad
+    assert gradients[1.].tolist() == [.5, 1.5]
+    for scale in (1 / 3, 2.**16):
+        torch.testing.assert_close(gradients[scale], gradients[1.] * scale)
+    assert not gradients[3e38].isfinite().all()
+
+
+def test_a_scaler_backs_off_from_pcgrads_overflow_and_training_recovers():
+    """M9: with a scale of its own every step would be skipped from then on."""
+    model = model_of([[1e3, 0.], [-1e3, 1e3]], weighting='pcgrad')
+    optimizer = torch.optim.SGD(model.backbone.parameters(), 1e-3)
+    scaler, steps = torch.amp.GradScaler('cpu', init_scale=2.**125), []
+    for _ in range(20):
+        before = model.backbone.w.detach().clone()
+        optimizer.zero_grad()
+        out = model([torch.zeros(2, 1)], None, mode='loss')
+        scaler.scale(model.parse_losses(out)[0]).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        steps.append((before - model.backbone.w.detach()).tolist())
+    assert steps[0] == [0., 0.] and scaler.get_scale() < 2.**120
+    for step in steps[-5:]:
+        assert step == pytest.approx([.5, 1.5], rel=1e-3)
 
 
 def test_pcgrad_follows_the_definition_for_three_tasks():

@@ -6,6 +6,7 @@ from typing import List, Optional, Sequence, cast
 from mmengine.dist import broadcast, get_world_size, master_only
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
+from torch import nn
 
 from ...errors import MultiSSLError
 from ...models.protocols import Recorded, Staged
@@ -180,14 +181,14 @@ class ILStageHook(Hook):
                            f'learns {new}{how}')
         # Batch norm statistics are each rank's own; checkpoints hold rank 0's. Old responses must
         # come from one model.
-        for tensor in unwrap(runner.model).state_dict().values():
-            broadcast(tensor, src=0)
+        _agree(unwrap(runner.model))
         self._keep_checkpoint(runner, f'stage{finished + 1}_{name}.pth')
         if isinstance(model, Recorded) and stored:
             record(runner, model, name)
         model.finish_task(name)
         with keyed_randomness(runner.seed, 'stage', finished + 1):
             model.start_task(new)
+        _agree(unwrap(runner.model))  # with diff_rank_seed every rank has drawn its own queues
         # Momentum of the old objective is no start for the new one, and gradients that are still
         # being accumulated are not the new one's.
         runner.optim_wrapper.optimizer.state.clear()
@@ -209,3 +210,9 @@ class ILStageHook(Hook):
         target = Path(runner.work_dir) / name
         link_or_copy(last, target)
         runner.logger.info(f'kept {target}')
+
+
+def _agree(model: nn.Module) -> None:
+    """All ranks take parameters and buffers of rank 0."""
+    for tensor in model.state_dict().values():
+        broadcast(tensor, src=0)

@@ -36,6 +36,8 @@ class SuperResolutionMetric(SoundMetric):
     needs = ('stft', 'turned_stft', 'clip_stft', 'waves', 'turned_waves', 'clip_waves')
 
     def __init__(self, cells: int = 8, floor: float = 1e-5, **kwargs: Any) -> None:
+        for window in ('n_fft', 'win_length', 'hop_length'):
+            kwargs.pop(window, None)  # in configs that older runs left; sounds come with samples
         super().__init__(**kwargs)
         self.spans = dict(error=cells, spectrum_error=1)
         self.floor = floor

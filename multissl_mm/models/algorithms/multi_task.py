@@ -100,7 +100,8 @@ class MultiTask(MultiSSL):
             flat = torch.stack(rows)  # (K, P)
             all_reduce(flat, op='mean')
             with torch.autocast(flat.device.type, enabled=False):
-                projected = project_conflicting(flat, seed).sum(0)
+                # Without the scale, with which squares would overflow long before gradients do.
+                projected = project_conflicting(flat / scale, seed).sum(0) * scale
             parts = projected.split([p.numel() for p in shared])
             return [g.view_as(p).to(p.dtype) for p, g in zip(shared, parts)] + of_tasks
 

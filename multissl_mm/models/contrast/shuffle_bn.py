@@ -49,7 +49,7 @@ def unshuffle(features: Sequence[Tensor], state: State) -> Tuple[Tensor, ...]:
         state (tuple): The second output of :func:`shuffle`.
     """
     order, splits = state
-    flat = torch.cat([f.flatten(1) for f in features], dim=1)
+    flat = torch.cat([f.reshape(len(f), -1) for f in features], dim=1)
     home = torch.empty_like(flat)
     home[order] = _exchange(flat, splits)
     parts = home.split([f[0].numel() for f in features], dim=1)

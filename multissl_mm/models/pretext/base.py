@@ -1,6 +1,7 @@
 """What a pretext task is, and what a batch is to it."""
 from abc import ABCMeta, abstractmethod
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from mmengine.model import BaseModule
@@ -33,11 +34,11 @@ class TaskOutput(NamedTuple):
     """What a task gives back; scalars by name.
 
     Attributes:
-        losses (dict[str, Tensor]): Are summed and minimised.
-        metrics (dict[str, Tensor]): Are only watched, whatever their names.
+        losses (mapping[str, Tensor]): Are summed and minimised.
+        metrics (mapping[str, Tensor]): Are only watched, whatever their names.
     """
-    losses: Dict[str, Tensor]
-    metrics: Dict[str, Tensor] = {}
+    losses: Mapping[str, Tensor]
+    metrics: Mapping[str, Tensor] = MappingProxyType({})  # shared by all that have none
 
 
 #: What a step gives, by task (or expert).
