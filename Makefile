@@ -20,7 +20,7 @@ TWO = -n 2 --dist loadfile
 PY = $(abspath $(VENV))/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-sound sound-controls table4 tables-sound test test-slow test-upstream lint clean
+.PHONY: help venv demo demo-sound sound-controls table4 tables-sound test test-slow test-upstream lint docs clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -45,7 +45,7 @@ tables-sound: venv  ## the paper's Tables 2a, 2b and 3 at demo size (hours), e.g
 	@$(PY) tools/reproduce.py table2b $(ARGS)
 	@$(PY) tools/reproduce.py table3 $(ARGS)
 
-test: lint  ## ruff and the tests
+test: lint  ## lint and the tests
 	@echo "[test] pytest, all but the slow tests"
 	@$(PY) -m pytest tests -m "not slow" $(TWO) $(ARGS)
 
@@ -56,10 +56,17 @@ test-upstream:  ## the tests on the original OpenMMLab distributions, in an envi
 	@PYTHON="$(PYTHON)" VENV="$(UPSTREAM_VENV)" bash tools/setup_env.sh upstream
 	@$(abspath $(UPSTREAM_VENV))/bin/python -m pytest tests -m "not slow" $(TWO) $(ARGS)
 
-lint: venv  ## ruff alone
-	@echo "[lint] ruff"
+lint: venv  ## style and docstrings (ruff), spelling (codespell), types (mypy)
+	@echo "[lint] ruff, codespell, mypy"
 	@$(PY) -m ruff check .
+	@$(PY) -m codespell_lib
+	@$(PY) -m mypy
+
+docs: venv  ## the documentation, in site/; its links, names and code are checked
+	@echo "[docs] mkdocs, and the code and commands of the pages"
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict $(ARGS)
+	@$(PY) -m pytest tests/test_docs.py tests/test_tutorials -k "not builds_strictly"
 
 clean:  ## remove caches and builds; environments, data and runs (work_dirs) stay
-	rm -rf build dist .pytest_cache .ruff_cache
+	rm -rf build dist site .pytest_cache .ruff_cache .mypy_cache
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +

@@ -69,6 +69,7 @@ if __name__ == '__main__':
             video=requirements('video'),
             simulation=requirements('video') + requirements('simulation'),
             tests=requirements('tests'),
+            docs=requirements('docs'),
             optional=requirements('optional'),
         ),
         zip_safe=False)

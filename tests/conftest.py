@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import sounds  # noqa: E402
 import tiny  # noqa: E402
 
-import multissl_mm  # noqa: E402, F401
+from multissl_mm.registry import MODELS  # noqa: E402
 
 torch.set_num_threads(1)  # the models are too small for more
 # MMEngine writes its config into logs and every checkpoint, with line breaks by yapf: more than
@@ -36,3 +36,12 @@ def scope():
     init_default_scope('mmpretrain')
     yield
     DefaultScope._instance_dict.clear()
+
+
+@pytest.fixture
+def registers():
+    """What a test registers in MODELS is forgotten after it."""
+    yield
+    for name, module in list(MODELS.module_dict.items()):
+        if not module.__module__.startswith('multissl_mm.'):
+            del MODELS.module_dict[name]

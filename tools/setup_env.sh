@@ -132,7 +132,7 @@ fi
 echo "[4/5] mmengine, mmpretrain, mmdet and the other requirements, about a minute"
 logged packages pip_install --no-build-isolation -c "$PINS" "$(pick "$BUILD" torch)" \
     -r "$MM" -r requirements/runtime.txt -r requirements/video.txt -r requirements/simulation.txt \
-    -r requirements/tests.txt
+    -r requirements/tests.txt -r requirements/docs.txt
 # For its configs, which the tests train with; it is not imported. Its dependencies would replace ours.
 logged mmselfsup pip_install --no-deps "$(pick requirements/mmselfsup.txt mmselfsup)"
 # On servers without libGL only the headless build of OpenCV can be imported.

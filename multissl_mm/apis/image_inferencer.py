@@ -27,7 +27,9 @@ class Gallery(NamedTuple):
 
 
 class ImageInferencer(FileInferencer):
-    """Uses an encoder of pictures, whichever it is. Of every picture:
+    """Uses an encoder of pictures, whichever it is.
+
+    Of every picture it gives
 
     - ``representation`` (C,): the last feature map, averaged;
     - ``map`` (C, h, w): the map itself, where the backbone gives one and not vectors;

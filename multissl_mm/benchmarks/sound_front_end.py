@@ -146,6 +146,7 @@ def ways(cfg: Config, options: Loading, root: str) -> Tuple[Dict[str, Callable[[
 
 def loading(pipeline: list, preprocessor: BaseDataPreprocessor, options: Loading,
             root: str) -> Callable[[], None]:
+    """Something to time: batches that go through a pipeline and a preprocessor."""
     dataset = KeyedDataset(OmniAudioDataset(data_root=root, split=None, pipeline=pipeline))
     keys = [ViewKey(0, i // len(dataset), i % len(dataset))
             for i in range(options.batches * options.batch_size)]

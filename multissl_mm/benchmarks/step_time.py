@@ -42,8 +42,11 @@ RATIOS: List[Tuple[str, str, Optional[float]]] = [
 
 
 class StepTimes(NamedTuple):
-    """What was measured: ratios by ``<model> / <other>``, the seconds that they are of, peak
-    memory in MiB of a DenseCL step here and in MMPretrain, and the bounds that are not kept."""
+    """What was measured.
+
+    Ratios by ``<model> / <other>``, the seconds that they are of, peak memory in MiB of a DenseCL
+    step here and in MMPretrain, and the bounds that are not kept.
+    """
     ratios: Dict[str, float]
     seconds: Seconds
     peak_mib: Dict[str, float]

@@ -18,8 +18,7 @@ from .layouts import LAYOUTS, StateDict, guess_layout, split_parts
 
 
 class Stage1(NamedTuple):
-    """What a checkpoint was taken for: layout, name of the task, and one line per part that says
-    where it came from."""
+    """What a checkpoint was taken for: layout, task, and a line per part, where it came from."""
     layout: str
     task: str
     parts: List[str]

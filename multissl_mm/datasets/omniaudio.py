@@ -107,8 +107,11 @@ class OmniAudioDataset(BaseDataset):
         return [self.get_data_info(i)['scene'] for i in range(len(self))]
 
     def content_digest(self) -> str:
-        """Of what the samples show, wherever the folders lie: what the converter was told and
-        noted of every scene, and the sizes of the recordings as they are now."""
+        """Of what the samples show, wherever the folders lie.
+
+        That is what the converter was told and noted of every scene, and the sizes of the
+        recordings as they are now.
+        """
         self.full_init()
         meta = dict(read_index(self.ann_file)['metainfo'], source=None)
         scenes, segments = {}, []

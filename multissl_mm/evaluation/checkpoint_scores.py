@@ -1,4 +1,4 @@
-"""Scores of pretext tasks on held-out scenes, checkpoint by checkpoint."""
+"""Scores of pretext tasks on held-out samples, checkpoint by checkpoint."""
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Union
 
@@ -31,8 +31,9 @@ def score_checkpoints(config: Union[str, Config], checkpoints: Sequence[str], sp
         checkpoints (sequence[str]): Files; ``random`` for random weights, of which all tasks are
             scored. Of an incremental run those of its stages: what a task loses in a later stage is
             what was forgotten.
-        split (str): Of the dataset that the training data are of.
-        replicas (int): Times that every segment is shown, each in another view.
+        split (str): Of the dataset that the training data are of. Where it knows no splits, as
+            a folder of pictures, all of it is scored: let the config name other data.
+        replicas (int): Times that every sample is shown, each in another view.
         batch_size (int): Also the number of candidates of contrastive tasks.
         device (str): ``auto`` for what there is.
         progress (bool): Show a bar.
@@ -41,8 +42,8 @@ def score_checkpoints(config: Union[str, Config], checkpoints: Sequence[str], sp
         dict: Scores by the name of each file, without its ending.
 
     Raises:
-        MultiSSLError: If the config's data cannot be split or are not there, or if a checkpoint
-            does not fill the model.
+        MultiSSLError: If the config's data are not there, or if a checkpoint does not fill the
+            model.
     """
     cfg = load_config(config) if isinstance(config, str) else config
     check_data(cfg, ('train', ))
@@ -63,10 +64,8 @@ def score_checkpoints(config: Union[str, Config], checkpoints: Sequence[str], sp
 def held_out(cfg: Config, split: str, replicas: int, batch_size: int) -> DataLoader:
     """Batches of a split of the training data's dataset; the same views at every call."""
     dataset = cfg.train_dataloader.dataset.dataset.copy()
-    if 'split' not in dataset:
-        raise MultiSSLError('train_dataloader.dataset.dataset has no split: the scores are those '
-                            'of a multissl_mm.OmniAudioDataset')
-    dataset.split = split
+    if 'split' in dataset:
+        dataset.split = split
     keyed = KeyedDataset(dataset)
     keyed.full_init()
     # Segments of a scene stay neighbours: the candidates of task B.

@@ -22,7 +22,9 @@ class SoundPreprocessor(BaseDataPreprocessor):
     numbers give 257 x 601 for 2 s at 48 kHz.
 
     Args:
-        n_fft, win_length, hop_length (int): Of the STFT, in samples.
+        n_fft (int): Of the STFT, in samples.
+        win_length (int): Of the STFT, in samples.
+        hop_length (int): Of the STFT, in samples.
         rms (float): Defaults to 0.1.
         floor (float): Of power. Defaults to 1e-5.
         sounds (sequence[str]): Which entries of ``inputs`` are waveforms, where they are there.

@@ -118,8 +118,7 @@ class PaperTable:
         return results
 
     def draw(self, results: Mapping[str, Found], path: Path) -> None:
-        """Columns against each other, a point with its spread per row; the better the more to the
-        right and up."""
+        """Columns against each other, a point with its spread per row; better is right and up."""
         from matplotlib.figure import Figure
         columns = {column.title: column for column in self.columns}
         height, width = len(self.panels), len(self.panels[0])

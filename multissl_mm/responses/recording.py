@@ -37,8 +37,10 @@ def keyed_sampler(runner: Runner) -> KeyedSampler:
 
 
 def keep(runner: Runner, model: Recorded, names: Sequence[str]) -> None:
-    """From the next epoch on the loader shows views that there are responses to, and brings the
-    stored ones of ``names``; without names it shows new views every epoch."""
+    """Lets the loader bring the stored responses of ``names`` from the next epoch on.
+
+    It then shows the views that there are responses to; without names, new ones every epoch.
+    """
     if model.responses.replicas is None:
         return
     sampler = keyed_sampler(runner)

@@ -57,8 +57,8 @@ def build_runner(cfg: Config, options: RunOptions) -> Runner:
 
 
 def _count_accumulation(runner: Runner) -> None:
-    """A step of the optimizer sees as many batches as are accumulated; MMEngine's ``scale_lr``
-    counts one. The config that the run writes stays as it is."""
+    # A step of the optimizer sees as many batches as are accumulated; MMEngine's ``scale_lr``
+    # counts one. The config that the run writes stays as it is.
     scale = runner.cfg.get('auto_scale_lr') or {}
     batches = (runner.cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
     if scale.get('enable') and batches > 1:

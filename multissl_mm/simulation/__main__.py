@@ -11,6 +11,7 @@ from .writers import PARTS, check_part, write_part
 
 
 def main() -> None:
+    """The command line."""
     parser = argparse.ArgumentParser(
         prog='python -m multissl_mm.simulation',
         description='Writes simulated streets: pictures in the layouts of ImageNet, VOC2007 and '

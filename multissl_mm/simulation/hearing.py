@@ -95,8 +95,13 @@ class Ears:
         return np.arange(self.frames) * self.hop / self.rate
 
     def add(self, sound: Array, azimuths: Angles, start: int = 0) -> None:
-        """A source: pressure (n,) at the place of the head, heard from sample ``start`` on, and
-        azimuth in degrees, one or (frames,)."""
+        """Adds a source.
+
+        Args:
+            sound (array): Pressure (n,) at the place of the head.
+            azimuths (array): In degrees, one or (frames,).
+            start (int): The sample from which on it is heard.
+        """
         first = start // self.hop
         lead = start - first * self.hop + self.hop
         padded = np.zeros((-(-(lead + len(sound)) // self.hop) + 1) * self.hop, np.float32)

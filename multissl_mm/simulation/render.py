@@ -31,7 +31,8 @@ def pinhole(azimuth: float, view: float, width: int, height: int, horizon: float
     Args:
         azimuth (float): Of the optical axis, degrees.
         view (float): Horizontal field of view, degrees.
-        width, height (int): Of the picture.
+        width (int): Of the picture.
+        height (int): Of the picture.
         horizon (float): Its height in the picture, 0 at the top, 1 at the bottom.
     """
     a = np.deg2rad(azimuth)

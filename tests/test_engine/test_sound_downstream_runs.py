@@ -3,6 +3,7 @@
 import pytest
 import runs
 import sounds
+import tiny
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -36,7 +37,7 @@ def with_experts(cfg, expert):
                                   'progressive_b_c_a'])
 def test_every_algorithm_learns_from_sound(scenes, expert, tmp_path, name, scope):
     cfg = with_experts(sounds.sound_config(name, scenes, tmp_path), expert)
-    steps = cfg.train_cfg.max_epochs * 3
+    steps = tiny.epochs(cfg) * 3
     train_here(cfg)
     last = runs.last_checkpoint(tmp_path)
     assert last['meta']['iter'] == steps

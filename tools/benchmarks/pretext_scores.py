@@ -1,4 +1,4 @@
-"""How well the pretext tasks of sound are solved on held-out scenes, checkpoint by checkpoint.
+"""How well pretext tasks are solved on held-out samples, checkpoint by checkpoint.
 
     RUN=work_dirs/il_b_c_a
     python tools/benchmarks/pretext_scores.py configs/sound/il_b_c_a.py \
@@ -6,7 +6,9 @@
 
 A: top-1 of 8 rotations. B: top-1 among 8 segments of the same scene. C: correlation of predicted
 and true gap. Of an incremental run give the checkpoint of every stage: what a task loses in a later
-stage is what was forgotten. A task that was not learned yet is not scored.
+stage is what was forgotten. A task that was not learned yet is not scored, nor one without a score
+(M, D). Data without splits are named by
+--cfg-options train_dataloader.dataset.dataset.data_root=DIR.
 """
 import argparse
 import json
@@ -28,7 +30,7 @@ def main() -> None:
     add('config')
     add('checkpoints', nargs='+', help="files; 'random' for random weights")
     add('--split', default='val', choices=['train', 'val', 'test'])
-    add('--replicas', type=int, default=4, help='times that every segment is shown, each in '
+    add('--replicas', type=int, default=4, help='times that every sample is shown, each in '
         'another view (default: %(default)s)')
     add('--batch-size', type=int, default=64)
     add('--device', default='auto')
@@ -41,7 +43,7 @@ def main() -> None:
     cfg.merge_from_dict(args.cfg_options)
     rows = score_checkpoints(cfg, args.checkpoints, args.split, args.replicas, args.batch_size,
                              args.device, progress=True)
-    Console().print(scores_table(rows, f'Pretext tasks, {args.split} scenes'))
+    Console().print(scores_table(rows, f'Pretext tasks, {args.split}'))
     if args.out:
         write_atomically(args.out, json.dumps(rows, indent=2))
 

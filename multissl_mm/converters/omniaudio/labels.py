@@ -129,8 +129,11 @@ def read_masks(folder: Path) -> np.ndarray:
 
 
 class Labelled(NamedTuple):
-    """Scenes by what became of them: labelled now, by the same model before, by whoever made the
-    recording; and the reasons why others could not be."""
+    """Scenes by what became of them.
+
+    Labelled now, by the same model before, by whoever made the recording; and the reasons why
+    others could not be.
+    """
     now: List[int]
     before: List[int]
     given: List[int]

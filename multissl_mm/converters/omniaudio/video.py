@@ -41,8 +41,7 @@ def crop(picture: np.ndarray, rows: Tuple[float, float]) -> np.ndarray:
 
 
 def flow_between(before: np.ndarray, after: np.ndarray, dis: Any) -> np.ndarray:
-    """Optical flow (H, W, 2) in pixels of grey panoramas; what leaves at one end enters at the
-    other."""
+    """Optical flow (H, W, 2) in pixels of grey panoramas, which are closed around the viewer."""
     margin = before.shape[1] // 8
     around = [np.concatenate([p[:, -margin:], p, p[:, :margin]], axis=1) for p in (before, after)]
     return dis.calc(*around, None)[:, margin:-margin]

@@ -67,8 +67,10 @@ def loader(runner: Runner, dataset: KeyedDataset, limit: int, batch_size: int,
 
 
 def share(total: int, limit: int, multiple: int = 1) -> List[int]:
-    """Indices of this rank, as many on every rank: evenly spaced, so that a dataset sorted by
-    class gives all of its classes, and shuffled, so that a batch has many of them.
+    """Indices of this rank, as many on every rank.
+
+    Evenly spaced, so that a dataset sorted by class gives all of its classes, and shuffled, so
+    that a batch has many of them.
 
     Args:
         total (int): Size of the dataset.

@@ -181,6 +181,11 @@ def usable_classes(names: Sequence[str], train: np.ndarray,
 
 
 def finite_unit_rows(features: np.ndarray) -> np.ndarray:
+    """Features (N, C) of length 1 each.
+
+    Raises:
+        MultiSSLError: If some are not finite; says of how many images.
+    """
     if not np.isfinite(features).all():
         bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
         raise MultiSSLError(f'features of {len(bad)} of {len(features)} images are not finite (the '

@@ -299,8 +299,7 @@ class MultiSSL(BaseModel):
         """What every active task gives, its weight included."""
 
     def combine(self, outputs: Outputs) -> TaskOutput:
-        """What is minimised and watched, ``<task>.<name>``: the sum, unless an algorithm says
-        otherwise."""
+        """What is minimised (summed) and watched, by ``<task>.<name>``; as it is by default."""
         return flatten(outputs)
 
     def parse_losses(self, losses: Union[TaskOutput, Dict[str, Tensor]]

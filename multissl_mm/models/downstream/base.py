@@ -20,7 +20,8 @@ class SoundDownstream(BaseModel):
             the whole model is trained, as in the paper; concatenated encoders are always frozen,
             and so are the earlier ones of progressive columns.
         input_shape (sequence[int]): Of a clip's spectrograms to find the features' width with.
-        data_preprocessor, init_cfg (dict, optional): See :class:`mmengine.model.BaseModel`.
+        data_preprocessor (dict, optional): See :class:`mmengine.model.BaseModel`.
+        init_cfg (dict, optional): See :class:`mmengine.model.BaseModel`.
     """
 
     #: A test needs all weights of it, those of the decoder, too; see :class:`StrictLoadHook`.

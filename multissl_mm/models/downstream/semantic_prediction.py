@@ -1,4 +1,4 @@
-"""SP: where on the panorama is what makes the sound? (section 5.1)"""
+"""SP: where on the panorama is what makes the sound (section 5.1)?"""
 from typing import Any, Dict, Mapping, Optional, Sequence
 
 import torch

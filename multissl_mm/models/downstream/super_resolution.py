@@ -1,4 +1,4 @@
-"""S3R: what would the head hear if it turned? (section 5.1)"""
+"""S3R: what would the head hear if it turned (section 5.1)?"""
 from typing import Any, Dict, Mapping, Optional, Sequence
 
 import torch

@@ -1,4 +1,4 @@
-"""VR: which segment of video belongs to a sound? (section 5.1)"""
+"""VR: which segment of video belongs to a sound (section 5.1)?"""
 from typing import Any, Dict, Mapping, Sequence
 
 import torch
