@@ -40,8 +40,10 @@ class SomeViews(Dataset):
 
 
 def _narrowed(dataset: Any, wanted: List[int]) -> Tuple[Any, Optional[Sequence[int]]]:
-    """The dataset without the work for views of other numbers, where that is possible, and the
-    numbers of those that it still puts out; None: all."""
+    """The dataset without the work for views of other numbers, where that is possible.
+
+    With the numbers of those that it still puts out; None: all.
+    """
     transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', [])
     if not wanted or len(transforms) < 2:
         return dataset, None

@@ -9,8 +9,10 @@ ORDERS: Tuple[Tuple[int, ...], ...] = tuple(permutations(range(4)))
 
 
 class ViewParams(NamedTuple):
-    """Every random number of one view behind its crop, drawn by a worker; the defaults change
-    nothing. Of a batch each entry is a column, (N,)."""
+    """Every random number of one view behind its crop, drawn by a worker.
+
+    The defaults change nothing. Of a batch each entry is a column, (N,).
+    """
     order: Any = -1.  #: which permutation of the four jitters, of :data:`ORDERS`; -1: no jitter
     brightness: Any = 1.
     contrast: Any = 1.
