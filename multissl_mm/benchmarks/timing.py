@@ -25,7 +25,7 @@ def interleaved(functions: Mapping[str, Callable[[], object]], rounds: int,
     Args:
         functions (mapping[str, callable]): Without arguments. On a GPU their work is waited for.
         rounds (int): That count; one more before them warms up.
-        clock (callable): In seconds. :func:`time.process_time` counts those of all threads of this
+        clock (callable): In seconds. ``time.process_time`` counts those of all threads of this
             process alone, whatever else the machine does.
     """
     seconds: Seconds = {name: [] for name in functions}
