@@ -2,7 +2,7 @@
 
 The workers decode, crop and draw every random number; colour jitter, gray, blur, flip and
 normalisation follow on the GPU. A view is a function of (seed, epoch, image), and not of what else
-is in its batch. A data set that fits into memory is decoded once only with ``OpenPicture.cache_mb``.
+is in its batch. A data set that fits into memory is decoded once with ``OpenPicture.cache_mb``.
 imagenet_worker_views.py is MMPretrain's own pipeline, of the same distribution.
 """
 _base_ = 'imagenet_worker_views.py'
