@@ -4,6 +4,7 @@ from .keyed import KeyedDataset, KeyedSampler, ViewKey
 from .load_image import LoadImage
 from .omniaudio import OmniAudioDataset
 from .picture_folder import PictureFolder
+from .pictures import OpenPicture
 from .scene_groups import SceneGroupSampler
 from .sound_transforms import (
     DrawRotation,
@@ -16,8 +17,9 @@ from .sound_transforms import (
     PackSound,
     SoundToNoise,
 )
+from .view_transforms import CropViews, PackViews
 
 __all__ = ['CLASSES', 'EAR_PAIRS', 'PAIR_NAMES', 'KeyedDataset', 'KeyedSampler', 'ViewKey',
            'OmniAudioDataset', 'SceneGroupSampler', 'DrawRotation', 'LabelsToTargets', 'LoadClip',
            'LoadImage', 'LoadOtherSlice', 'LoadPanorama', 'LoadTurnedPairs', 'MirrorScene',
-           'PackSound', 'PictureFolder', 'SoundToNoise']
+           'PackSound', 'PictureFolder', 'SoundToNoise', 'CropViews', 'OpenPicture', 'PackViews']

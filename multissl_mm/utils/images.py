@@ -2,6 +2,7 @@
 import logging
 import os
 from collections import Counter
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Iterator, List, Optional, Set, Union
@@ -51,6 +52,18 @@ def read_image(path: Union[str, Path], backend_args: Optional[dict] = None) -> n
             ``file``; if the system could not read it now (too many open files, permissions), it
             has none, since that is no fault of the picture.
     """
+    content = read_content(path, backend_args)
+    with decoding(path):
+        # Pillow: OpenCV would fill up a truncated picture with grey and say nothing.
+        with Image.open(BytesIO(content)) as image:
+            image.load()
+            turn = find_turn(image)
+            return np.array(to_rgb(image if turn is None else image.transpose(turn),
+                                   image.format))
+
+
+def read_content(path: Union[str, Path], backend_args: Optional[dict] = None) -> bytes:
+    """What is in the file of a picture; raises as :func:`read_image` does."""
     try:
         content = get(path, backend_args=backend_args)
     except FileNotFoundError as e:
@@ -60,13 +73,14 @@ def read_image(path: Union[str, Path], backend_args: Optional[dict] = None) -> n
                             'picture itself may be whole') from e
     if not content:
         raise _damaged(path, 'it is empty')
+    return content
+
+
+@contextmanager
+def decoding(path: Union[str, Path]) -> Iterator[None]:
+    """A block in which a picture is decoded and nothing else: its errors are of the file."""
     try:
-        # Pillow: OpenCV would fill up a truncated picture with grey and say nothing.
-        with Image.open(BytesIO(content)) as image:
-            image.load()
-            turn = _turn(image)
-            upright = image if turn is None else image.transpose(turn)
-            return np.array(_to_rgb(upright, image.format))
+        yield
     except MemoryError:
         raise
     except UnidentifiedImageError as e:
@@ -79,7 +93,8 @@ def _damaged(path: Union[str, Path], reason: str) -> MultiSSLError:
     return MultiSSLError(f'{path}: cannot be read as an image ({reason})', str(path))
 
 
-def _turn(image: Image.Image) -> Optional[Image.Transpose]:
+def find_turn(image: Image.Image) -> Optional[Image.Transpose]:
+    """How a picture is turned upright, by its EXIF; None where it is or where that is damaged."""
     # Not ImageOps.exif_transpose, which writes all other entries anew and stumbles over them.
     try:
         value: Any = image.getexif().get(_ORIENTATION)
@@ -90,8 +105,10 @@ def _turn(image: Image.Image) -> Optional[Image.Transpose]:
         return None
 
 
-def _to_rgb(image: Image.Image, file_format: Optional[str]) -> Image.Image:
-    """Without what Pillow does to deep pixels: it clips them to 255."""
+def to_rgb(image: Image.Image, file_format: Optional[str]) -> Image.Image:
+    """By the table of :func:`read_image`; Pillow would clip pixels of 16 bits to 255."""
+    if image.mode == 'RGB':
+        return image
     if image.mode.startswith('I;16') or (image.mode == 'I' and file_format in _SIXTEEN_BITS):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ('I', 'F'):

@@ -28,7 +28,8 @@ def test_files_left_out_on_all_ranks_are_listed(images, tmp_path):
     files = sorted(Path(root).rglob('*.JPEG'))[3:6]
     for file in files:
         file.write_bytes(b'')
-    cfg = tiny.tiny_config('mocov2', root, tmp_path / 'run', train_cfg__max_epochs=1)
+    cfg = tiny.worker_views(tiny.tiny_config('mocov2', root, tmp_path / 'run',
+                                             train_cfg__max_epochs=1))
     cfg.train_dataloader.merge(dict(num_workers=1, batch_size=4, dataset=dict(max_skip=3)))
     on_ranks(tmp_path, dumped, cfg)
     logs = '\n'.join(log.read_text() for log in (tmp_path / 'run').rglob('*.log'))

@@ -34,8 +34,8 @@ def main() -> None:
     add('--jobs', type=int, default=-1, help='processes that fit, about 1.5 GB each '
         '(default: one per core)')
     add('--seed', type=int, default=0)
-    add('--out', help='default: work_dirs/voc07_svm/<config>/<checkpoint>_<layer>_'
-        '<digest>.json')
+    add('--out', help='default: work_dirs/voc07_svm/<config>/<checkpoint>_<digest>_'
+        '<layer>.json')
     add('--launcher', choices=['none', 'pytorch'], help='default: pytorch under torchrun')
     add('--traceback', action='store_true', help='show where an error comes from')
     args = vars(parser.parse_args())
