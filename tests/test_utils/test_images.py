@@ -153,3 +153,22 @@ def test_all_pictures_of_a_folder_and_the_number_of_the_others(tmp_path, monkeyp
         (tmp_path / 'z').mkdir()
         (tmp_path / 'z' / 'a.txt').touch()
         find_images(tmp_path / 'z')
+
+
+@pytest.mark.parametrize('mode', ['RGB', 'L', 'P', 'RGBA', 'LA', 'CMYK', 'I;16', 'F'])
+def test_pictures_decoded_on_demand_are_the_same(scope, tmp_path, mode):
+    """Bugs 1 and 11: pretraining opens pictures with another transform, by the same table."""
+    path = str(tmp_path / 'a.tif')
+    deep = {'I;16': RAMP, 'F': RAMP.astype(np.float32)}
+    Image.fromarray(deep[mode]).save(path) if mode in deep else \
+        Image.fromarray(COLOURS).convert(mode).save(path)
+
+    def opened():
+        transform = TRANSFORMS.build(dict(type='multissl_mm.OpenPicture'))
+        return np.asarray(transform(dict(img_path=path))['picture'].decode())
+
+    if mode == 'F':
+        with pytest.raises(MultiSSLError, match='a.tif: .*floating point'):
+            opened()
+    else:
+        assert np.array_equal(opened(), read_image(path))
