@@ -240,6 +240,6 @@ def _predictor(channels: int, hid_channels: int) -> nn.Sequential:
 def _start_afresh(predictors: nn.Module) -> None:
     for layer in predictors.modules():
         if hasattr(layer, 'reset_parameters'):
-            fresh = deepcopy(layer).cpu()  # drawn there, every rank and device agrees
+            fresh: Any = deepcopy(layer).cpu()  # drawn there, every rank and device agrees
             fresh.reset_parameters()
             layer.load_state_dict(fresh.state_dict())
