@@ -76,7 +76,7 @@ class FallingWeights(FixedWeights):
         self.start, self.end, self.shape = start, end, shape
 
     def forward(self, learned: TaskOutput, kept: Outputs, backbone: nn.Module) -> Outputs:
-        weight = self.current()
+        weight = self.current() if kept else self.start
         return {name: weighted(output, weight) for name, output in kept.items()}
 
     def current(self) -> float:
@@ -146,8 +146,9 @@ class RatioWeights(FixedWeights):
         all_reduce(gradients, op='mean')
         lengths = gradients.norm(dim=1)
         ratios = lengths.new_tensor([self.weights.get(name, 1.) for name in kept])
-        found = (ratios * lengths[0] / lengths[1:]).clamp_max(self.limit)
-        return torch.where(found.isfinite(), found, before)
+        new, old = lengths[0], lengths[1:]
+        found = (ratios * new / old.clamp_min(1e-30)).clamp_max(self.limit)
+        return torch.where(new.isfinite() & old.isfinite(), found, before)
 
     def reset(self) -> None:
         self.values.fill_(1.)
