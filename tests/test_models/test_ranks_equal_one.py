@@ -56,7 +56,7 @@ MODELS_OF = {
     'cassle of positions': dict(kind='IncrementalLearning', tasks=[D, M], distill=CASSLE),
     'info_nce': dict(kind='IncrementalLearning', tasks=[dict(D, **INFO_NCE), M],
                      distill_weights=20., distill=OTHER),
-    'info_nce of an algorithm': dict(kind='IncrementalLearning', distill_weights=20.,
+    'info_nce of an algorithm': dict(kind='IncrementalLearning', distill_weights=3.,
                                      tasks=[dict(S, distill='info_nce'), M], distill=OTHER),
     'weights by gradients': dict(
         kind='IncrementalLearning', tasks=[dict(M, **INFO_NCE), D],
