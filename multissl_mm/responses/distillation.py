@@ -85,8 +85,10 @@ class FeatureDistillation(ResponseDistillation):
     Args:
         distance (str): ``unit`` (the default), the squared distance of L2-normalised features,
             which is two times one minus their cosine; or ``mean_squared``, the mean over samples
-            and dimensions of the squared difference: over 2048 dimensions, most of them small, its
-            gradient at weight 1 is a few hundredths of InfoNCE's, which keeps next to nothing.
+            and dimensions of the squared difference. Against InfoNCE in training ``unit`` pulls at
+            the direction of features 0.09 / 0.29 / 0.47 as hard when that has moved to a cosine of
+            0.99 / 0.9 / 0.7; ``mean_squared`` weaker by the mean square of a feature, which is
+            next to nothing where features are small.
     """
 
     def __init__(self, names: Sequence[str], distance: str = 'unit',

@@ -17,7 +17,7 @@ from multissl_mm.responses import CaSSLe, FeatureDistillation, PredictiveDistill
 
 COSINES = (.99, .9, .7)
 DIM, BATCH, QUEUE = 512, 256, 8192
-#: Mean square of a feature, about that of a trained ResNet-50.
+#: Mean square of a feature; it is what `mean_squared` is weaker by than `unit`.
 SQUARE = .2
 TASK = SimpleNamespace(
     views=('query', ), other_views={}, projections=dict(q=('query', )),
