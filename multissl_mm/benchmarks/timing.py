@@ -18,22 +18,25 @@ def quiet() -> None:
         MMLogger.get_instance('benchmarks', log_level='ERROR')
 
 
-def interleaved(functions: Mapping[str, Callable[[], object]], rounds: int) -> Seconds:
+def interleaved(functions: Mapping[str, Callable[[], object]], rounds: int,
+                clock: Callable[[], float] = time.perf_counter) -> Seconds:
     """Times functions round by round, each once in every round, so that all are slowed alike.
 
     Args:
         functions (mapping[str, callable]): Without arguments. On a GPU their work is waited for.
         rounds (int): That count; one more before them warms up.
+        clock (callable): In seconds. ``time.process_time`` counts those of all threads of this
+            process alone, whatever else the machine does.
     """
     seconds: Seconds = {name: [] for name in functions}
     for i in track(range(rounds + 1), 'interleaved rounds', console=Console(stderr=True)):
         for name, function in functions.items():
-            start = time.perf_counter()
+            start = clock()
             function()
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
             if i:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(clock() - start)
     return seconds
 
 

@@ -2,6 +2,7 @@ from .classes import CLASSES
 from .ear_pairs import EAR_PAIRS, PAIR_NAMES
 from .keyed import KeyedDataset, KeyedSampler, ViewKey
 from .omniaudio import OmniAudioDataset
+from .pictures import OpenPicture
 from .scene_groups import SceneGroupSampler
 from .sound_transforms import (
     DrawRotation,
@@ -14,8 +15,9 @@ from .sound_transforms import (
     PackSound,
     SoundToNoise,
 )
+from .view_transforms import CropViews, PackViews
 
 __all__ = ['CLASSES', 'EAR_PAIRS', 'PAIR_NAMES', 'KeyedDataset', 'KeyedSampler', 'ViewKey',
            'OmniAudioDataset', 'SceneGroupSampler', 'DrawRotation', 'LabelsToTargets', 'LoadClip',
            'LoadOtherSlice', 'LoadPanorama', 'LoadTurnedPairs', 'MirrorScene', 'PackSound',
-           'SoundToNoise']
+           'SoundToNoise', 'CropViews', 'OpenPicture', 'PackViews']

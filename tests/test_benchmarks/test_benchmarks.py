@@ -7,6 +7,7 @@ from mmengine.config import Config
 
 from multissl_mm.benchmarks import step_time
 from multissl_mm.benchmarks.hook_overhead import measure_hook_overhead
+from multissl_mm.benchmarks.loader import measure_loader
 from multissl_mm.benchmarks.models import Sizes
 from multissl_mm.benchmarks.sound_front_end import Loading, measure_front_end
 from multissl_mm.benchmarks.timing import interleaved, ratio
@@ -69,3 +70,15 @@ def test_throughput_of_sound(tmp_path, scope):
     assert all(len(v) == 2 and min(v) > 0 for v in speed.values())
     with pytest.raises(MultiSSLError, match='name a config of configs/sound'):
         measure_front_end(str(tiny.CONFIGS / 'mocov2.py'), rate=2000)
+
+
+def test_cpu_time_of_views(tmp_path, scope):
+    out = tmp_path / 'loader.json'
+    config = str(tiny.CONFIGS / '_base_/imagenet_batched_views.py')
+    spent = measure_loader(config, count=2, rounds=1, out=out)
+    assert json.loads(out.read_text())['milliseconds'] == spent
+    assert list(spent) == ['MMPretrain', 'MMPretrain, decoded by OpenCV',
+                           'batched views, without the device', 'batched views, on the CPU']
+    assert all(len(values) == 1 and values[0] > 0 for values in spent.values())
+    with pytest.raises(MultiSSLError, match='has no CropViews'):
+        measure_loader(str(tiny.CONFIGS / '_base_/imagenet_two_views.py'))

@@ -37,6 +37,7 @@ def test_a_tool_is_a_command_line_and_nothing_else(name):
     (['analysis_tools/compare_runs.py', 'a', 'b'], 'a: no such folder'),
     (['analysis_tools/curves.py', 'a'], 'a: no such folder'),
     (['analysis_tools/demo_data_difficulty.py', 'a', '--epochs', 0], '--epochs must be at least 1'),
+    (['benchmarks/loader.py', 'a.py'], 'a.py: no such config'),
     (['benchmarks/sound_front_end.py', 'a.py'], 'a.py: no such config'),
     (['benchmarks/step_time.py', '--models', 'x'], '--models: there is no x'),
     (['dataset_converters/label_omniaudio.py', 'a', 'm.py', 'm.pth'], 'm.py: no such file'),
