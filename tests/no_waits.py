@@ -44,6 +44,7 @@ class NoWaits(TorchDispatchMode):
         super().__init__()
         self.allowed = allowed
         self.waits: List[str] = []
+        self.seen: Set[str] = set()  # names of ops on the device
         self.pinned: Dict[int, Tensor] = {}  # by their storage, which lives as long
 
     def pin(self, tensor: Tensor) -> Tensor:
@@ -61,6 +62,7 @@ class NoWaits(TorchDispatchMode):
                    for x in leaves) and not _is_large(args):
             with unset_fake_temporarily():
                 return func(*args, **kwargs)
+        self.seen.add(func.__name__)
         masks = [i for i in args[1] if i is not None and i.dtype in (torch.bool, torch.uint8)] \
             if func is aten.index.Tensor else []
         if (func in READS or masks) and args[0].is_cuda:

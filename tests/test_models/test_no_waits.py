@@ -1,4 +1,5 @@
 """A step of every full-size config on a GPU that is not there: the host never waits for it."""
+import sys
 from typing import Any, Container, Dict, List
 
 import mmengine.dist.dist
@@ -6,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS
 from mmengine.structures import BaseDataElement
 from no_waits import NoWaits, backward, grad, move
 from tiny import CONFIGS
-from torch._subclasses import FakeTensorMode
+from torch._subclasses import FakeTensor, FakeTensorMode
 from torch._subclasses.fake_tensor import DynamicOutputShapeException
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
@@ -28,6 +30,8 @@ ALLOWED = {
         'SelfSupDataPreprocessor turns BGR into RGB by a list of channels, which is copied to the '
         'device'),
     'mmengine/model/averaged_model.py': "the average in BYOL's target projector asks its counter",
+    'mmengine/optim/optimizer/optimizer_wrapper.py': (
+        'clip_grad writes the norm of the gradient into the log, once a step'),
     'mmpretrain/models/selfsup/simclr.py': (
         'SimCLR takes its negatives by a mask, so their number has to be asked for'),
     'mmpretrain/models/heads/contrastive_head.py': 'copies labels of SimCLR, all zero',
@@ -38,6 +42,9 @@ ALLOWED = {
 def gpu(monkeypatch, scope):
     """Autocast and gradients for CUDA, although there is none."""
     monkeypatch.setattr(torch.autograd, 'grad', grad)
+    # What optimizers do by default with parameters on a GPU.
+    monkeypatch.setattr(sys.modules[torch.optim.Optimizer.__module__], '_foreach_supported_types',
+                        [FakeTensor])
     monkeypatch.setattr(torch.cuda.amp.common, 'amp_definitely_not_available', lambda: False)
     monkeypatch.setattr(torch.cuda, 'is_bf16_supported', lambda *args: True)
 
@@ -138,6 +145,7 @@ def check(cfg: Config, allowed: Container[str] = ()) -> None:
     """Forward and backward of every stage."""
     fake = FakeTensorMode(allow_non_fake_inputs=True)
     model = build(cfg, fake)
+    optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
     for stage in range(len(cfg.train_cfg.get('stages', [0]))):
         with fake, NoWaits(allowed) as watch:
             data = batch(cfg, watch)
@@ -153,4 +161,8 @@ def check(cfg: Config, allowed: Container[str] = ()) -> None:
                     loss, _ = model.parse_losses(out)
             gradients = backward(loss)
             assert gradients and all(g.is_cuda for g in gradients.values())
+            for param, gradient in gradients.items():
+                param.grad = gradient
+            optimizer.step()
+            assert any(op.startswith('_foreach_add_') for op in watch.seen)  # all at once
         assert not watch.waits, '\n'.join(sorted(set(watch.waits)))
