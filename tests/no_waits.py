@@ -142,8 +142,11 @@ def backward(loss: Tensor, gradient: Optional[Tensor] = None) -> Dict[Any, Tenso
             continue
         call = node if callable(node) else node.apply  # of a torch.autograd.Function
         outs = call(*(grads.get(i) for i in range(len(node._input_metadata))))
-        outs = outs if isinstance(outs, tuple) else (outs, )
-        for (parent, i), grad in zip(node.next_functions, outs):
+        outs, edges = outs if isinstance(outs, tuple) else (outs, ), node.next_functions
+        if not callable(node):  # has no edges for what is no tensor
+            outs = [out for out, needed in zip(outs, node.needs_input_grad) if needed]
+            edges = [edge for edge in edges if edge[0] is not None]
+        for (parent, i), grad in zip(edges, outs):
             if parent is not None and grad is not None:
                 wanted = parent._input_metadata[i]  # what was broadcast or cast, as the engine does
                 grad = grad.sum_to_size(wanted.shape).to(wanted.dtype)

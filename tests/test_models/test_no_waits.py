@@ -20,6 +20,9 @@ from multissl_mm.datasets.keyed import KeptRows
 from multissl_mm.utils.device import to_device
 from multissl_mm.utils.views import CroppedView, ViewParams
 
+# Copies of FakeTensors.
+pytestmark = pytest.mark.filterwarnings('ignore:Accessing the data pointer of FakeTensor')
+
 NAMES = [str(path.relative_to(CONFIGS)) for folder in ('.', 'sound')
          for path in sorted((CONFIGS / folder).glob('*.py'))
          # Nothing to train, and MMPretrain's classifier, in which nothing is ours.
