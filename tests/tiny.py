@@ -59,6 +59,16 @@ def byol_task() -> Dict[str, Any]:
                   predictor=dict(neck, in_channels=16, with_avg_pool=False))))
 
 
+def worker_views(cfg: Config) -> Config:
+    """The same run on MMPretrain's own pipeline, all of it in the workers."""
+    theirs = Config.fromfile(CONFIGS / '_base_' / 'imagenet_worker_views.py')
+    pipeline = theirs.train_dataloader.dataset.dataset.pipeline
+    dataset = cfg.train_dataloader.dataset.dataset
+    pipeline[1].transforms[0][0] = dataset.pipeline[1].transforms[0][0]
+    dataset.pipeline, cfg.data_preprocessor = pipeline, theirs.data_preprocessor
+    return cfg
+
+
 def epochs(cfg: Config) -> int:
     """How many epochs a run of this config has."""
     return cfg.train_cfg.get('max_epochs') or sum(cfg.train_cfg.stages)

@@ -8,9 +8,10 @@
     python tools/reproduce.py table2b --rows il_b_c --downstream sp     # one cell
     python tools/reproduce.py table3 --full --gpus 4                    # OmniAudio
 
-A row is pretrained, then evaluated: Table 4 with the VOC07 SVM protocol and with Mask R-CNN, Tables
-2 and 3 with semantic prediction, video retrieval and S3R. At demo size the data are simulated
-streets, and the numbers show what the code does, not what the method is worth on real ones.
+A row is pretrained, then evaluated: Table 4 with the VOC07 SVM protocol, linear segmentation (not
+in the paper) and Mask R-CNN, Tables 2 and 3 with semantic prediction, video retrieval and S3R. At
+demo size the data are simulated streets, and the numbers show what the code does, not what the
+method is worth on real ones.
 """
 import argparse
 from pathlib import Path
@@ -27,7 +28,7 @@ def main() -> None:
         f'{name}: {", ".join(table.rows)} (default: {", ".join(table.default) or "all"})'
         for name, table in TABLES.items()))
     parser.add_argument('--downstream', nargs='+', metavar='TASK', help='only these: sp, vr, s3r; '
-                        'of Table 4 svm, mask_rcnn')
+                        'of Table 4 svm, segmentation (linear), mask_rcnn')
     parser.add_argument('--seeds', nargs='+', type=int, default=[0])
     parser.add_argument('--full', action='store_true', help='the real thing, on ImageNet, VOC2007 '
                         'and COCO, or OmniAudio, in data/ instead of the demo')

@@ -1,22 +1,16 @@
-"""ImageNet-1k, two MoCo v2 views per image, each view a function of (seed, epoch, image)."""
-_base_ = 'mmpretrain::_base_/datasets/imagenet_bs32_mocov2.py'
+"""ImageNet-1k, two MoCo v2 views per image, finished in batches on the model's device.
 
-# The host goes on while a batch travels to the GPU.
-data_preprocessor = dict(non_blocking=True)
+The workers decode, crop and draw every random number; colour jitter, gray, blur, flip and
+normalisation follow on the GPU. A view is a function of (seed, epoch, image), and not of what else
+is in its batch. A data set that fits into memory is decoded once with ``OpenPicture.cache_mb``.
+imagenet_worker_views.py is MMPretrain's own pipeline, of the same distribution.
+"""
+_base_ = 'imagenet_worker_views.py'
+
 train_pipeline = [
-    # Pillow refuses a truncated picture; OpenCV would fill it up with grey and say nothing.
-    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
-    dict(type='MultiView', num_views=2, transforms=[_base_.view_pipeline]),
-    dict(type='PackInputs'),
+    dict(type='multissl_mm.OpenPicture'),
+    dict(type='multissl_mm.CropViews', num_views=2, transforms=[_base_.view_pipeline]),
+    dict(type='multissl_mm.PackViews'),
 ]
-train_dataloader = dict(
-    batch_size=32,  # per GPU; the paper follows MoCo v2: 256 on 8 GPUs
-    pin_memory=True,
-    # MMEngine hands the `_scope_` of an inherited entry to the function itself, which fails.
-    collate_fn=dict(_delete_=True, type='default_collate'),
-    sampler=dict(_delete_=True, type='multissl_mm.KeyedSampler', shuffle=True),
-    dataset=dict(
-        _delete_=True,
-        type='multissl_mm.KeyedDataset',
-        dataset=dict(type='mmpretrain.ImageNet', data_root='data/imagenet/', split='train',
-                     pipeline=train_pipeline)))
+train_dataloader = dict(dataset=dict(dataset=dict(pipeline=train_pipeline)))
+data_preprocessor = dict(type='multissl_mm.ViewPreprocessor')

@@ -84,7 +84,7 @@ def ways(cfg: Config, paths: Sequence[str]) -> Dict[str, Callable[[], None]]:
     crops = next((step for step in steps if step.type.endswith('CropViews')), None)
     if crops is None:
         raise MultiSSLError('train_dataloader.dataset.dataset.pipeline has no CropViews; name a '
-                            'config that builds on configs/_base_/imagenet_batched_views.py')
+                            'config that builds on configs/_base_/imagenet_two_views.py')
     preprocessor = MODELS.build(cfg.data_preprocessor)
     views = dict(type='MultiView', num_views=crops.num_views, transforms=crops.transforms)
 

@@ -35,7 +35,7 @@ def run_demo(out: Path = Path('work_dirs/demo'), console: Optional[Console] = No
     Returns:
         dict: Of random weights, of stage 1 and of the whole, evaluation: seed: metrics.
     """
-    steps = Steps(out / 'logs', total=8, console=console)
+    steps = Steps(out / 'logs', total=11, console=console)
     picture_data(steps)
     pretrained = out / 'il_mocov2_densecl'
     stage1, final = pretrained / 'stage1_mocov2.pth', pretrained / FINAL

@@ -7,7 +7,7 @@ from rich.console import Console
 from ..errors import MultiSSLError
 from .bounds import show_bounds
 from .data import picture_data, sound_data
-from .pictures import MASK_RCNN, SVM, TABLE4, PictureRun
+from .pictures import EVALUATIONS, TABLE4, PictureRun
 from .results import Found, PaperTable
 from .rows import TableRun
 from .sound import DOWNSTREAM, ROWS, TABLE2A, TABLE2B, TABLE3, SoundRun
@@ -31,7 +31,7 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
         rows (sequence[str], optional): Keys of :data:`TABLES` ``[name].rows``. Defaults to those
             of the paper; of Table 4 but DetCo, of Table 3 but the methods that it leaves out.
         downstream (sequence[str], optional): Of Tables 2 and 3 only these of ``sp``, ``vr`` and
-            ``s3r``; of Table 4 of ``svm`` and ``mask_rcnn``.
+            ``s3r``; of Table 4 of ``svm``, ``segmentation`` and ``mask_rcnn``.
         seeds (sequence[int]): One run of every row each.
         full (bool): On ImageNet, VOC2007 and COCO, or OmniAudio, in ``data/`` instead of the demo.
         gpus (int): Train on so many; 0 without a launcher.
@@ -50,7 +50,7 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
     if name not in TABLES:
         raise MultiSSLError(f'there is no {name}; tables are {", ".join(TABLES)}')
     table, pictures = TABLES[name], name == TABLE4.name
-    rows, runs = rows or table.default_rows, (SVM, MASK_RCNN) if pictures else DOWNSTREAM
+    rows, runs = rows or table.default_rows, EVALUATIONS if pictures else DOWNSTREAM
     _refuse(rows, table.rows, f'{name} has no row')
     _refuse(downstream or (), runs, f'{name} has no downstream task')
     if 'detco' in rows and not checkpoint:

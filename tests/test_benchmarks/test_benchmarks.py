@@ -74,11 +74,11 @@ def test_throughput_of_sound(tmp_path, scope):
 
 def test_cpu_time_of_views(tmp_path, scope):
     out = tmp_path / 'loader.json'
-    config = str(tiny.CONFIGS / '_base_/imagenet_batched_views.py')
+    config = str(tiny.CONFIGS / '_base_/imagenet_two_views.py')
     spent = measure_loader(config, count=2, rounds=1, out=out)
     assert json.loads(out.read_text())['milliseconds'] == spent
     assert list(spent) == ['MMPretrain', 'MMPretrain, decoded by OpenCV',
                            'batched views, without the device', 'batched views, on the CPU']
     assert all(len(values) == 1 and values[0] > 0 for values in spent.values())
     with pytest.raises(MultiSSLError, match='has no CropViews'):
-        measure_loader(str(tiny.CONFIGS / '_base_/imagenet_two_views.py'))
+        measure_loader(str(tiny.CONFIGS / '_base_/imagenet_worker_views.py'))

@@ -16,8 +16,13 @@ from multissl_mm.datasets.some_views import SomeViews
 from multissl_mm.errors import MultiSSLError
 
 
+def config(images):
+    """Of a data set with a pipeline of MMPretrain's own transforms."""
+    return tiny.worker_views(tiny.tiny_config('mocov2', images, 'unused')).train_dataloader.dataset
+
+
 def dataset(images, **kwargs):
-    cfg = tiny.tiny_config('mocov2', images, 'unused').train_dataloader.dataset
+    cfg = config(images)
     cfg.dataset._scope_ = 'mmpretrain'
     return DATASETS.build(dict(cfg, type='multissl_mm.KeyedDataset', **kwargs))
 
@@ -202,7 +207,7 @@ def test_some_views_are_the_same_and_no_others_are_drawn(scope, images, wanted, 
 
 def test_fingerprint_tells_data_and_views_apart(scope, images, tmp_path):
     a = dataset(images).fingerprint()
-    cfg = tiny.tiny_config('mocov2', images, 'unused').train_dataloader.dataset
+    cfg = config(images)
     cfg.dataset._scope_ = 'mmpretrain'
     cfg.dataset.pipeline[1].transforms[0][0]['scale'] = 48
     b = DATASETS.build(dict(cfg)).fingerprint()
@@ -213,7 +218,7 @@ def test_fingerprint_tells_data_and_views_apart(scope, images, tmp_path):
 def test_a_dataset_that_is_an_object_has_a_digest_of_its_pipeline(scope, images):
     """R6"""
     def fingerprint(scale):
-        cfg = tiny.tiny_config('mocov2', images, 'unused').train_dataloader.dataset.dataset
+        cfg = config(images).dataset
         cfg.pipeline[1].transforms[0][0]['scale'] = scale
         cfg._scope_ = 'mmpretrain'
         data = KeyedDataset(DATASETS.build(cfg))

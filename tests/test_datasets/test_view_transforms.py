@@ -25,7 +25,7 @@ from multissl_mm.utils.views import ORDERS, CroppedView, ViewParams
 
 def recipe(size=32, **crop):
     """MMPretrain's own pipeline of a MoCo v2 view, of another size."""
-    cfg = Config.fromfile(tiny.CONFIGS / '_base_' / 'imagenet_batched_views.py')
+    cfg = Config.fromfile(tiny.CONFIGS / '_base_' / 'imagenet_two_views.py')
     first, *others = cfg.view_pipeline
     return [dict(first, scale=size, **crop), *others]
 

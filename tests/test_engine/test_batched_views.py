@@ -1,21 +1,14 @@
 """Whole runs on views that workers begin and the model's device finishes."""
 import runs
 import tiny
-from mmengine.config import Config
 from runs import assert_same, last_checkpoint
 
 
 def config(images, work_dir, workers=0):
-    """IL with stored responses, as il_mocov2_densecl would be on these views."""
-    cfg = tiny.tiny_config('il_mocov2_densecl', images, work_dir,
-                           train_dataloader__num_workers=workers,
-                           train_dataloader__persistent_workers=workers > 0)
-    views = Config.fromfile(tiny.CONFIGS / '_base_/imagenet_batched_views.py')
-    pipeline = views.train_dataloader.dataset.dataset.pipeline
-    pipeline[1].transforms[0][0].scale = 32
-    cfg.train_dataloader.dataset.dataset.pipeline = pipeline
-    cfg.data_preprocessor = views.data_preprocessor
-    return cfg
+    """IL with stored responses."""
+    return tiny.tiny_config('il_mocov2_densecl', images, work_dir,
+                            train_dataloader__num_workers=workers,
+                            train_dataloader__persistent_workers=workers > 0)
 
 
 def test_killed_and_resumed_with_other_workers_equals_never_killed(images, tmp_path):

@@ -26,7 +26,7 @@ def unpacked(name, folder):
 @pytest.mark.parametrize('source, epoch', [('teacher', 3), ('stored', 2)])
 def test_resumed_to_the_same_weights(images, tmp_path, source, epoch):
     checkpoint = unpacked(f'{source}_epoch_{epoch}.pth', tmp_path)
-    cfg = tiny.tiny_config('il_mocov2_densecl', images, tmp_path / 'run')
+    cfg = tiny.worker_views(tiny.tiny_config('il_mocov2_densecl', images, tmp_path / 'run'))
     cfg.model.backbone = NARROW
     for task in cfg.model.tasks:
         task.neck.update(in_channels=16, hid_channels=8, out_channels=8)

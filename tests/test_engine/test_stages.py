@@ -18,7 +18,7 @@ class Watch(Hook):
         self.sizes, self.warming, self.lr, self.losses = [], [], [], []
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        self.sizes.append(len(data_batch['inputs'][0]))
+        self.sizes.append(len(data_batch['data_samples']))
         self.warming.append(getattr(runner.model, 'warming_up', False))
         self.lr.append(runner.optim_wrapper.get_lr()['lr'][0])
         self.losses.append({k: v.item() for k, v in outputs.items() if 'loss' in k})

@@ -22,10 +22,13 @@ def test_every_row_names_configs_that_exist_and_fit(tmp_path, full, key):
     out = tmp_path / 'table'
     run = PictureRun(ROWS, out, steps, 1, full, gpus=8 * full, given=dict(detco='x.pth'))
     run.evaluate(key)
-    assert TABLE4.collect(out, key) == dict(svm=dict(seed1=dict(mAP=36.)),
-                                            mask_rcnn=dict(seed1=dict(mAP=36.)))
+    assert TABLE4.collect(out, key) == {
+        name: dict(seed1=dict(mAP=36.)) for name in ('svm', 'segmentation', 'mask_rcnn')}
     steps.check_files()
     text = '\n'.join(steps.commands)
+    segmentation, = (c for c in steps.commands if 'linear_segmentation' in c)
+    assert ('--data-root data/coco --image-size 224' if full else
+            '--data-root data/demo/coco --image-size 128') in segmentation
     trained = sum('_train.sh' in c or 'tools/train.py' in c for c in steps.commands)
     row = ROWS[key]
     assert trained == 1 + bool(row.pretrain) + len(row.parts)
@@ -57,7 +60,7 @@ def test_mean_and_spread(tmp_path):
     for seed, value in enumerate((10., 12., 14.)):
         folder = tmp_path / f'seed{seed}'
         folder.mkdir()
-        for run in ('svm', 'mask_rcnn'):
+        for run in ('svm', 'segmentation', 'mask_rcnn'):
             row = {column.metric: value for column in COLUMNS if column.run == run}
             (folder / f'mocov2_{run}.json').write_text(json.dumps(row))
     console = Console(record=True, width=140)
@@ -82,7 +85,8 @@ def test_the_papers_numbers_stand_below(tmp_path, capsys):
     (dict(name='table4', rows=['detco']), '--checkpoint'),
     (dict(name='table4', rows=['a']), 'table4 has no row a; it has random'),
     (dict(name='table2a', rows=['il_b_c']), 'table2a has no row il_b_c; it has random'),
-    (dict(name='table4', downstream=['sp']), 'no downstream task sp; it has svm, mask_rcnn'),
+    (dict(name='table4', downstream=['sp']),
+     'no downstream task sp; it has svm, segmentation, mask_rcnn'),
 ])
 def test_what_there_is_not_is_refused_before_anything_runs(tmp_path, arguments, message):
     with pytest.raises(MultiSSLError, match=message):

@@ -16,7 +16,7 @@ from multissl_mm.utils.cli import run_tool
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', nargs='?', default='configs/_base_/imagenet_batched_views.py',
+    parser.add_argument('config', nargs='?', default='configs/_base_/imagenet_two_views.py',
                         help='with CropViews in its pipeline (default: %(default)s)')
     parser.add_argument('--pictures', nargs='+', default=(), help='files (default: --count JPEGs '
                         'of 500 x 375 that are made for this)')

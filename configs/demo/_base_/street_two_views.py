@@ -2,8 +2,8 @@
 _base_ = '../../_base_/imagenet_two_views.py'
 
 view = [dict(_base_.view_pipeline[0], scale=96), *_base_.view_pipeline[1:]]
-pipeline = [_base_.train_pipeline[0],
-            dict(type='MultiView', num_views=2, transforms=[view]),
+pipeline = [dict(_base_.train_pipeline[0], cache_mb=512),
+            dict(_base_.train_pipeline[1], transforms=[view]),
             _base_.train_pipeline[2]]
 train_dataloader = dict(
     batch_size=32, num_workers=1, pin_memory=False,

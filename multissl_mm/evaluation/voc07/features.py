@@ -83,9 +83,7 @@ class PooledFeatures(nn.Module):
         super().__init__()
         if layer not in LAYERS:
             raise MultiSSLError(f'layer {layer}: choose one of {", ".join(LAYERS)}')
-        if not isinstance(encoder.prepare, NormalisePixels):
-            raise MultiSSLError(f'{encoder.config.filename or "the config"}: its encoder takes '
-                                'sounds; features of pictures need one of pictures')
+        check_takes_pictures(encoder)
         self.encoder, self.layer, self.pooling = encoder, layer, ''
         self._stem = torch.empty(0)  # of the last pass
         backbone = encoder.backbone
@@ -122,7 +120,14 @@ class PooledFeatures(nn.Module):
         return F.adaptive_avg_pool2d(feature, grid).flatten(1)
 
 
-def extract_features(model: PooledFeatures,
+def check_takes_pictures(encoder: Encoder) -> None:
+    """An error where an encoder takes something else."""
+    if not isinstance(encoder.prepare, NormalisePixels):
+        raise MultiSSLError(f'{encoder.config.filename or "the config"}: its encoder takes '
+                            'sounds; features of pictures need one of pictures')
+
+
+def extract_features(model: nn.Module,
                      paths: Sequence[str],
                      image_size: int = 224,
                      batch_size: int = 32,
@@ -137,18 +142,16 @@ def extract_features(model: PooledFeatures,
     set.)
 
     Args:
-        model (PooledFeatures): Of an encoder and a layer.
+        model (nn.Module): From RGB pixels (N, 3, H, W) to (N, ...), as :class:`PooledFeatures`.
         paths (sequence[str]): N pictures.
         image_size (int): Side of the squares that the backbone sees, px.
         workers (int): Of the data loader, per process.
-        device (str): ``auto`` is the GPU of this process's LOCAL_RANK, or the CPU.
+        device (str): See :func:`features_device`.
 
     Returns:
-        ndarray: (N, D), float32, in the order of ``paths``, the same in every process.
+        ndarray: (N, ...), float32, in the order of ``paths``, the same in every process.
     """
-    if device == 'auto':
-        device = (f'cuda:{int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count()}'
-                  if torch.cuda.is_available() else 'cpu')
+    device = features_device(device)
     rank, world_size = get_dist_info()
     batches = [list(range(i, min(i + batch_size, len(paths))))
                for i in range(0, len(paths), batch_size)]
@@ -165,6 +168,23 @@ def extract_features(model: PooledFeatures,
     for i, part in enumerate(all_gather_object(parts)):
         ordered[i::world_size] = part
     return np.concatenate(ordered)
+
+
+def features_device(name: str) -> str:
+    """``auto`` is the GPU of this process's LOCAL_RANK, or the CPU."""
+    if name != 'auto':
+        return name
+    if not torch.cuda.is_available():
+        return 'cpu'
+    return f'cuda:{int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count()}'
+
+
+def check_finite(features: np.ndarray) -> None:
+    """An error where features (N, ...) are not finite; says of how many images."""
+    bad = np.flatnonzero(~np.isfinite(features).reshape(len(features), -1).all(axis=1))
+    if len(bad):
+        raise MultiSSLError(f'features of {len(bad)} of {len(features)} images are not finite (the '
+                            f'first is number {bad[0]}); has the pretraining diverged?')
 
 
 def _one_thread(worker: int) -> None:

@@ -1,21 +1,19 @@
 """The whole protocol, from a checkpoint to a table and a JSON file."""
 import hashlib
 import json
-import os.path as osp
 import time
 from typing import Any, Dict, Mapping, Optional, Sequence, Union
 
 import joblib
-import sklearn
-import torch
 from mmengine.config import Config
 from mmengine.dist import get_dist_info
 from rich.console import Console
 from rich.table import Table
 
-from ...apis import is_random, load_encoder
-from ...runtime import git_state, load_config, versions
+from ...apis import load_encoder
+from ...runtime import load_config
 from ...utils.files import write_atomically
+from ..provenance import default_out, provenance
 from .data import load_voc2007
 from .features import PooledFeatures, extract_features
 from .low_shot import evaluate_low_shot
@@ -60,14 +58,12 @@ def run_voc07_svm(config: Union[str, Config],
     """
     start = time.time()
     cfg = load_config(config) if isinstance(config, str) else config
-    name = config if isinstance(config, str) else cfg.filename or 'config'
     class_names, train, test = load_voc2007(data_root)
     encoder = load_encoder(cfg, checkpoint, prefix=prefix, seed=seed)
     model = PooledFeatures(encoder, layer)
     features = extract_features(model, train.paths + test.paths, image_size, batch_size, workers,
                                 device, verbose)
-    rank, world_size = get_dist_info()
-    if rank != 0:
+    if get_dist_info()[0] != 0:
         return None  # and does not wait: the fits may take longer than a collective's timeout
     extracted = time.time()
     data = (features[:len(train.paths)], train.labels, features[len(train.paths):], test.labels,
@@ -76,30 +72,20 @@ def run_voc07_svm(config: Union[str, Config],
     result = evaluate_voc07(*data, **rest)
     if low_shot:
         result['low_shot'] = evaluate_low_shot(*data, low_shot, low_shot_samples, **rest)
-    random = is_random(checkpoint)
+    origin = provenance(config, checkpoint, encoder, seed)
+    origin['versions']['joblib'] = joblib.__version__
     result = dict(
-        config=name,
-        checkpoint='random' if random else checkpoint,
-        sha256=_sha256(checkpoint),
+        **origin,
         layer=layer,
         dimensions=features.shape[1],
         features_sha256=hashlib.sha256(features.tobytes()).hexdigest(),
         pooling=model.pooling,
         image_size=image_size,
-        normalisation=encoder.prepare.settings,
         data_root=data_root,
         images=dict(trainval=len(train.paths), test=len(test.paths)),
-        seed=seed,
         **result,
-        processes=world_size,
-        threads=torch.get_num_threads(),
-        seconds=dict(features=extracted - start, svm=time.time() - extracted),
-        versions=dict(versions(), sklearn=sklearn.__version__, joblib=joblib.__version__),
-        git=git_state())
-    if out is None:
-        stems = [osp.splitext(osp.basename(p.replace('::', '/')))[0] for p in (name, checkpoint)]
-        out = osp.join('work_dirs', 'voc07_svm', stems[0],
-                       f'{"random" if random else stems[1]}_{layer}.json')
+        seconds=dict(features=extracted - start, svm=time.time() - extracted))
+    out = out or default_out('voc07_svm', config, checkpoint, f'_{layer}')
     write_atomically(out, json.dumps(result, indent=2, allow_nan=False) + '\n')
     if verbose:
         print_result(result)
@@ -131,13 +117,3 @@ def print_result(result: Mapping[str, Any]) -> None:
         console.print(table)
         notes += [f'low-shot, k = {k} left out: {why}' for k, why in low_shot['left_out'].items()]
     console.print('\n'.join(notes), highlight=False, markup=False, soft_wrap=True)
-
-
-def _sha256(path: str) -> Optional[str]:
-    if not osp.isfile(path):
-        return None
-    digest = hashlib.sha256()
-    with open(path, 'rb') as f:
-        for block in iter(lambda: f.read(1 << 20), b''):
-            digest.update(block)
-    return digest.hexdigest()

@@ -11,6 +11,7 @@ from sklearn.svm import LinearSVC
 from ...errors import MultiSSLError
 from ...utils.checkpoint import some
 from ...utils.cli import progress_bar
+from .features import check_finite
 
 #: Costs, in the order in which they are tried: the first of equally good ones is taken.
 COSTS = (1., 10., 100., *(0.5**n for n in range(4, 20)))
@@ -181,13 +182,6 @@ def usable_classes(names: Sequence[str], train: np.ndarray,
 
 
 def finite_unit_rows(features: np.ndarray) -> np.ndarray:
-    """Features (N, C) of length 1 each.
-
-    Raises:
-        MultiSSLError: If some are not finite; says of how many images.
-    """
-    if not np.isfinite(features).all():
-        bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
-        raise MultiSSLError(f'features of {len(bad)} of {len(features)} images are not finite (the '
-                            f'first is number {bad[0]}); has the pretraining diverged?')
+    """Features (N, C) of length 1 each; an error if some are not finite."""
+    check_finite(features)
     return normalise(features)
