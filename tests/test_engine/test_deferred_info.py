@@ -17,6 +17,7 @@ def run(work_dir, hook, **logger):
     cfg.train_dataloader.batch_size = 2  # four steps in an epoch
     cfg.default_hooks.update(runtime_info=dict(type=hook),
                              logger=dict(type='LoggerHook', **logger))
+    cfg.optim_wrapper.clip_grad = dict(max_norm=.1)
     cfg.experiment_name = str(work_dir)
     runner = Runner.from_cfg(cfg)
     runner.train()
@@ -30,7 +31,9 @@ def test_notes_what_mmengine_notes(tmp_path):
         noted, expected = ({key: [column.tolist() for column in buffer.data]
                             for key, buffer in runner.message_hub.log_scalars.items()
                             if 'time' not in key} for runner in runners)
-        assert noted == expected and len(noted['train/loss'][0]) == 12
+        assert noted == expected and set(noted) >= {'train/loss', 'train/grad_norm'}
+        assert all(len(column) == 12 for column in noted['train/grad_norm'])
+        assert list(noted) == list(expected)  # the order in the log
         checkpoints = [torch.load(f'{runner.work_dir}/epoch_2.pth', weights_only=False)
                        for runner in runners]
         losses = [c['message_hub']['log_scalars']['train/loss'].data[0].tolist()

@@ -1,5 +1,6 @@
 """What a run notes of its steps, without a wait for the device in each of them."""
-from typing import Dict, List, Optional, Union
+from functools import partial
+from typing import Any, Callable, Dict, List, Optional, Union
 
 import torch
 from mmengine.hooks import LoggerHook, RuntimeInfoHook
@@ -8,24 +9,44 @@ from torch import Tensor
 
 from ...registry import HOOKS
 
+Values = Dict[str, Union[Tensor, float]]
+
 
 @HOOKS.register_module()
 class DeferredInfoHook(RuntimeInfoHook):
     """Notes losses and metrics as MMEngine's hook does, but reads them from the device later.
 
-    That one asks for every value of every step, so the host can never prepare the next step while
-    the device is busy with this one. Here they are read all at once when somebody looks at them:
-    before the logger writes, before a checkpoint, and at the end of an epoch. What is noted is the
-    same.
+    That one asks for every value of every step, and its optimizer wrapper for the norm of clipped
+    gradients, so the host can never prepare the next step while the device is busy with this one.
+    Here they are read all at once when somebody looks at them: before the logger writes, before a
+    checkpoint, and at the end of an epoch. What is noted is the same.
     """
 
     def __init__(self) -> None:
-        self.steps: List[Dict[str, Union[Tensor, float]]] = []
+        self.steps: List[Values] = []
+        self.clipped: Values = {}  # of this step
+
+    def before_train(self, runner: Runner) -> None:
+        super().before_train(runner)
+        self.take_norms(runner.optim_wrapper)
+
+    def take_norms(self, optim_wrapper: Any) -> None:
+        """Keeps from an optimizer wrapper the norms of gradients, which it would read at once."""
+        clip = getattr(optim_wrapper, 'clip_func', None)
+        if clip is not None and getattr(clip, 'func', None) != self._clip:
+            optim_wrapper.clip_func = partial(self._clip, clip, optim_wrapper.grad_name)
+
+    def _clip(self, clip: Callable[..., Optional[Tensor]], name: str, *args: Any,
+              **kwargs: Any) -> None:
+        norm = clip(*args, **kwargs)
+        if norm is not None:
+            self.clipped = {name: norm}
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None,
                          outputs: Optional[dict] = None) -> None:
+        values, self.clipped = dict(self.clipped, **(outputs or {})), {}
         self.steps.append({k: v.detach() if isinstance(v, Tensor) else v
-                           for k, v in (outputs or {}).items()})
+                           for k, v in values.items()})
         intervals = [hook.interval for hook in runner.hooks if isinstance(hook, LoggerHook)]
         if self.end_of_epoch(runner.train_dataloader, batch_idx) or any(
                 self.every_n_inner_iters(batch_idx, interval) for interval in intervals):
