@@ -127,10 +127,19 @@ def test_b_candidates(scope):
 
 
 def test_b_refuses_batches_without_misaligned_segments(scope):
-    alone = torch.tensor([3, 3, 5])
+    alone, data = torch.tensor([3, 3, 5, 3, 3, 3]), batch()
+    assert rows(task(B).candidates(alone[:3])) == [[0, 1], [0, 1], [2]]
+    # What the samples say the host knows; without them it has to look at the tensor.
+    for said, scenes in ((alone, alone), (alone, torch.full((6, ), 3))):
+        for sample, scene in zip(data['data_samples'], said.tolist()):
+            sample.set_metainfo(dict(scene=scene))
+        data['inputs']['scene'] = scenes
+        with pytest.raises(MultiSSLError, match='SceneGroupSampler'):
+            losses_of(build(tasks=[B]), data)
+        losses_of(build(tasks=[B]).eval(), data)
+    data['inputs']['scene'] = alone
     with pytest.raises(MultiSSLError, match='SceneGroupSampler'):
-        task(B).candidates(alone)
-    assert rows(task(B).eval().candidates(alone)) == [[0, 1], [0, 1], [2]]
+        losses_of(build(tasks=[B]), dict(data, data_samples=None))
 
 
 @pytest.mark.parametrize('cfg', [dict(), dict(num_negatives=1), dict(other_videos=True)])

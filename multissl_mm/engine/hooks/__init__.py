@@ -1,4 +1,5 @@
 from .checkpoint import AtomicCheckpointHook
+from .deferred_info import DeferredInfoHook
 from .epoch_seed import EpochSeedHook
 from .expert_latents import ExpertLatentsHook
 from .forgetting import ForgettingHook
@@ -8,5 +9,6 @@ from .knn import KNNHook
 from .loss_guard import LossGuardHook
 from .strict_load import StrictLoadHook
 
-__all__ = ['AtomicCheckpointHook', 'EpochSeedHook', 'ExpertLatentsHook', 'ForgettingHook',
-           'GradientHook', 'ILStageHook', 'KNNHook', 'LossGuardHook', 'StrictLoadHook']
+__all__ = ['AtomicCheckpointHook', 'DeferredInfoHook', 'EpochSeedHook', 'ExpertLatentsHook',
+           'ForgettingHook', 'GradientHook', 'ILStageHook', 'KNNHook', 'LossGuardHook',
+           'StrictLoadHook']

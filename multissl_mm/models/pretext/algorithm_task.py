@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ...errors import MultiSSLError
 from ...registry import MODELS
+from ...utils.device import to_device
 from ..contrast import batch_info_nce, gathered, unit
 from ..heads import check_distance
 from .base import PretextTask, Responses, TaskBatch, TaskOutput
@@ -53,7 +54,7 @@ class FeatureFeed(nn.Module):
         wanted = sorted(set(views))
         place = torch.zeros(len(self._feats), dtype=torch.long)
         place[wanted] = torch.arange(len(wanted))
-        index = (place[rows // n] * n + rows % n).to(self._feats[0][0].device, non_blocking=True)
+        index = to_device(place[rows // n] * n + rows % n, self._feats[0][0].device)
         return tuple(torch.cat(stage)[index] for stage in zip(*(self._feats[v] for v in wanted)))
 
 

@@ -1,4 +1,5 @@
 """Pretext task B: which moving foreground belongs to a sound?"""
+from collections import Counter
 from types import MappingProxyType
 from typing import Any, Dict, Optional, Sequence
 
@@ -78,19 +79,9 @@ class ForegroundAlignmentTask(PretextTask):
                     video=unit(parts['project'](maps.flatten(1))))
 
     def candidates(self, scene: Tensor) -> Tensor:
-        """Which videos (columns) each sound (rows) is contrasted with: (N, N), bool.
-
-        Raises:
-            MultiSSLError: If a sound has no misaligned segment of its own video in the batch, in
-                training mode. Held-out looks deal samples as they come; there it counts nothing.
-        """
+        """Which videos (columns) each sound (rows) is contrasted with: (N, N), bool."""
         own = scene[:, None] == scene
         count = own.sum(1, keepdim=True)
-        if self.training and bool((count < 2).any()):
-            raise MultiSSLError(
-                'ForegroundAlignmentTask tells segments of one video apart, but a batch has videos '
-                'with a single one; use multissl_mm.SceneGroupSampler as train_dataloader.sampler, '
-                'with a group_size of at least 2 that divides the batch size')
         chosen = own
         if self.num_negatives is not None:
             # How many segments of the same scene further in the batch, counted in a ring.
@@ -99,7 +90,25 @@ class ForegroundAlignmentTask(PretextTask):
             chosen = own & ((place - positive) % count <= self.num_negatives)
         return chosen | ~own if self.other_videos else chosen
 
+    @staticmethod
+    def check(batch: TaskBatch) -> None:
+        """Looks at the scenes of a batch that is learned from.
+
+        Raises:
+            MultiSSLError: If a sound has no misaligned segment of its own video in the batch.
+        """
+        known = [sample.get('scene') for sample in batch.samples or () if sample is not None]
+        if not known or None in known:  # to ask the tensor would wait for the device
+            known = batch.inputs['scene'].tolist()
+        if 1 in Counter(known).values():
+            raise MultiSSLError(
+                'ForegroundAlignmentTask tells segments of one video apart, but a batch has videos '
+                'with a single one; use multissl_mm.SceneGroupSampler as train_dataloader.sampler, '
+                'with a group_size of at least 2 that divides the batch size')
+
     def loss(self, batch: TaskBatch) -> TaskOutput:
+        if self.training:  # held-out looks deal samples as they come; there a single one counts 0
+            self.check(batch)
         candidates = self.candidates(batch.inputs['scene'])
         similar = self._similar(self.responses(batch)).masked_fill(~candidates, float('-inf'))
         own = torch.arange(len(similar), device=similar.device)
