@@ -1,11 +1,13 @@
-"""Incremental M -> D with CaSSLe's predictor (Fini et al. 2022) instead of old responses.
+"""Incremental M -> D with CaSSLe (Fini et al. 2022) instead of plain old responses.
 
     tools/dist_train.sh configs/il-cassle_mocov2_densecl.py 8
 
-Old features must be predictable from the new ones; not in the paper. Features have 2048 dimensions:
-20 replicas take 105 GB (``source='teacher'`` takes none).
+As its authors published it for MoCo v2+: a predictor goes from the new projections of both views to
+the old ones, under symmetric InfoNCE at temperature 0.2 and weight 1; not in Multi-SSL's paper.
+Projections of both views have 2 x 512 dimensions: 20 replicas take 52 GB (``source='teacher'``
+takes none).
 """
 _base_ = 'il_mocov2_densecl.py'
 
 model = dict(
-    distill=dict(type='multissl_mm.PredictiveDistillation', in_channels=2048, hid_channels=2048))
+    distill=dict(type='multissl_mm.CaSSLe', feat_dim=512, hid_channels=2048, temperature=0.2))

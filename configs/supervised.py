@@ -9,4 +9,6 @@ epochs 30, 60 and 90: for another train_cfg.max_epochs change param_scheduler.mi
 _base_ = ['mmpretrain::_base_/models/resnet50.py', 'mmpretrain::_base_/datasets/imagenet_bs32.py',
           'mmpretrain::_base_/schedules/imagenet_bs256.py', '_base_/runtime.py']
 
+train_dataloader = dict(pin_memory=True)
+val_dataloader = dict(pin_memory=True)
 default_hooks = dict(checkpoint=dict(save_best='auto'))

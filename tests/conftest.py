@@ -41,7 +41,8 @@ def scope():
 @pytest.fixture
 def registers():
     """What a test registers in MODELS is forgotten after it."""
+    MODELS.import_from_location()
+    before = dict(MODELS.module_dict)
     yield
-    for name, module in list(MODELS.module_dict.items()):
-        if not module.__module__.startswith('multissl_mm.'):
-            del MODELS.module_dict[name]
+    MODELS.module_dict.clear()
+    MODELS.module_dict.update(before)

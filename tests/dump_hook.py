@@ -18,6 +18,7 @@ class DumpHook(Hook):
         views = data_batch['inputs']
         views = list(views.values()) if isinstance(views, dict) else views
         for i, sample in enumerate(data_batch['data_samples']):
-            digest = [hashlib.sha1(v[i].numpy().tobytes()).hexdigest() for v in views]
+            digest = [hashlib.sha1(b''.join(part[i].numpy().tobytes() for part in (
+                [v] if isinstance(v, torch.Tensor) else v))).hexdigest() for v in views]
             self.views.append((runner.iter, sample.sample_idx, *digest))
         self.losses.append({k: float(torch.as_tensor(v).detach()) for k, v in outputs.items()})

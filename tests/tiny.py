@@ -97,12 +97,15 @@ def tiny_config(name: str, data_root: Union[str, Path], work_dir: Union[str, Pat
         expert.backbone = backbone()
     tasks = dict(mocov2=moco_task(), densecl=densecl_task(), simclr=simclr_task(),
                  byol=byol_task())
-    cfg.model.tasks = [dict(tasks[task.name], name=task.name)
+    cfg.model.tasks = [dict(tasks[task.name], name=task.name,
+                            **({'head': task.head} if 'head' in task else {}))
                        for task in cfg.model.get('tasks', [])]
     if not cfg.model.tasks:
         cfg.model.pop('tasks')
-    if 'in_channels' in cfg.model.get('distill', {}):
-        cfg.model.distill.update(in_channels=CHANNELS, hid_channels=32)
+    distill = cfg.model.get('distill', {})
+    if 'hid_channels' in distill:
+        distill.update(dict(feat_dim=16) if 'feat_dim' in distill else dict(in_channels=CHANNELS),
+                       hid_channels=32)
     cfg.merge_from_dict(
         dict(work_dir=str(work_dir), launcher='none', log_level='WARNING',
              env_cfg=dict(dist_cfg=dict(backend='gloo'), cudnn_benchmark=False),

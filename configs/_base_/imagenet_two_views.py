@@ -12,5 +12,5 @@ train_pipeline = [
     dict(type='multissl_mm.CropViews', num_views=2, transforms=[_base_.view_pipeline]),
     dict(type='multissl_mm.PackViews'),
 ]
-train_dataloader = dict(pin_memory=True, dataset=dict(dataset=dict(pipeline=train_pipeline)))
+train_dataloader = dict(dataset=dict(dataset=dict(pipeline=train_pipeline)))
 data_preprocessor = dict(type='multissl_mm.ViewPreprocessor')

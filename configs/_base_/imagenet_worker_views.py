@@ -5,6 +5,8 @@ at three to five times the CPU time; for operations that multissl_mm.CropViews d
 """
 _base_ = 'mmpretrain::_base_/datasets/imagenet_bs32_mocov2.py'
 
+# The host goes on while a batch travels to the GPU.
+data_preprocessor = dict(non_blocking=True)
 train_pipeline = [
     dict(type='multissl_mm.LoadImage'),
     dict(type='MultiView', num_views=2, transforms=[_base_.view_pipeline]),
@@ -12,6 +14,7 @@ train_pipeline = [
 ]
 train_dataloader = dict(
     batch_size=32,  # per GPU; the paper follows MoCo v2: 256 on 8 GPUs
+    pin_memory=True,
     # MMEngine hands the `_scope_` of an inherited entry to the function itself, which fails.
     collate_fn=dict(_delete_=True, type='default_collate'),
     sampler=dict(_delete_=True, type='multissl_mm.KeyedSampler', shuffle=True),

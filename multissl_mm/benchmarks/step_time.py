@@ -128,8 +128,7 @@ def configs(sizes: Sizes) -> Dict[str, dict]:
         'IL stage 2, features': dict(
             incremental, distill=dict(type='multissl_mm.FeatureDistillation')),
         'IL stage 2, CaSSLe': dict(
-            incremental, distill=dict(type='multissl_mm.PredictiveDistillation',
-                                      in_channels=sizes.width)),
+            incremental, distill=dict(type='multissl_mm.CaSSLe', feat_dim=sizes.feat_dim)),
         'IL stage 2, warm-up': incremental,
         'progressive, column 2': dict(
             multi, type='multissl_mm.ProgressiveNet',

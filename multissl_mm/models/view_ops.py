@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..utils.device import to_device
 from ..utils.views import ORDERS, ViewParams
 
 
@@ -116,8 +117,9 @@ def augment(pixels: Tensor, params: Tensor) -> Tensor:
     """
     device, x = pixels.device, pixels.to(torch.float32, copy=True)  # what follows writes into it
     plan = _plan(ViewParams(*params.t().tolist()))
-    rows = _send(torch.tensor([row for _, part in plan for row in part], dtype=torch.long), device)
-    factors = _send(params, device).view(*params.shape, 1, 1, 1)
+    rows = torch.tensor([row for _, part in plan for row in part], dtype=torch.long)
+    rows = to_device(rows, device)
+    factors = to_device(params, device).view(*params.shape, 1, 1, 1)
     for (operation, part), index in zip(plan, rows.split([len(part) for _, part in plan])):
         every = len(part) == len(x)
         some = x if every else x.index_select(0, index)
@@ -126,7 +128,7 @@ def augment(pixels: Tensor, params: Tensor) -> Tensor:
             some = operation(some, column if every else column.index_select(0, index))
         elif operation is blur:
             sigmas = params[part, ViewParams._fields.index('sigma')].tolist()
-            some = blur(some, _send(gaussian_taps(sigmas), device))
+            some = blur(some, to_device(gaussian_taps(sigmas), device))
         else:
             some = operation(some)
         x = some if every else x.index_copy_(0, index, some)
@@ -135,13 +137,6 @@ def augment(pixels: Tensor, params: Tensor) -> Tensor:
 
 _JITTERS = (brightness, contrast, saturation, hue)
 _COLUMNS = {operation: ViewParams._fields.index(operation.__name__) for operation in _JITTERS}
-
-
-def _send(tensor: Tensor, device: torch.device) -> Tensor:
-    """To a device without waiting for it, which takes pinned memory."""
-    if device.type == 'cuda':
-        tensor = tensor.pin_memory()
-    return tensor.to(device, non_blocking=True)
 
 
 def _plan(params: ViewParams) -> List[Tuple[Callable[..., Tensor], List[int]]]:

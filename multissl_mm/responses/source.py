@@ -8,6 +8,7 @@ from torch import nn
 from ..errors import MultiSSLError
 from ..models.pretext import Responses
 from ..registry import MODELS
+from ..utils.device import to_device
 from .bank import check_options
 
 SOURCES = ('stored', 'teacher')
@@ -77,5 +78,5 @@ class ResponseSource(nn.Module):
                 "'multissl_mm.KeyedDataset' around yours (or model.responses.source='teacher')")
         stacked: Dict[str, np.ndarray] = {
             key: np.stack([rows[name][key] for rows in kept]) for key in kept[0][name]}
-        return {key: torch.from_numpy(rows).to(self.recorded.device, non_blocking=True).float()
+        return {key: to_device(torch.from_numpy(rows), self.recorded.device).float()
                 for key, rows in stacked.items()}

@@ -7,6 +7,8 @@ from typing import Iterator, Optional, Sequence, Union
 import numpy as np
 import torch
 
+from .device import to_device
+
 
 def key_to_seed(*key: Union[int, str]) -> int:
     """A 64-bit seed from any key; the same on every machine (unlike ``hash``)."""
@@ -62,4 +64,4 @@ def keyed_integers(samples: Optional[Sequence], what: str, high: int, count: int
             for s in samples or [None]]
     if any(None in key for key in keys):
         return torch.randint(high, (count, ), device=device)
-    return torch.tensor([key_to_seed(what, *key) % high for key in keys], device=device)
+    return to_device(torch.tensor([key_to_seed(what, *key) % high for key in keys]), device)

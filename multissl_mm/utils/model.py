@@ -2,7 +2,7 @@
 from contextlib import contextmanager
 from functools import reduce
 from operator import add
-from typing import Any, Iterable, Iterator, Sequence
+from typing import Any, Iterable, Iterator, Mapping, Sequence
 
 import torch
 from mmengine.dist import broadcast
@@ -25,6 +25,22 @@ def total(values: Iterable[Tensor]) -> Tensor:
 def pooled(outs: Sequence[Tensor]) -> Tensor:
     """The last of a backbone's outputs, (N, C, ...), averaged over its positions: (N, C)."""
     return outs[-1].flatten(2).mean(2) if outs[-1].dim() > 2 else outs[-1]
+
+
+def flat_gradients(losses: Mapping[str, Tensor], module: nn.Module) -> Tensor:
+    """Gradients of K losses on the P trained parameters of a module.
+
+    Returns:
+        Tensor: (K, P), float32, zero where a loss does not depend on a parameter. The graph and
+        ``.grad`` stay as they are.
+    """
+    params = [p for p in module.parameters() if p.requires_grad]
+    rows = []
+    for loss in losses.values():
+        grads = torch.autograd.grad(loss, params, retain_graph=True, allow_unused=True)
+        rows.append(torch.cat([(torch.zeros_like(p) if g is None else g).flatten().float()
+                               for p, g in zip(params, grads)]))
+    return torch.stack(rows)
 
 
 @contextmanager

@@ -18,10 +18,14 @@ RUNS = [
     ('mtl-uncertainty_mocov2_densecl', MTL, {}),
     ('mtl-pcgrad_mocov2_densecl', MTL, {}),
     ('mtl_byol_mocov2', MTL, {}),
-    ('il-feature_mocov2_densecl', STAGED, {}),
+    ('il-feature_mocov2_densecl', STAGED, dict(
+        model__distill_weights=dict(type='multissl_mm.FallingWeights'))),
     ('il-cassle_mocov2_densecl', STAGED, {}),
     ('il_densecl_mocov2', TAUGHT, {}),
     ('il_simclr_densecl', TAUGHT, {}),
+    ('il-infonce_mocov2_densecl', STAGED, dict(  # measured at iterations 7, 9 and 11
+        model__distill=dict(type='multissl_mm.ResponseDistillation', view='other'),
+        model__distill_weights=dict(type='multissl_mm.RatioWeights', interval=2))),
     ('il_mocov2_densecl', ['iter:7', 'iter:13'], dict(
         default_hooks__stage=dict(type='multissl_mm.ILStageHook', warmup_epochs=1,
                                   batch_sizes=[6, 8]))),

@@ -33,6 +33,9 @@ class Record:
         return self
 
 
+OTHER = dict(type='multissl_mm.ResponseDistillation', view='other')
+
+
 def run(images, path, **options):
     return Record(tiny.tiny_config('il_mocov2_densecl', images, path, **options)).train()
 
@@ -50,6 +53,30 @@ def test_stored_and_teacher_give_the_same_losses(images, tmp_path, dtype, tolera
         for key in a:
             assert abs(a[key] - b[key]) < tolerance, (step, key)
     assert stored.losses[-1]['mocov2.loss_distill'] > 1e-4  # there was something to keep
+
+
+@pytest.mark.parametrize('name, options', [
+    ('il-infonce_mocov2_densecl', {}),
+    ('il-infonce_mocov2_densecl', dict(model__distill=OTHER)),
+    ('il_densecl_mocov2', dict(model__distill=OTHER)),
+    ('il_simclr_densecl', dict(model__distill=OTHER)),
+    ('il-feature_mocov2_densecl', {}),
+    ('il-cassle_mocov2_densecl', dict(
+        model__distill_weights=dict(type='multissl_mm.RatioWeights', interval=2))),
+])
+def test_every_kind_is_the_same_stored_or_of_a_teacher(images, tmp_path, name, options):
+    losses = []
+    for responses in (dict(source='stored', replicas=1, dtype='float32'),
+                      dict(source='teacher', replicas=1)):
+        cfg = tiny.tiny_config(name, images, tmp_path / responses['source'], **options)
+        cfg.model.responses, cfg.train_cfg.stages = responses, [1, 1]
+        losses.append(Record(cfg).train().losses)
+    assert len(losses[0]) == len(losses[1]) == 6
+    for step, (a, b) in enumerate(zip(*losses)):
+        assert a.keys() == b.keys()
+        assert any('distill' in key for key in a) == (step >= 3)
+        for key in a:
+            assert abs(a[key] - b[key]) < 1e-4, (step, key)
 
 
 def test_what_a_transition_does(images, tmp_path):

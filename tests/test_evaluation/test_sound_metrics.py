@@ -9,6 +9,8 @@ from scipy.signal import hilbert
 from scipy.signal import stft as scipy_stft
 from sklearn.metrics import average_precision_score, confusion_matrix
 from torch.nn.functional import normalize, one_hot
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.evaluation.sound_metrics import (
@@ -21,6 +23,7 @@ from multissl_mm.evaluation.sound_metrics import (
     retrieval,
     stft_distance,
 )
+from multissl_mm.evaluation.sound_metrics.retrieval import QUERIES
 from multissl_mm.utils.spectra import log_cells, power
 
 STFT = dict(n_fft=32, win_length=24, hop_length=8)
@@ -230,6 +233,37 @@ def test_retrieval_metric():
     expected.update({f'video_{k}': v for k, v in by_loop(
         cosines, same & (start[:, None] == start), torch.ones_like(same)).items()})
     assert found == pytest.approx(expected, rel=1e-6)
+
+
+class LargestTensor(TorchDispatchMode):
+    """Of all that is computed, in bytes."""
+    size = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        self.size = max([self.size, *(x.numel() * x.element_size() for x in tree_leaves(out)
+                                      if isinstance(x, torch.Tensor))])
+        return out
+
+
+def test_retrieval_in_blocks():
+    """The same to the last digit, without all pairs at once (5 GB of 10,000 segments)."""
+    count, seed = 2000, torch.Generator().manual_seed(0)
+    scene, start = torch.arange(count) // 20, torch.arange(count) % 20 // 2
+    own, sound, video = (normalize(torch.randn(count, 8, generator=seed), dim=1) for _ in range(3))
+    samples = [dict(representation=own[i], sound=sound[i], video=video[i], scene=int(scene[i]),
+                    start=int(start[i])) for i in range(count)]
+    metric = RetrievalMetric()
+    metric.process({}, samples)
+    with LargestTensor() as largest:
+        found = metric.compute_metrics(metric.results)
+    assert largest.size <= QUERIES * count * 8  # in double precision
+    same, itself = scene[:, None] == scene, torch.eye(count, dtype=torch.bool)
+    expected = dict(
+        sound=retrieval(own @ own.t(), same & ~itself, ~itself),
+        video=retrieval(sound @ video.t(), same & (start[:, None] == start)))
+    assert found == pytest.approx({f'{gallery}_{k}': v for gallery, values in expected.items()
+                                   for k, v in values.items()}, rel=1e-9)
 
 
 def test_equal_representations_retrieve_nothing():

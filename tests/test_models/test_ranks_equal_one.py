@@ -34,7 +34,11 @@ def build(kind, **options):
     return sync_norms(model)
 
 
-CASSLE = dict(type='multissl_mm.PredictiveDistillation', in_channels=tiny.CHANNELS, hid_channels=32)
+PREDICTIVE = dict(type='multissl_mm.PredictiveDistillation', in_channels=tiny.CHANNELS,
+                  hid_channels=32)
+CASSLE = dict(type='multissl_mm.CaSSLe', feat_dim=16, hid_channels=32)
+INFO_NCE = dict(head=dict(type='multissl_mm.QueueContrastHead', distill='info_nce'))
+OTHER = dict(type='multissl_mm.ResponseDistillation', view='other')
 MODELS_OF = {
     'fixed': dict(kind='MultiTask', tasks=[M, D]),
     'uncertainty': dict(kind='MultiTask', tasks=[M, D], weighting='uncertainty'),
@@ -45,7 +49,18 @@ MODELS_OF = {
                                       distill_weights=20.),
     'features': dict(kind='IncrementalLearning', tasks=[M, D], distill_weights=20.,
                      distill=dict(type='multissl_mm.FeatureDistillation')),
+    'predicted features': dict(kind='IncrementalLearning', tasks=[M, D], distill_weights=20.,
+                               distill=PREDICTIVE),
     'cassle': dict(kind='IncrementalLearning', tasks=[M, D], distill_weights=20., distill=CASSLE),
+    'cassle of an algorithm': dict(kind='IncrementalLearning', tasks=[S, M], distill=CASSLE),
+    'cassle of positions': dict(kind='IncrementalLearning', tasks=[D, M], distill=CASSLE),
+    'info_nce': dict(kind='IncrementalLearning', tasks=[dict(D, **INFO_NCE), M],
+                     distill_weights=20., distill=OTHER),
+    'info_nce of an algorithm': dict(kind='IncrementalLearning', distill_weights=3.,
+                                     tasks=[dict(S, distill='info_nce'), M], distill=OTHER),
+    'weights by gradients': dict(
+        kind='IncrementalLearning', tasks=[dict(M, **INFO_NCE), D],
+        distill_weights=dict(type='multissl_mm.RatioWeights', interval=2, ratio=.5)),
     'euclidean': dict(kind='ExpertDistillation', experts=EXPERTS),
     'contrastive': dict(kind='ExpertDistillation', experts=EXPERTS, loss='contrastive'),
 }

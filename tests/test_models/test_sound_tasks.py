@@ -12,6 +12,7 @@ from multissl_mm.models.pretext import TaskBatch
 from multissl_mm.responses.bank import ResponseBank
 
 WIDTH = 64  # of the panoramas
+CASSLE = dict(type='multissl_mm.CaSSLe', feat_dim=16, hid_channels=32)
 ENCODER = dict(type='multissl_mm.BinauralEncoder', channels=(4, 4, 8, 8, 8))
 VIDEO = dict(type='multissl_mm.PanoramaEncoder', channels=(4, 4, 8, 8))
 FLOW, MASKED = dict(VIDEO, in_channels=2 * 4), dict(VIDEO, in_channels=3 * 4)
@@ -126,10 +127,19 @@ def test_b_candidates(scope):
 
 
 def test_b_refuses_batches_without_misaligned_segments(scope):
-    alone = torch.tensor([3, 3, 5])
+    alone, data = torch.tensor([3, 3, 5, 3, 3, 3]), batch()
+    assert rows(task(B).candidates(alone[:3])) == [[0, 1], [0, 1], [2]]
+    # What the samples say the host knows; without them it has to look at the tensor.
+    for said, scenes in ((alone, alone), (alone, torch.full((6, ), 3))):
+        for sample, scene in zip(data['data_samples'], said.tolist()):
+            sample.set_metainfo(dict(scene=scene))
+        data['inputs']['scene'] = scenes
+        with pytest.raises(MultiSSLError, match='SceneGroupSampler'):
+            losses_of(build(tasks=[B]), data)
+        losses_of(build(tasks=[B]).eval(), data)
+    data['inputs']['scene'] = alone
     with pytest.raises(MultiSSLError, match='SceneGroupSampler'):
-        task(B).candidates(alone)
-    assert rows(task(B).eval().candidates(alone)) == [[0, 1], [0, 1], [2]]
+        losses_of(build(tasks=[B]), dict(data, data_samples=None))
 
 
 @pytest.mark.parametrize('cfg', [dict(), dict(num_negatives=1), dict(other_videos=True)])
@@ -169,6 +179,22 @@ def test_b_keeps_similarities(scope):
     cosine = [(new[k] * old[k]).sum(1).mean() for k in old]
     torch.testing.assert_close(losses['loss_distill_cosine'], .5 * (1 - sum(cosine) / 2))
     assert set(task(B).distill_loss(new, old).losses) == {'loss_distill'}
+
+
+def test_b_keeps_its_own_loss_with_old_positives(scope):
+    model, n = task(B, distill='info_nce'), 5
+    old, new = ({k: F.normalize(torch.randn(n, 16), dim=1) for k in ('sound', 'video')}
+                for _ in range(2))
+
+    def nce(z, positives):
+        return -(z @ positives.t() / .07).log_softmax(1).diag().mean()
+
+    expected = sum(nce(new[a], old[b]) - nce(old[a], old[b])
+                   for a, b in (('sound', 'video'), ('video', 'sound'))) / 2
+    torch.testing.assert_close(model.distill_loss(new, old).losses['loss_distill'], expected)
+    assert model.distill_loss(old, old).losses['loss_distill'] == 0
+    with pytest.raises(MultiSSLError, match="distill is 'cosine'; it must be one of kl, info_nce"):
+        task(B, distill='cosine')
 
 
 def test_b_score(scope):
@@ -295,6 +321,16 @@ def test_feature_distillation_and_experts(scope):
         model.finish_task('a')
         model.set_stage(1)
         assert 'a.loss_distill' in losses_of(model, batch())
+    model = build('IncrementalLearning', (B, C), distill=CASSLE)
+    losses_of(model, batch())
+    model.finish_task('b')
+    model.set_stage(1)
+    assert losses_of(model, batch())['b.loss_distill'] > 0
+    with pytest.raises(MultiSSLError, match='a, a SpatialAlignmentTask, has none'):
+        build('IncrementalLearning', (A, C), distill=CASSLE)
+    with pytest.raises(MultiSSLError, match='of clip, which b sees, there is no other view'):
+        build('IncrementalLearning', (B, C),
+              distill=dict(type='multissl_mm.ResponseDistillation', view='other'))
     model = build('ExpertDistillation', (), view_names=('clip', ), input_shape=(2, 33, 41),
                   experts=[dict(name=n, backbone=ENCODER) for n in 'ab'])
     assert set(losses_of(model, batch())) == {'a.loss_euclidean', 'b.loss_euclidean'}

@@ -20,8 +20,8 @@ def experts(**kwargs):
     return model
 
 
-def losses_of(model):
-    return model(VIEWS, None, mode='loss').losses
+def losses_of(model, views=VIEWS):
+    return model(views, None, mode='loss').losses
 
 
 def test_euclidean_distillation_is_zero_on_its_own_features(scope):
@@ -93,29 +93,184 @@ def test_errors(scope, change, said):
                              experts=EXPERTS), **change})
 
 
-def incremental(distill):
+M, D, S = (dict(task, name=name) for name, task in (
+    ('m', tiny.moco_task()), ('d', tiny.densecl_task()), ('s', tiny.simclr_task())))
+
+
+def incremental(distill, first=M, second=D, **kwargs):
     model = MODELS.build(dict(
         type='multissl_mm.IncrementalLearning', backbone=tiny.backbone(), distill=distill,
-        momentum=.9, tasks=[dict(tiny.moco_task(), name='m'), dict(tiny.densecl_task(), name='d')]))
+        momentum=.9, tasks=[first, second], **kwargs))
     torch.manual_seed(0)
     model.init_weights()
-    model.finish_task('m')
+    model.finish_task(first['name'])
     model.set_stage(1)
     return model
 
 
+def move(model):
+    """Other weights of the backbone than when the first task was finished."""
+    torch.manual_seed(1)
+    for p in model.backbone.parameters():
+        p.data.add_(.1 * p.data.std().nan_to_num(0.) * torch.randn_like(p))
+
+
+def kept(model, views=VIEWS):
+    return {k: v for k, v in losses_of(model, views).items() if 'distill' in k}
+
+
+HEAD = dict(type='multissl_mm.QueueContrastHead', distill='info_nce', distill_temperature=.3)
+
+
+def nce(q, positive, queue, temperature=.3):
+    """MoCo's equation 1, spelled out."""
+    logits = torch.cat([(q * positive).sum(1, keepdim=True), q @ queue.t()], 1) / temperature
+    return F.cross_entropy(logits, torch.zeros(len(q), dtype=torch.long))
+
+
+def responses_of(model, name, view):
+    """New and old outputs of the task's own layers to a view."""
+    task, teacher = model.tasks[name], model.teachers[name].module
+    views = dict(query=view, key=view)
+    return [{k: v.detach() for k, v in found.items()} for found in (
+        task.responses(model.batch(views, None, [task])),
+        task.responses(model.batch(views, None, [task], teacher['backbone']), teacher['layers']))]
+
+
+@pytest.mark.parametrize('view', ['same', 'other'])
+def test_own_loss_with_the_stored_response_by_hand(scope, view):
+    """The positive is the old response to the same view or to the other, not a momentum key."""
+    model = incremental(dict(type='multissl_mm.ResponseDistillation', view=view),
+                        dict(M, head=HEAD)).eval()
+    if view == 'same':
+        assert kept(model)['m.loss_distill'].abs() < 1e-6  # nothing has moved
+    move(model)
+    (new, _), (_, old) = (responses_of(model, 'm', VIEWS[v]) for v in (0, view == 'other'))
+    queue = model.tasks['m'].queues['global'].keys
+    expected = nce(new['q'], old['q'], queue) - nce(old['q'], old['q'], queue)
+    torch.testing.assert_close(kept(model)['m.loss_distill'], expected)
+    assert expected.abs() > 1e-4
+
+
+def test_own_loss_of_positions_of_the_other_view_by_hand(scope):
+    """A position is held to the most similar old one of the other view."""
+    model = incremental(dict(type='multissl_mm.ResponseDistillation', view='other'),
+                        dict(D, head=HEAD), M).eval()
+    move(model)
+    views = [F.interpolate(view, scale_factor=2.) for view in VIEWS]  # 2 x 2 positions
+    (new, _), (_, old) = (responses_of(model, 'd', view) for view in views)
+    found = kept(model, views)
+    assert new['dense'].shape == (6, 4, 16)
+    match = torch.einsum('nsc,ntc->nst', new['dense'], old['dense']).argmax(2)
+    assert (match != torch.arange(4)).any()  # or there was nothing to test
+    dense = torch.stack([rows[chosen] for rows, chosen in zip(old['dense'], match)]).flatten(0, 1)
+    for key, q, k, queue in (
+            ('d.loss_distill_single', new['q'], old['q'], 'global'),
+            ('d.loss_distill_dense', new['dense'].flatten(0, 1), dense, 'dense')):
+        keys = model.tasks['d'].queues[queue].keys
+        torch.testing.assert_close(found[key], .5 * (nce(q, k, keys) - nce(k, k, keys)))
+
+
+@pytest.mark.parametrize('view', ['same', 'other'])
+def test_info_nce_of_an_algorithm_by_hand(scope, view):
+    model = incremental(dict(type='multissl_mm.ResponseDistillation', view=view),
+                        dict(S, distill='info_nce'), M).eval()
+    if view == 'same':
+        assert kept(model)['s.loss_distill'].abs() < 1e-6
+    move(model)
+    views = dict(zip(('query', 'key'), VIEWS))
+    new = model.tasks['s'].responses(model.batch(views, None, [model.tasks['s']]))
+    expected = []
+    for own, positive in ((0, 0), (1, 1)) if view == 'same' else ((0, 1), (1, 0)):
+        old, q = responses_of(model, 's', VIEWS[positive])[1]['query'], new[('query', 'key')[own]]
+        a, b = ((z @ old.t() / .2).log_softmax(1).diag().mean() for z in (q, old))
+        expected.append(b - a)
+    torch.testing.assert_close(kept(model)['s.loss_distill'], sum(expected) / 2)
+
+
+def test_where_info_nce_is_least(scope):
+    """Zero at the old response, where the queue still pushes; far from it much more than that."""
+    old, other, *queue = F.normalize(
+        torch.randn(66, 16, generator=torch.Generator().manual_seed(0)), dim=1)
+    head = MODELS.build(HEAD)
+    q = old[None].clone().requires_grad_()
+    loss = head.distill_loss(q, old[None], torch.stack(queue))
+    loss.backward()
+    along = q.grad - (q.grad * q).sum() * q
+    assert loss.abs() < 1e-6 and along.norm() > 1e-2
+    values = [head.distill_loss(F.normalize(old - step * along.detach(), dim=1), old[None],
+                                torch.stack(queue)).item() for step in (.1, 10.)]
+    assert -1 < values[0] < 0 < values[1]
+    assert head.distill_loss(other[None], old[None], torch.stack(queue)) > 1
+
+
+def published(p, z, temperature):
+    """The loss of CaSSLe's authors: rows i of p and z belong together, all others are negatives."""
+    logits = F.normalize(p, dim=1) @ F.normalize(z, dim=1).t() / temperature
+    return -logits.log_softmax(1).diag().mean()
+
+
+@pytest.mark.parametrize('first, second', [(M, D), (D, M), (S, M)], ids='mds')
+def test_cassle_by_hand(scope, first, second):
+    name = first['name']
+    model = incremental(dict(type='multissl_mm.CaSSLe', feat_dim=16, hid_channels=32,
+                             temperature=.3), first, second).eval()
+    move(model)
+    expected = []
+    for projector in model.tasks[name].projections:
+        new, old = [], []
+        key = dict(neck='query').get(projector, projector)
+        for view in VIEWS:
+            for rows, found in zip((new, old), responses_of(model, name, view)):
+                rows.append(found[key].flatten(0, -2))
+        predictor = model.distill.predictors[name][projector]
+        p, z = torch.cat([predictor(x) for x in new]), torch.cat(old)
+        expected.append((published(p, z, .3) + published(z, p, .3)) / 2)
+    torch.testing.assert_close(kept(model)[f'{name}.loss_distill'], sum(expected) / len(expected))
+    # Gradients reach predictors and backbone; a new stage starts with other predictors.
+    sum(kept(model.train()).values()).backward()
+    assert model.backbone.conv1.weight.grad.abs().sum() > 0
+    before = {k: v.clone() for k, v in model.distill.named_parameters()}
+    assert all(p.grad.abs().sum() > 0 for p in model.distill.parameters())
+    model.start_task(second['name'])
+    assert all(not torch.equal(before[k], v) for k, v in model.distill.named_parameters()
+               if v.dim() > 1)
+
+
+@pytest.mark.parametrize('distill, options, said', [
+    (dict(type='multissl_mm.ResponseDistillation', view='third'), {}, "view is 'third'"),
+    (dict(type='multissl_mm.FeatureDistillation', distance='cosine'), {}, "distance is 'cosine'"),
+    (None, dict(first=dict(M, head=dict(HEAD, distill='mse'))), 'must be one of kl, info_nce'),
+    (None, dict(first=dict(S, distill='mse')), 'AlgorithmTask.distill is'),
+])
+def test_wrong_kinds_are_named(scope, distill, options, said):
+    with pytest.raises(MultiSSLError, match=said):
+        incremental(distill, **options)
+
+
+def test_projections_that_cassle_could_not_predict_are_refused_in_stage_1(scope):
+    model = incremental(dict(type='multissl_mm.CaSSLe', feat_dim=32))
+    model.set_stage(0)
+    with pytest.raises(MultiSSLError, match='feat_dim is 32, but the projections of m have 16'):
+        losses_of(model)
+
+
 def test_feature_distillation_by_hand(scope):
-    model = incremental(dict(type='multissl_mm.FeatureDistillation')).eval()
-    assert losses_of(model)['m.loss_distill'] == 0  # nothing has moved
-    old = pooled(model.backbone(VIEWS[0])).detach()
-    with torch.no_grad():
-        model.backbone.conv1.weight.mul_(1.5)
-    expected = (pooled(model.backbone(VIEWS[0])) - old).square().mean()
-    torch.testing.assert_close(losses_of(model)['m.loss_distill'], expected)
-    assert expected > 0
+    """M7: the mean over all dimensions, which hardly pulls, is not the default any more."""
+    for distance in ('unit', 'mean_squared'):
+        model = incremental(dict(type='multissl_mm.FeatureDistillation', distance=distance)).eval()
+        assert losses_of(model)['m.loss_distill'] == 0  # nothing has moved
+        old = pooled(model.backbone(VIEWS[0])).detach()
+        move(model)
+        new = pooled(model.backbone(VIEWS[0]))
+        expected = ((new - old).square().mean() if distance == 'mean_squared' else
+                    2 * (1 - F.cosine_similarity(new, old)).mean())
+        torch.testing.assert_close(losses_of(model)['m.loss_distill'], expected)
+        assert expected > 0
+    assert incremental(dict(type='multissl_mm.FeatureDistillation')).distill.distance == 'unit'
 
 
-def test_cassle_predicts_old_features_from_new_ones(scope):
+def test_old_features_are_predicted_from_new_ones(scope):
     cfg = dict(type='multissl_mm.PredictiveDistillation', in_channels=64, hid_channels=32)
     model = incremental(cfg).eval()
     predictor = model.distill.predictors['m']
@@ -131,7 +286,7 @@ def test_cassle_predicts_old_features_from_new_ones(scope):
     assert not torch.equal(before, predictor[0].weight)
 
 
-def test_features_that_cassle_could_not_predict_are_refused_in_stage_1(scope):
+def test_features_that_could_not_be_predicted_are_refused_in_stage_1(scope):
     model = incremental(dict(type='multissl_mm.PredictiveDistillation', in_channels=32))
     model.set_stage(0)
     with pytest.raises(MultiSSLError, match='in_channels is 32, but .* have 64'):

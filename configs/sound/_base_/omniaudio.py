@@ -33,7 +33,8 @@ pipelines = dict(
               dict(type='multissl_mm.PackSound', keys=('clip', 'classes'))])
 
 data_preprocessor = dict(type='multissl_mm.SoundPreprocessor', n_fft=512, win_length=400,
-                         hop_length=160)  # 257 x 601 for 2 s
+                         hop_length=160,  # 257 x 601 for 2 s
+                         non_blocking=True)
 train_dataloader = dict(
     batch_size=48,  # per GPU
     num_workers=4,

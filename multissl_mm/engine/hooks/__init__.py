@@ -1,4 +1,5 @@
 from .checkpoint import AtomicCheckpointHook
+from .deferred_info import DeferredInfoHook
 from .epoch_seed import EpochSeedHook
 from .expert_latents import ExpertLatentsHook
 from .forgetting import ForgettingHook
@@ -9,6 +10,6 @@ from .left_out import LeftOutHook
 from .loss_guard import LossGuardHook
 from .strict_load import StrictLoadHook
 
-__all__ = ['AtomicCheckpointHook', 'EpochSeedHook', 'ExpertLatentsHook', 'ForgettingHook',
-           'GradientHook', 'ILStageHook', 'KNNHook', 'LeftOutHook', 'LossGuardHook',
-           'StrictLoadHook']
+__all__ = ['AtomicCheckpointHook', 'DeferredInfoHook', 'EpochSeedHook', 'ExpertLatentsHook',
+           'ForgettingHook', 'GradientHook', 'ILStageHook', 'KNNHook', 'LeftOutHook',
+           'LossGuardHook', 'StrictLoadHook']

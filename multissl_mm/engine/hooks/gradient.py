@@ -12,7 +12,7 @@ from ...errors import MultiSSLError
 from ...models.pretext import TaskOutput
 from ...models.protocols import Watchable
 from ...registry import HOOKS
-from ...utils.model import total, unwrap
+from ...utils.model import flat_gradients, total, unwrap
 from .watching import report
 
 
@@ -81,22 +81,6 @@ def by_task(outputs: Mapping[str, TaskOutput]) -> Dict[str, Tensor]:
     losses = {name: [v.mean() for v in output.losses.values() if v.requires_grad]
               for name, output in outputs.items()}
     return {name: total(values) for name, values in losses.items() if values}
-
-
-def flat_gradients(losses: Mapping[str, Tensor], module: nn.Module) -> Tensor:
-    """Gradients of K losses on the P trained parameters of a module.
-
-    Returns:
-        Tensor: (K, P), float32, zero where a loss does not depend on a parameter. The graph and
-        ``.grad`` stay as they are.
-    """
-    params = [p for p in module.parameters() if p.requires_grad]
-    rows = []
-    for loss in losses.values():
-        grads = torch.autograd.grad(loss, params, retain_graph=True, allow_unused=True)
-        rows.append(torch.cat([(torch.zeros_like(p) if g is None else g).flatten().float()
-                               for p, g in zip(params, grads)]))
-    return torch.stack(rows)
 
 
 def compare(names: Sequence[str], gram: Tensor) -> Dict[str, float]:

@@ -1,5 +1,6 @@
 """Leads a model from stage to stage (section 4.3)."""
 import os
+from itertools import accumulate
 from pathlib import Path
 from typing import List, Optional, Sequence, cast
 
@@ -12,6 +13,7 @@ from ...errors import MultiSSLError
 from ...models.protocols import Recorded, Staged
 from ...registry import HOOKS
 from ...responses.recording import keep, keyed_sampler, record
+from ...responses.weights import tell_stage
 from ...utils.files import link_or_copy
 from ...utils.keyed_random import keyed_randomness
 from ...utils.model import unwrap
@@ -164,6 +166,8 @@ class ILStageHook(Hook):
         for finished in range(loaded, stage):
             self._transition(runner, model, finished)
         begin = sum(self.stages[:stage])
+        ends = [0, *accumulate(n * per for n, per in zip(self.stages, self._steps(runner)))]
+        tell_stage(runner.message_hub, ends[stage], ends[stage + 1])
         model.set_stage(stage, stage > 0 and runner.epoch - begin < self.warmup_epochs)
         if isinstance(model, Recorded):
             keep(runner, model, model.task_names[:stage])

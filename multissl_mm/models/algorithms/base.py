@@ -182,7 +182,8 @@ class MultiSSL(BaseModel):
         return made
 
     def batch(self, views: Views, samples: Optional[Sequence], tasks: Sequence[PretextTask],
-              backbone: Optional[nn.Module] = None) -> TaskBatch:
+              backbone: Optional[nn.Module] = None,
+              names: Optional[Iterable[str]] = None) -> TaskBatch:
         """What tasks need to respond: features and inputs, of the named tasks alone.
 
         Args:
@@ -190,31 +191,33 @@ class MultiSSL(BaseModel):
             samples (sequence, optional): N elements.
             tasks (sequence[PretextTask]): Those that will see the batch.
             backbone (nn.Module, optional): A copy of the backbone to encode with instead.
+            names (iterable[str], optional): Views to encode instead of those of the tasks.
         """
-        return self._batch(self.make(views, samples, tasks), samples, tasks, backbone)
+        return self._batch(self.make(views, samples, tasks), samples, tasks, backbone, names)
 
     def learning_batch(self, views: Views, samples: Optional[Sequence],
-                       learned: Sequence[PretextTask], kept: Sequence[PretextTask] = ()
-                       ) -> TaskBatch:
+                       learned: Sequence[PretextTask], kept: Sequence[PretextTask] = (),
+                       more: Iterable[str] = ()) -> TaskBatch:
         """:meth:`batch` of a training step, with key features for the tasks that learn.
 
         Everything of these tasks that moves by momentum moves first, if the optimizer has made a
-        step. Tasks that are only kept bring no key views.
+        step. Tasks that are only kept bring no key views. ``more`` views are encoded, too.
         """
         tasks = [*kept, *learned]
         views = self.make(views, samples, tasks)
-        batch = self._batch(views, samples, tasks)
+        batch = self._batch(views, samples, tasks, names={*needed(tasks, 'views'), *more})
         self._update_momentum(learned)
         batch.key_features = self.encode_keys(views, needed(learned, 'key_views'))
         return batch
 
     def _batch(self, made: Views, samples: Optional[Sequence], tasks: Sequence[PretextTask],
-               backbone: Optional[nn.Module] = None) -> TaskBatch:
+               backbone: Optional[nn.Module] = None,
+               names: Optional[Iterable[str]] = None) -> TaskBatch:
         inputs = needed(tasks, 'inputs')
         _require(made, inputs)
         return TaskBatch(
             features=self.encode(self.backbone if backbone is None else backbone, made,
-                                 needed(tasks, 'views')),
+                                 needed(tasks, 'views') if names is None else names),
             inputs={name: made[name] for name in inputs}, samples=samples)
 
     @torch.no_grad()

@@ -3,7 +3,6 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
-from mmengine.dist import all_gather, get_rank
 from mmengine.model import ModuleDict
 from torch import Tensor, nn
 
@@ -12,6 +11,7 @@ from ...registry import MODELS
 from ...utils.model import pooled
 from ..backbones.frozen import FrozenEncoders
 from ..backbones.shapes import output_shapes
+from ..contrast import batch_info_nce
 from ..pretext import Outputs, Responses, TaskOutput, weighted
 from .base import MultiSSL, Views
 
@@ -125,9 +125,7 @@ class ExpertDistillation(MultiSSL):
         if self.kind == 'euclidean':
             return F.mse_loss(z.float(), latent.float())
         z, latent = F.normalize(z.float(), dim=1), F.normalize(latent.float(), dim=1)
-        candidates = torch.cat(all_gather(latent.contiguous()))  # (ranks * N, C)
-        own = get_rank() * len(z) + torch.arange(len(z), device=z.device)
-        return F.cross_entropy(z @ candidates.t() / self.temperature, own)
+        return batch_info_nce(z, latent, self.temperature)
 
 
 def _projector(kind: str, width: int, out: int, name: str) -> nn.Module:

@@ -5,10 +5,9 @@ import torch
 from mmengine.model import ModuleDict
 from torch import nn
 
-from ...errors import MultiSSLError
 from ...registry import MODELS
 from ..contrast import MomentumEncoder
-from ..pretext import Features, Outputs, Responses, weighted
+from ..pretext import Features, Outputs, Responses
 from .base import Views
 from .staged import StagedMultiSSL
 
@@ -29,27 +28,26 @@ class IncrementalLearning(StagedMultiSSL):
     Args:
         responses (dict): See :class:`ResponseSource`. Defaults to teachers.
         distill (dict): What is kept of an old task: :class:`ResponseDistillation` (the default),
-            :class:`FeatureDistillation` or :class:`PredictiveDistillation`.
-        distill_weights (float | dict[str, float]): Weights of the old tasks' distillation losses.
-            Defaults to 1.
+            :class:`FeatureDistillation`, :class:`PredictiveDistillation` or :class:`CaSSLe`.
+        distill_weights (float | dict): Weights of the old tasks' distillation losses: a number for
+            all, numbers by task name, or the config of :class:`FixedWeights`,
+            :class:`FallingWeights` or :class:`RatioWeights`. Defaults to 1.
 
     For the other arguments see :class:`MultiSSL`; the order of ``tasks`` is that of the stages.
     """
 
     def __init__(self, *args: Any, responses: Optional[dict] = None,
                  distill: Optional[dict] = None,
-                 distill_weights: Union[float, Dict[str, float]] = 1., **kwargs: Any) -> None:
+                 distill_weights: Union[float, Dict[str, Any]] = 1., **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         old = self.task_names[:-1]
-        if not isinstance(distill_weights, dict):
-            distill_weights = {name: distill_weights for name in old}
-        unknown = set(distill_weights) - set(old)
-        if unknown:
-            raise MultiSSLError(f'model.distill_weights names {sorted(unknown)}, but the tasks '
-                                f'that become old are {old}')
-        self.distill_weights = distill_weights
+        if not isinstance(distill_weights, dict) or 'type' not in distill_weights:
+            distill_weights = dict(type='multissl_mm.FixedWeights', weights=distill_weights)
+        self.distill_weights = MODELS.build(dict(distill_weights, names=old))
         self.distill = MODELS.build(
             dict(distill or dict(type='multissl_mm.ResponseDistillation'), names=old))
+        for name in old:
+            self.distill.admit(name, self.tasks[name])
         self.responses = MODELS.build(dict(responses or dict(source='teacher'),
                                            type='multissl_mm.ResponseSource', names=old))
         if not self.responses.stored:
@@ -69,6 +67,7 @@ class IncrementalLearning(StagedMultiSSL):
     def start_task(self, name: str) -> None:
         super().start_task(name)
         self.distill.reset()
+        self.distill_weights.reset()
 
     def finish_task(self, name: str) -> None:
         """Freezes the teacher of a task whose stage is over, where there are teachers."""
@@ -82,14 +81,15 @@ class IncrementalLearning(StagedMultiSSL):
     def response_views(self, name: str) -> Tuple[str, ...]:
         """Entries of a batch's inputs that the task's responses are made of."""
         task = self.tasks[name]
-        return (*task.views, *task.inputs, *task.made_from)
+        return (*self.distill.kept_views(task), *task.inputs, *task.made_from)
 
     @torch.no_grad()
     def current_responses(self, name: str, views: Views,
                           samples: Optional[Sequence] = None) -> Responses:
         """What the task is to keep, as the model is now; in eval mode, to be recorded."""
         task = self.tasks[name]
-        return self.distill.targets(task, self.batch(views, samples, [task]))
+        return self.distill.targets(
+            task, self.batch(views, samples, [task], names=self.distill.kept_views(task)))
 
     def train(self, mode: bool = True) -> 'IncrementalLearning':
         super().train(mode)
@@ -108,23 +108,26 @@ class IncrementalLearning(StagedMultiSSL):
         if self.responses.stored:
             return self.responses.read(name, samples)
         teacher, task = self.teachers[name].module, self.tasks[name]
-        return self.distill.targets(task, self.batch(views, samples, [task], teacher['backbone']),
-                                    teacher['layers'])
+        batch = self.batch(views, samples, [task], teacher['backbone'],
+                           self.distill.kept_views(task))
+        return self.distill.targets(task, batch, teacher['layers'])
 
     def loss(self, views: Views, samples: Optional[Sequence]) -> Outputs:
         new = self.task_names[self._stage]
         # While the new layers warm up nothing moves that an old response could depend on.
         old = [] if self.warming_up else self.task_names[:self._stage]
-        batch = self.learning_batch(views, samples, [self.tasks[new]],
-                                    [self.tasks[name] for name in old])
-        if not self._stage:
-            self.distill.check(batch.features)
-        outputs = {new: self.tasks[new].loss(batch)}
-        for name in old:
-            kept = self.distill.loss(name, self.tasks[name], batch,
-                                     self.old_responses(name, views, samples))
-            outputs[name] = weighted(kept, self.distill_weights.get(name, 1.))
-        return outputs
+        kept = [self.tasks[name] for name in old]
+        batch = self.learning_batch(
+            views, samples, [self.tasks[new]], kept,
+            {view for task in kept for view in self.distill.learned_views(task)})
+        for name in (*old, new):
+            if name in self.distill.names:
+                self.distill.check(name, self.tasks[name], batch)
+        learned = self.tasks[new].loss(batch)
+        distilled = {name: self.distill.loss(name, self.tasks[name], batch,
+                                             self.old_responses(name, views, samples))
+                     for name in old}
+        return {new: learned, **self.distill_weights(learned, distilled, self.backbone)}
 
     def encode(self, backbone: nn.Module, views: Views, names: Iterable[str]) -> Features:
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.warming_up):

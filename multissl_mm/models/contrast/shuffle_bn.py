@@ -6,6 +6,8 @@ import torch.distributed as torch_dist
 from mmengine.dist import get_dist_info
 from torch import Tensor
 
+from ...utils.device import to_device
+
 State = Tuple[Tensor, List[int]]
 
 
@@ -36,7 +38,7 @@ def shuffle(x: Tensor) -> Tuple[Tensor, State]:
     # Rank r's share for rank j depends on r + j alone: as much is sent as comes back, and the
     # n % world rows left over go to different ranks.
     splits = [n // world + ((rank + j) % world < n % world) for j in range(world)]
-    order = torch.randperm(n).to(x.device)
+    order = to_device(torch.randperm(n), x.device)
     return _exchange(x[order], splits), (order, splits)
 
 

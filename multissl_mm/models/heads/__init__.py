@@ -1,5 +1,12 @@
-from .queue_contrast_head import QueueContrastHead, info_nce, queue_softmax, similarity_kl
+from .queue_contrast_head import (
+    QueueContrastHead,
+    check_distance,
+    info_nce,
+    info_nce_moved,
+    queue_softmax,
+    similarity_kl,
+)
 from .sound_decoders import SemanticDecoder, SpectrogramDecoder
 
-__all__ = ['QueueContrastHead', 'SemanticDecoder', 'SpectrogramDecoder', 'info_nce',
-           'queue_softmax', 'similarity_kl']
+__all__ = ['QueueContrastHead', 'SemanticDecoder', 'SpectrogramDecoder', 'check_distance',
+           'info_nce', 'info_nce_moved', 'queue_softmax', 'similarity_kl']

@@ -3,12 +3,13 @@ from typing import Any, List, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
-from mmengine.dist import all_gather
 from torch import Tensor, nn
 
 from ...errors import MultiSSLError
 from ...registry import MODELS
-from ..contrast import unit
+from ...utils.device import to_device
+from ..contrast import batch_info_nce, gathered, unit
+from ..heads import check_distance
 from .base import PretextTask, Responses, TaskBatch, TaskOutput
 
 #: They shuffle their views over ranks by themselves and keep queues.
@@ -53,7 +54,7 @@ class FeatureFeed(nn.Module):
         wanted = sorted(set(views))
         place = torch.zeros(len(self._feats), dtype=torch.long)
         place[wanted] = torch.arange(len(wanted))
-        index = (place[rows // n] * n + rows % n).to(self._feats[0][0].device, non_blocking=True)
+        index = to_device(place[rows // n] * n + rows % n, self._feats[0][0].device)
         return tuple(torch.cat(stage)[index] for stage in zip(*(self._feats[v] for v in wanted)))
 
 
@@ -70,8 +71,8 @@ class AlgorithmTask(PretextTask):
     queue nor frozen prototypes.
 
     Responses: for each view the output of the algorithm's neck, (N, C), L2-normalised. They are
-    kept by the KL divergence of their similarities to the old responses of the batch (of all
-    ranks), since these algorithms have no queue of candidates.
+    kept over the old responses of the batch (of all ranks), since these algorithms have no queue
+    of candidates.
 
     Args:
         algorithm (dict): As in an MMPretrain config (without a backbone), e.g.
@@ -79,12 +80,16 @@ class AlgorithmTask(PretextTask):
         views (sequence[str]): Views in the order that the algorithm wants them in; SwAV's crops
             of one size stand together. Defaults to query and key.
         distill_temperature (float): Of :meth:`distill_loss`. Defaults to 0.2.
+        distill (str): ``kl``, the KL divergence of the similarities to the old responses (the
+            default), or ``info_nce`` with the old response as the positive, beyond its value
+            there: SimCLR's own kind of loss.
     """
 
     def __init__(self,
                  algorithm: dict,
                  views: Sequence[str] = ('query', 'key'),
                  distill_temperature: float = 0.2,
+                 distill: str = 'kl',
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
         kind = str(algorithm.get('type')).rpartition('.')[2]
@@ -93,8 +98,12 @@ class AlgorithmTask(PretextTask):
         if 'backbone' in algorithm:
             raise MultiSSLError(f'AlgorithmTask: {kind} works on the backbone of the model; remove '
                                 'backbone from its config')
+        check_distance(distill, 'AlgorithmTask.distill')
         self.views = tuple(views)
-        self.distill_temperature = distill_temperature
+        if len(self.views) == 2:
+            self.other_views = dict(zip(self.views, reversed(self.views)))
+        self.projections = dict(neck=self.views)
+        self.distill_temperature, self.distill = distill_temperature, distill
         self.algorithm = MODELS.build(
             dict(algorithm, backbone=dict(type='multissl_mm.FeatureFeed')))
         self.algorithm.backbone.role = 'query'
@@ -144,13 +153,19 @@ class AlgorithmTask(PretextTask):
         return TaskOutput(losses, {k: v for k, v in found.items() if k not in losses})
 
     def distill_loss(self, responses: Responses, old: Responses) -> TaskOutput:
-        divergences = []
-        for view in self.views:
-            candidates = torch.cat(all_gather(old[view].contiguous())).t()  # (C, ranks * N)
-            before, now = (F.log_softmax(z.float() @ candidates / self.distill_temperature, dim=1)
-                           for z in (old[view], responses[view]))
-            divergences.append(F.kl_div(now, before, reduction='batchmean', log_target=True))
-        return TaskOutput(dict(loss_distill=torch.stack(divergences).mean()))
+        distance = self._info_nce if self.distill == 'info_nce' else self._divergence
+        distances = [distance(responses[view], old[view]) for view in self.views]
+        return TaskOutput(dict(loss_distill=torch.stack(distances).mean()))
+
+    def _info_nce(self, new: Tensor, old: Tensor) -> Tensor:
+        now, before = (batch_info_nce(z, old, self.distill_temperature) for z in (new, old))
+        return now - before
+
+    def _divergence(self, new: Tensor, old: Tensor) -> Tensor:
+        candidates = gathered(old).t()  # (C, ranks * N)
+        now, before = (F.log_softmax(z.float() @ candidates / self.distill_temperature, dim=1)
+                       for z in (new, old))
+        return F.kl_div(now, before, reduction='batchmean', log_target=True)
 
     def reset(self) -> None:
         for module in self.algorithm.children():

@@ -74,6 +74,10 @@ class PretextTask(BaseModule, metaclass=ABCMeta):
     inputs: Tuple[str, ...] = ()
     #: Views of the data pipeline that :meth:`make` starts from.
     made_from: Tuple[str, ...] = ()
+    #: For each of :attr:`views` another view of the same sample, where there is one.
+    other_views: Mapping[str, str] = MappingProxyType({})
+    #: Responses that are L2-normalised vectors, (N, ..., C), by the projector that they come from.
+    projections: Mapping[str, Tuple[str, ...]] = MappingProxyType({})
 
     @property
     @abstractmethod
@@ -124,6 +128,15 @@ class PretextTask(BaseModule, metaclass=ABCMeta):
         Returns:
             TaskOutput: Losses that are zero where nothing moved.
         """
+
+    def match(self, responses: Responses, old: Responses) -> Responses:
+        """Old responses to :attr:`other_views`, sorted as those to :attr:`views` are.
+
+        Args:
+            responses (dict): From :meth:`responses`.
+            old (dict): The same names and shapes, of the other views.
+        """
+        return old
 
     def score(self, responses: Responses, inputs: Dict[str, Tensor]) -> Dict[str, float]:
         """How well the task is solved, for people to read: accuracies, correlations.

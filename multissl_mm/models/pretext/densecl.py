@@ -1,4 +1,5 @@
 """Pretext task D: DenseCL, contrast of local features matched across views."""
+from types import MappingProxyType
 from typing import Any, Optional
 
 import torch
@@ -30,13 +31,18 @@ def match_positions(query: Tensor, key: Tensor) -> Tensor:
     return similar.masked_fill(empty.unsqueeze(1), float('-inf')).argmax(dim=2)
 
 
+def _positions(dense: Tensor, match: Tensor) -> Tensor:
+    """Projections (N, S, C) at the positions (N, S)."""
+    return dense.gather(1, match.unsqueeze(2).expand_as(dense))
+
+
 @MODELS.register_module()
 class DenseCLTask(MomentumContrastTask):
     """DenseCL (`arXiv:2011.09157 <https://arxiv.org/abs/2011.09157>`_; section 3.2).
 
     Responses: ``q`` (N, C), the global projection, and ``dense`` (N, S, C), the projections of
-    the S positions of the query view, all L2-normalised and kept by the KL divergence of their
-    similarities to the queues as they were when the task was finished.
+    the S positions of the query view, all L2-normalised and kept by the head's distance
+    (:class:`QueueContrastHead`) over the queues as they were when the task was finished.
 
     Args:
         loss_lambda (float): Weight of the dense loss, against 1 - loss_lambda for the global
@@ -47,6 +53,7 @@ class DenseCLTask(MomentumContrastTask):
     """
 
     queue_names = ('global', 'dense')
+    projections = MappingProxyType(dict(q=('q', ), dense=('dense', )))
 
     def __init__(self, *args: Any, loss_lambda: float = 0.5, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -65,7 +72,7 @@ class DenseCLTask(MomentumContrastTask):
         dense_k = unit(dense_k).transpose(1, 2)  # (N, S, C)
 
         match = match_positions(self._grid(query_map, dense_k), self._grid(key_map, dense_k))
-        dense_k = dense_k.gather(1, match.unsqueeze(2).expand_as(dense_k))  # (N, S, C)
+        dense_k = _positions(dense_k, match)
 
         single = self.head.loss(responses['q'], k, self.queues['global'].keys)
         dense = self.head.loss(responses['dense'].flatten(0, 1), dense_k.flatten(0, 1),
@@ -79,6 +86,15 @@ class DenseCLTask(MomentumContrastTask):
         dense = self.head.distill_loss(responses['dense'].flatten(0, 1),
                                        old['dense'].flatten(0, 1), self.queues['dense'].keys)
         return self._weigh('loss_distill_single', single, 'loss_distill_dense', dense)
+
+    def match(self, responses: Responses, old: Responses) -> Responses:
+        """For every position the old one of the other view with the most similar projection.
+
+        Projections are what is stored. (DenseCL matches by features of the backbone in training.)
+        """
+        pairs = (responses['dense'].detach(), old['dense'])
+        match = match_positions(*(dense.transpose(1, 2) for dense in pairs))
+        return dict(old, dense=_positions(old['dense'], match))
 
     def _weigh(self, single_name: str, single: Tensor, dense_name: str,
                dense: Tensor) -> TaskOutput:

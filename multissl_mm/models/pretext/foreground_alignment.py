@@ -1,4 +1,6 @@
 """Pretext task B: which moving foreground belongs to a sound?"""
+from collections import Counter
+from types import MappingProxyType
 from typing import Any, Dict, Optional, Sequence
 
 import torch
@@ -8,7 +10,8 @@ from torch import Tensor, nn
 
 from ...errors import MultiSSLError
 from ...registry import MODELS
-from ..contrast import unit
+from ..contrast import batch_info_nce, unit
+from ..heads import check_distance
 from .base import PretextTask, Responses, TaskBatch, TaskOutput
 
 
@@ -20,9 +23,8 @@ class ForegroundAlignmentTask(PretextTask):
     that are in the batch, where :class:`SceneGroupSampler` puts them. The video is motion flow (the
     paper's main variant) or the masked foreground.
 
-    Responses: ``sound`` and ``video`` (N, D), L2-normalised, kept by the KL divergence of the
-    sounds' similarities to all videos of the batch, whatever their scenes: so the batches of later
-    stages need no groups.
+    Responses: ``sound`` and ``video`` (N, D), L2-normalised, kept over all videos of the batch,
+    whatever their scenes: so the batches of later stages need no groups.
 
     Args:
         in_channels (int): Of the sound features.
@@ -35,23 +37,29 @@ class ForegroundAlignmentTask(PretextTask):
         other_videos (bool): Whether segments of other videos are negatives, too.
         cosine_weight (float): When responses are kept, of the mean of one minus the cosine between
             an old and a new vector, which holds the vectors themselves, too. Defaults to 0.
+        distill (str): ``kl``, the divergence of the sounds' similarities to the videos (the
+            default), or ``info_nce``, the task's own loss with stored positives: new sounds with
+            the old videos of the batch (of all ranks), new videos with the old sounds, beyond its
+            value at the old responses.
         score_among (int): Number of candidates in :meth:`score`. Defaults to 8.
         grid (tuple[int, int]): See :class:`SoundProjection`.
         columns (int): Into how many directions the video's features are averaged.
     """
 
     views = ('clip', )
+    projections = MappingProxyType(dict(sound=('sound', ), video=('video', )))
 
     def __init__(self, in_channels: int, video: dict, view: str = 'flow', feat_dim: int = 128,
                  temperature: float = 0.07, num_negatives: Optional[int] = None,
                  other_videos: bool = False, grid: Sequence[int] = (4, 3), columns: int = 16,
-                 cosine_weight: float = 0., score_among: int = 8,
+                 cosine_weight: float = 0., distill: str = 'kl', score_among: int = 8,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
+        check_distance(distill, 'ForegroundAlignmentTask.distill')
         self.view, self.temperature, self.columns = view, temperature, columns
         self.num_negatives, self.other_videos = num_negatives, other_videos
         self.cosine_weight, self.score_among = cosine_weight, score_among
-        self.inputs = (view, 'scene')
+        self.distill, self.inputs = distill, (view, 'scene')
         video_branch = MODELS.build(video)
         self._layers = ModuleDict(dict(
             sound=MODELS.build(dict(type='multissl_mm.SoundProjection', in_channels=in_channels,
@@ -71,19 +79,9 @@ class ForegroundAlignmentTask(PretextTask):
                     video=unit(parts['project'](maps.flatten(1))))
 
     def candidates(self, scene: Tensor) -> Tensor:
-        """Which videos (columns) each sound (rows) is contrasted with: (N, N), bool.
-
-        Raises:
-            MultiSSLError: If a sound has no misaligned segment of its own video in the batch, in
-                training mode. Held-out looks deal samples as they come; there it counts nothing.
-        """
+        """Which videos (columns) each sound (rows) is contrasted with: (N, N), bool."""
         own = scene[:, None] == scene
         count = own.sum(1, keepdim=True)
-        if self.training and bool((count < 2).any()):
-            raise MultiSSLError(
-                'ForegroundAlignmentTask tells segments of one video apart, but a batch has videos '
-                'with a single one; use multissl_mm.SceneGroupSampler as train_dataloader.sampler, '
-                'with a group_size of at least 2 that divides the batch size')
         chosen = own
         if self.num_negatives is not None:
             # How many segments of the same scene further in the batch, counted in a ring.
@@ -92,7 +90,25 @@ class ForegroundAlignmentTask(PretextTask):
             chosen = own & ((place - positive) % count <= self.num_negatives)
         return chosen | ~own if self.other_videos else chosen
 
+    @staticmethod
+    def check(batch: TaskBatch) -> None:
+        """Looks at the scenes of a batch that is learned from.
+
+        Raises:
+            MultiSSLError: If a sound has no misaligned segment of its own video in the batch.
+        """
+        known = [sample.get('scene') for sample in batch.samples or () if sample is not None]
+        if not known or None in known:  # to ask the tensor would wait for the device
+            known = batch.inputs['scene'].tolist()
+        if 1 in Counter(known).values():
+            raise MultiSSLError(
+                'ForegroundAlignmentTask tells segments of one video apart, but a batch has videos '
+                'with a single one; use multissl_mm.SceneGroupSampler as train_dataloader.sampler, '
+                'with a group_size of at least 2 that divides the batch size')
+
     def loss(self, batch: TaskBatch) -> TaskOutput:
+        if self.training:  # held-out looks deal samples as they come; there a single one counts 0
+            self.check(batch)
         candidates = self.candidates(batch.inputs['scene'])
         similar = self._similar(self.responses(batch)).masked_fill(~candidates, float('-inf'))
         own = torch.arange(len(similar), device=similar.device)
@@ -110,13 +126,22 @@ class ForegroundAlignmentTask(PretextTask):
             return sound @ video.t() / self.temperature
 
     def distill_loss(self, responses: Responses, old: Responses) -> TaskOutput:
-        new, before = (F.log_softmax(self._similar(r), 1) for r in (responses, old))
-        losses = dict(loss_distill=F.kl_div(new, before, reduction='batchmean', log_target=True))
+        if self.distill == 'info_nce':
+            distance = self._towards(responses, old) - self._towards(old, old)
+        else:
+            new, before = (F.log_softmax(self._similar(r), 1) for r in (responses, old))
+            distance = F.kl_div(new, before, reduction='batchmean', log_target=True)
+        losses = dict(loss_distill=distance)
         if self.cosine_weight:
             cosines = [F.cosine_similarity(responses[k], old[k]).mean() for k in responses]
             losses['loss_distill_cosine'] = self.cosine_weight * (
                 1 - torch.stack(cosines).mean())
         return TaskOutput(losses)
+
+    def _towards(self, responses: Responses, old: Responses) -> Tensor:
+        """InfoNCE of sounds with old videos, and of videos with old sounds."""
+        return (batch_info_nce(responses['sound'], old['video'], self.temperature)
+                + batch_info_nce(responses['video'], old['sound'], self.temperature)) / 2
 
     def score(self, responses: Responses, inputs: Dict[str, Tensor]) -> Dict[str, float]:
         """Top-1 among ``score_among`` segments that follow each other in the same video."""

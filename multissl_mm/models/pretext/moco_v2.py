@@ -1,4 +1,5 @@
 """Pretext task M: MoCo v2, instance discrimination on global features."""
+from types import MappingProxyType
 from typing import Optional
 
 from torch import nn
@@ -13,12 +14,14 @@ from .momentum_contrast import MomentumContrastTask
 class MoCoV2Task(MomentumContrastTask):
     """MoCo v2 (`arXiv:2003.04297 <https://arxiv.org/abs/2003.04297>`_; section 3.2).
 
-    Response ``q``: (N, C), the L2-normalised projection of the query view, kept by the KL
-    divergence of its similarities to the queue as it was when the task was finished.
+    Response ``q``: (N, C), the L2-normalised projection of the query view, kept by the head's
+    distance (:class:`QueueContrastHead`) over the queue as it was when the task was finished.
 
     The neck returns a tuple whose first entry is (N, C), as ``mmpretrain.MoCoV2Neck`` does; for
     the other arguments see :class:`MomentumContrastTask`.
     """
+
+    projections = MappingProxyType(dict(q=('q', )))
 
     def responses(self, batch: TaskBatch, layers: Optional[nn.Module] = None) -> Responses:
         q = (layers or self.neck)(batch.features['query'][-1:])[0]

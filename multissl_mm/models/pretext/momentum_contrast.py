@@ -1,4 +1,5 @@
 """What the tasks that contrast a query with the keys of a momentum encoder have in common."""
+from types import MappingProxyType
 from typing import Optional, Tuple
 
 from mmengine.model import ModuleDict
@@ -22,6 +23,7 @@ class MomentumContrastTask(PretextTask):
 
     views = ('query', )
     key_views = ('key', )
+    other_views = MappingProxyType(dict(query='key'))
     #: Names of the queues.
     queue_names: Tuple[str, ...] = ('global', )
 
