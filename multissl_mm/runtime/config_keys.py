@@ -84,6 +84,8 @@ def check_keys(cfg: Config) -> None:
                 cfg[key]):
             _refuse_unknown(cfg[key], PLAIN[key] | BUILDERS_KEYS, key)
         for where, node in _nodes(cfg[key], key):
+            if where != key and where.endswith('_cfg'):  # of a norm, a convolution, ...: its
+                continue  # builder reads keys of its own
             accepted = _accepted(node, BUILT.get(key, ()))
             if accepted is not None:
                 _refuse_unknown(node, accepted | BUILDERS_KEYS, where)
