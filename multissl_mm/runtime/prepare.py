@@ -86,6 +86,8 @@ def _prepare_loader(loader: dict) -> None:
         collate.pop('_scope_', None)
     if loader.get('num_workers') == 0:  # torch refuses to keep what is not there
         loader['persistent_workers'] = False
+    if loader.get('pin_memory') and get_device() == 'cpu':  # torch would warn in every epoch
+        loader['pin_memory'] = False
 
 
 def _with_strict_load(hooks: List[dict], testing: bool) -> List[dict]:
