@@ -5,6 +5,7 @@ import os
 import sys
 
 import pytest
+import torch
 from mmengine.config import Config
 
 from multissl_mm import runtime
@@ -91,14 +92,14 @@ def choose(cfg, resume=None):
 
 def test_resume(tmp_path):
     start = tmp_path / 'start.pth'
-    start.touch()
+    torch.save(dict(state_dict={}), start)
     run = dict(load_from=str(start), work_dir=str(tmp_path))
     # without a checkpoint yet, the run starts from load_from as it would have
     for cfg in (choose(run), choose(run, 'auto'), choose(dict(run, load_from=None), str(start))):
         assert cfg.load_from == str(start)
     assert cfg.resume and not choose(run, 'auto').resume
     # a work dir that was moved since; by option, or by the config itself
-    (tmp_path / 'epoch_1.pth').touch()
+    torch.save(dict(state_dict={}), tmp_path / 'epoch_1.pth')
     (tmp_path / 'last_checkpoint').write_text('/elsewhere/epoch_1.pth')
     for cfg in (choose(run, 'auto'), choose(dict(run, load_from=None, resume=True))):
         assert cfg.resume and cfg.load_from == str(tmp_path / 'epoch_1.pth')

@@ -27,18 +27,21 @@ def test_sixteen_bits_are_scaled_as_opencv_does(tmp_path, suffix):
     assert np.array_equal(image[..., ::-1], cv2.imread(path)) and len(np.unique(image)) == 256
 
 
-@pytest.mark.parametrize('suffix', ['png', 'jpg', 'webp', 'bmp', 'tif', 'ppm'])
-@pytest.mark.parametrize('mode', ['RGB', 'L', 'P', '1', 'RGBA', 'LA', 'CMYK'])
+#: What a format cannot hold.
+NO_MODES = dict(png={'CMYK'}, jpg={'P', 'RGBA', 'LA'}, webp=set(), bmp={'LA', 'CMYK'}, tif=set(),
+                ppm={'P', 'LA', 'CMYK'})
+
+
+@pytest.mark.parametrize('suffix, mode', [
+    (suffix, mode) for suffix, lacks in NO_MODES.items()
+    for mode in ('RGB', 'L', 'P', '1', 'RGBA', 'LA', 'CMYK') if mode not in lacks])
 def test_the_transform_gives_what_mmcv_gives(scope, tmp_path, suffix, mode):
     """Views of ordinary pictures stay as they were."""
     path = tmp_path / f'a.{suffix}'
     image = Image.fromarray(COLOURS).convert(mode)
     if 'A' in mode:
         image.putalpha(Image.fromarray(COLOURS[..., 0]))
-    try:
-        image.save(path)
-    except (OSError, KeyError):
-        pytest.skip(f'{suffix} has no {mode}')
+    image.save(path)
     own = TRANSFORMS.build(dict(type='multissl_mm.LoadImage'))(dict(img_path=str(path)))
     theirs = LoadImageFromFile(imdecode_backend='pillow')(dict(img_path=str(path)))
     assert own.keys() == theirs.keys() and own['img_shape'] == theirs['img_shape']
