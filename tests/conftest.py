@@ -13,6 +13,9 @@ import tiny  # noqa: E402
 from multissl_mm.registry import MODELS  # noqa: E402
 
 torch.set_num_threads(1)  # the models are too small for more
+# Autograd looks once which devices there are. After a test with fake GPUs it would find one and
+# start a thread for it, and no fork of this process could make a backward pass.
+torch.ones((), requires_grad=True).backward()
 # MMEngine writes its config into logs and every checkpoint, with line breaks by yapf: more than
 # half of the time of a tiny run.
 yapf.yapflib.yapf_api.FormatCode = lambda text, **kwargs: (text, False)
