@@ -1,7 +1,8 @@
 """Where a result comes from, as its JSON file says it."""
 import hashlib
+import json
 import os.path as osp
-from typing import Any, Dict, Optional, Union
+from typing import Any, Dict, Mapping, Optional, Union
 
 import sklearn
 import torch
@@ -10,11 +11,7 @@ from mmengine.dist import get_dist_info
 
 from ..apis import Encoder, is_random
 from ..runtime import git_state, versions
-
-
-def config_name(config: Union[str, Config]) -> str:
-    """What a config is called in results."""
-    return config if isinstance(config, str) else config.filename or 'config'
+from ..utils.files import write_atomically
 
 
 def provenance(config: Union[str, Config], checkpoint: str, encoder: Encoder,
@@ -25,25 +22,34 @@ def provenance(config: Union[str, Config], checkpoint: str, encoder: Encoder,
         config, checkpoint, seed: That ``encoder`` was loaded with.
         encoder (Encoder): That is evaluated.
     """
-    return dict(config=config_name(config),
+    return dict(config=config if isinstance(config, str) else config.filename or 'config',
                 checkpoint='random' if is_random(checkpoint) else checkpoint,
                 sha256=_sha256(checkpoint), normalisation=encoder.prepare.settings, seed=seed,
                 processes=get_dist_info()[1], threads=torch.get_num_threads(),
                 versions=dict(versions(), sklearn=sklearn.__version__), git=git_state())
 
 
-def default_out(protocol: str, config: Union[str, Config], checkpoint: str,
-                ending: str = '') -> str:
-    """``work_dirs/<protocol>/<config>/<checkpoint>_<digest><ending>.json``.
+def write_result(result: Mapping[str, Any], protocol: str, ending: str = '',
+                 out: Optional[str] = None) -> str:
+    """Writes the JSON file of a result.
 
-    The digest is that of the checkpoint: those of different runs may have the same name.
+    Args:
+        result (mapping): With what :func:`provenance` says.
+        protocol (str): Of the evaluation, a folder of the default file.
+        ending (str): Of the default file's name.
+        out (str, optional): By default
+            ``work_dirs/<protocol>/<config>/<checkpoint>_<digest><ending>.json``. The digest is
+            that of the checkpoint: those of different runs may have the same name.
+
+    Returns:
+        str: The file.
     """
-    stems = [osp.splitext(osp.basename(path.replace('::', '/')))[0]
-             for path in (config_name(config), checkpoint)]
-    stem = 'random' if is_random(checkpoint) else stems[1]
-    content = _sha256(checkpoint)
-    part = f'_{content[:8]}' if content else ''
-    return osp.join('work_dirs', protocol, stems[0], f'{stem}{part}{ending}.json')
+    config, checkpoint = (osp.splitext(osp.basename(result[key].replace('::', '/')))[0]
+                          for key in ('config', 'checkpoint'))
+    digest = f'_{result["sha256"][:8]}' if result['sha256'] else ''
+    out = out or osp.join('work_dirs', protocol, config, f'{checkpoint}{digest}{ending}.json')
+    write_atomically(out, json.dumps(result, indent=2, allow_nan=False) + '\n')
+    return out
 
 
 def _sha256(path: str) -> Optional[str]:

@@ -1,5 +1,4 @@
 """The whole evaluation, from a checkpoint to a table and a JSON file."""
-import json
 import time
 from typing import Any, Dict, Mapping, Optional, Sequence, Union
 
@@ -12,8 +11,7 @@ from torch import Tensor, nn
 from ...apis import Encoder, load_encoder
 from ...errors import MultiSSLError
 from ...runtime import load_config
-from ...utils.files import write_atomically
-from ..provenance import default_out, provenance
+from ..provenance import provenance, write_result
 from ..voc07.features import check_finite, check_takes_pictures, extract_features, features_device
 from .data import COVERED, check_same_classes, coverage, load_coco
 from .fit import PENALTIES, evaluate_cells
@@ -72,7 +70,7 @@ def run_linear_segmentation(config: Union[str, Config],
             50 GB of features.
         image_size (int): Side of the squares that the backbone sees, px.
         out (str | None): The JSON file, by default
-            ``work_dirs/linear_segmentation/<config>/<checkpoint>.json``.
+            ``work_dirs/linear_segmentation/<config>/<checkpoint>_<digest>.json``.
         verbose (bool): Print progress and the table.
 
     Other arguments as in :func:`~multissl_mm.evaluation.voc07.extract_features` and
@@ -109,8 +107,7 @@ def run_linear_segmentation(config: Union[str, Config],
         **evaluate_cells(features[:count], present, features[count:], other, fitted.classes,
                          penalties, device, verbose),
         seconds=dict(features=extracted - start, fit=time.time() - extracted))
-    out = out or default_out('linear_segmentation', config, checkpoint)
-    write_atomically(out, json.dumps(result, indent=2, allow_nan=False) + '\n')
+    out = write_result(result, 'linear_segmentation', out=out)
     if verbose:
         print_result(result)
         print(f'wrote {out}')

@@ -1,6 +1,5 @@
 """The whole protocol, from a checkpoint to a table and a JSON file."""
 import hashlib
-import json
 import time
 from typing import Any, Dict, Mapping, Optional, Sequence, Union
 
@@ -12,8 +11,7 @@ from rich.table import Table
 
 from ...apis import load_encoder
 from ...runtime import load_config
-from ...utils.files import write_atomically
-from ..provenance import default_out, provenance
+from ..provenance import provenance, write_result
 from .data import load_voc2007
 from .features import PooledFeatures, extract_features
 from .low_shot import evaluate_low_shot
@@ -85,8 +83,7 @@ def run_voc07_svm(config: Union[str, Config],
         images=dict(trainval=len(train.paths), test=len(test.paths)),
         **result,
         seconds=dict(features=extracted - start, svm=time.time() - extracted))
-    out = out or default_out('voc07_svm', config, checkpoint, f'_{layer}')
-    write_atomically(out, json.dumps(result, indent=2, allow_nan=False) + '\n')
+    out = write_result(result, 'voc07_svm', f'_{layer}', out)
     if verbose:
         print_result(result)
         print(f'wrote {out}')
