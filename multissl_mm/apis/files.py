@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..errors import MultiSSLError
 from ..runtime import load_config
-from ..utils.files import atomic_path, write_atomically
+from ..utils.files import atomic_path, check_folder, write_atomically
 
 #: What is known of a file or of a piece of it: ``file``, and whatever the model puts out.
 Prediction = Dict[str, Any]
@@ -33,6 +33,12 @@ class FileInferencer(BaseInferencer):
         config = load_config(config) if isinstance(config, str) else config
         super().__init__(config, checkpoint, device, scope='multissl_mm',
                          show_progress=show_progress)
+
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> dict:
+        """MMEngine's; a folder that cannot be written to is noticed first."""
+        if kwargs.get('out_dir') is not None:
+            check_folder(kwargs['out_dir'])
+        return super().__call__(inputs, *args, **kwargs)
 
     def _init_pipeline(self, cfg: Config) -> None:
         """Nothing: files do not come from a dataset."""

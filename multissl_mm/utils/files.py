@@ -4,9 +4,10 @@ import os
 import secrets
 import shutil
 import socket
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator, Union
+from typing import Iterable, Iterator, Union
 
 from ..errors import MultiSSLError
 
@@ -49,6 +50,25 @@ def write_atomically(path: Union[str, Path], data: Union[str, bytes],
     """Writes text or bytes, see :func:`atomic_path`."""
     with atomic_path(path, durable) as part:
         part.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def check_folder(path: Union[str, Path]) -> None:
+    """For who is to write into a folder: looks whether it is one, or can be made.
+
+    Raises:
+        MultiSSLError: If a file is in its place.
+    """
+    path = Path(path).absolute()
+    there = next(p for p in (path, *path.parents) if os.path.lexists(p))
+    if not there.is_dir():
+        raise MultiSSLError(f'{there} is {"a file" if there.exists() else "a link to nothing"}, '
+                            'where a folder is to be written; give another name, or move it')
+
+
+def kinds(paths: Iterable[Union[str, Path]]) -> str:
+    """How many files there are of each kind, for messages: ``3 .txt, 1 without suffix``."""
+    counts = Counter(os.path.splitext(path)[1].lower() or 'without suffix' for path in paths)
+    return ', '.join(f'{count} {kind}' for kind, count in counts.most_common())
 
 
 def check_readable(path: Union[str, Path]) -> None:

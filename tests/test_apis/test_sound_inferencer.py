@@ -142,8 +142,8 @@ def test_bad_recordings_are_named(infer, tmp_path, kind, text):
 def test_bad_panoramas_are_named(infer, street, scenes, tmp_path):
     (tmp_path / 'bad.png').write_text('no picture')
     (tmp_path / 'bad.mp4').write_text('no video')
-    for name, text in (('bad.png', 'as an image'), ('bad.mp4', 'as a video')):
-        with pytest.raises(MultiSSLError, match=f'{name}:? cannot be read {text}'):
+    for name, text in (('bad.png', 'read as an image'), ('bad.mp4', 'decoded')):
+        with pytest.raises(MultiSSLError, match=f'{name}:? cannot be {text}'):
             infer(str(street), panorama=str(tmp_path / name), out_dir=str(tmp_path / 'out'))
     video = scenes.parent / 'omniaudio' / 'scene0001' / 'VIDEO_0001_cropped.mp4'
     with pytest.raises(MultiSSLError, match='VIDEO_0001_cropped.mp4 ends before 99.00 s'):
