@@ -1,5 +1,6 @@
 """What a run is asked for, on a command line or from Python."""
 import argparse
+import os
 from dataclasses import dataclass, fields
 from typing import Any, Dict, Optional
 
@@ -11,7 +12,8 @@ class RunOptions:
     """A config and what is changed of it for this run.
 
     Attributes:
-        config (str): A file, or ``mmdet::folder/name.py`` of an installed package.
+        config (str): A file, or ``mmdet::folder/name.py`` of an installed package. Paths may be
+            ``Path``, here and below.
         checkpoint (str, optional): Of the whole model; is tested, and nothing is trained.
         work_dir (str, optional): Folder of logs and checkpoints. Defaults to the config's
             ``work_dir``, else to ``work_dirs/<config>``.
@@ -34,6 +36,12 @@ class RunOptions:
     amp: bool = False
     auto_scale_lr: bool = False
     no_validate: bool = False
+
+    def __post_init__(self) -> None:
+        for field in fields(self):  # paths are texts from here on
+            value = getattr(self, field.name)
+            if isinstance(value, os.PathLike):
+                object.__setattr__(self, field.name, os.fspath(value))
 
 
 class ConfigOptions(DictAction):

@@ -1,27 +1,21 @@
 """Reading checkpoints and comparing their keys, for hooks, converters and benchmarks."""
 import hashlib
+import os
 import os.path as osp
-import pickle
 import re
 import tarfile
 import zipfile
-from pathlib import Path
-from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Union
-from urllib.error import URLError
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple
 
 import torch
-from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
 from ..errors import MultiSSLError
-from .files import atomic_path
-
-#: What to do with a checkpoint that needs the code of others.
-STRIP = ("where that is installed, write its tensors alone: torch.save(dict(state_dict=torch.load("
-         "'FILE', weights_only=False)['state_dict']), 'NEW')")
+from .files import AnyPath, atomic_path
+from .safe_load import CheckpointLoader
 
 
-def load_state_dict_file(path: str) -> Dict[str, Tensor]:
+def load_state_dict_file(path: AnyPath) -> Dict[str, Tensor]:
     """The tensors of a checkpoint, on the CPU, without the prefix of a distributed wrapper.
 
     Args:
@@ -33,8 +27,10 @@ def load_state_dict_file(path: str) -> Dict[str, Tensor]:
     return unwrapped(load_checkpoint_file(path), path)
 
 
-def load_checkpoint_file(path: str) -> Any:
-    """All that is in a checkpoint, its tensors on the CPU.
+def load_checkpoint_file(path: AnyPath) -> Any:
+    """All that is in a checkpoint, its tensors on the CPU; nothing of it is run.
+
+    See :mod:`multissl_mm.utils.safe_load`.
 
     Args:
         path (str): A file, or anything else that MMEngine loads (``https://``,
@@ -43,17 +39,12 @@ def load_checkpoint_file(path: str) -> Any:
     Raises:
         MultiSSLError: If it is not there or cannot be read.
     """
+    path = os.fspath(path)
     check_whole(path)
-    try:
-        return CheckpointLoader.load_checkpoint(path, map_location='cpu')
-    except (ImportError, AttributeError) as e:  # of a class that is not installed here
-        raise MultiSSLError(f'{path}: holds an object of a class that is not here '
-                            f'({_first_line(e)}); {STRIP}') from e
-    except (OSError, URLError, EOFError, RuntimeError, pickle.UnpicklingError) as e:
-        raise MultiSSLError(f'{path}: cannot be read as a checkpoint ({_first_line(e)})') from e
+    return CheckpointLoader.load_checkpoint(path, map_location='cpu')
 
 
-def check_whole(path: str) -> None:
+def check_whole(path: AnyPath) -> None:
     """Looks whether a file can be a checkpoint, by its two ends; nothing in it is loaded.
 
     Args:
@@ -62,6 +53,7 @@ def check_whole(path: str) -> None:
     Raises:
         MultiSSLError: If it is not there, empty, cut off or something else.
     """
+    path = os.fspath(path)
     if '://' in path:
         return
     if not osp.isfile(path):
@@ -79,7 +71,7 @@ def check_whole(path: str) -> None:
         raise MultiSSLError(f'{path}: cannot be read as a checkpoint, it is another kind of file')
 
 
-def unwrapped(checkpoint: Mapping[str, Any], path: str = 'the checkpoint') -> Dict[str, Tensor]:
+def unwrapped(checkpoint: Mapping[str, Any], path: AnyPath = 'the checkpoint') -> Dict[str, Tensor]:
     """The tensors of a loaded checkpoint, see :func:`load_state_dict_file`."""
     state_dict = checkpoint
     if isinstance(checkpoint, Mapping):
@@ -103,7 +95,7 @@ def _flat(state: Any) -> Dict[str, Tensor]:
 
 def backbone_state_dict(state_dict: Mapping[str, Tensor],
                         prefix: str = 'backbone.',
-                        path: str = 'the checkpoint') -> Dict[str, Tensor]:
+                        path: AnyPath = 'the checkpoint') -> Dict[str, Tensor]:
     """The entries under a prefix, without it.
 
     Args:
@@ -181,7 +173,7 @@ def fill(module: nn.Module, state_dict: Mapping[str, Tensor], refusal: str,
         raise MultiSSLError(f'{refusal}; {difference.in_words()}' + f'. {advice}' * bool(advice))
 
 
-def fill_backbone(backbone: nn.Module, path: str, prefix: str = 'backbone.',
+def fill_backbone(backbone: nn.Module, path: AnyPath, prefix: str = 'backbone.',
                   name: str = 'the backbone') -> None:
     """Loads a checkpoint, of a whole model or of the backbone alone, into a backbone.
 
@@ -212,7 +204,7 @@ def some(items: Iterable[str], limit: int = 5) -> str:
     return ', '.join(items[:limit]) + more
 
 
-def save_atomically(checkpoint: Mapping[str, Any], path: Union[str, Path]) -> None:
+def save_atomically(checkpoint: Mapping[str, Any], path: AnyPath) -> None:
     """``torch.save`` to a file that is whole or not there."""
     with atomic_path(path) as part:
         torch.save(checkpoint, part)
@@ -244,7 +236,3 @@ _INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32}
 def _to_host(scalars: List[Tensor]) -> List[Any]:
     """Values of scalars, with one wait for the device that they are on."""
     return torch.stack([v.to(scalars[0].device) for v in scalars]).tolist() if scalars else []
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -138,7 +138,8 @@ def find_images(folder: Union[str, Path]) -> List[str]:
     others = [path for path in paths if not is_image(path)]
     if len(others) == len(paths):
         raise MultiSSLError(f'{folder}: no picture in it, nor in its folders '
-                            f'({", ".join(SUFFIXES)})' + f'; there are {kinds(others)}' * bool(others))
+                            f'({", ".join(SUFFIXES)})' +
+                            f'; there are {kinds(others)}' * bool(others))
     if others:
         print_log(f'{folder}: {len(paths) - len(others)} pictures; left out for their suffix: '
                   f'{kinds(others)}', logger='current', level=logging.WARNING)

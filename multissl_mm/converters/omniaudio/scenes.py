@@ -219,8 +219,9 @@ def convert(root: Path, out: Path, options: Options = DEFAULT,
         reasons = '\n'.join(list(bad.values())[:3])
         raise MultiSSLError(f'none of the {len(scenes)} scenes in {root} can be used:\n{reasons}')
     # Not by the paths' names: through a link, '..' leads to where the link's target is.
-    meta = dict(dataset='OmniAudio', version=VERSION, source=os.path.relpath(root.resolve(), out.resolve()),
-                sample_rate=usual, classes=CLASSES, **options._asdict())
+    source = os.path.relpath(root.resolve(), out.resolve())
+    meta = dict(dataset='OmniAudio', version=VERSION, source=source, sample_rate=usual,
+                classes=CLASSES, **options._asdict())
     write_atomically(out / 'index.json', json.dumps(dict(metainfo=meta, data_list=good)))
     return Converted(good, bad, _ignored(root, scenes))
 

@@ -11,6 +11,7 @@ from pycocotools.coco import COCO
 from ...errors import MultiSSLError
 from ...utils.checkpoint import some
 from ...utils.cli import progress_bar
+from ...utils.files import AnyPath
 
 #: Share of a cell that a class must cover at least to be there.
 COVERED = .15
@@ -31,7 +32,7 @@ class COCOSplit(NamedTuple):
     classes: List[str]
 
 
-def load_coco(data_root: str, split: str, pictures: Optional[int] = None) -> COCOSplit:
+def load_coco(data_root: AnyPath, split: str, pictures: Optional[int] = None) -> COCOSplit:
     """Reads ``annotations/instances_<split>.json`` of a COCO folder.
 
     Args:
@@ -115,7 +116,7 @@ def coverage(split: COCOSplit, size: Tuple[int, int], progress: bool = False) ->
     return shares
 
 
-def check_same_classes(train: COCOSplit, held_out: COCOSplit, data_root: str) -> None:
+def check_same_classes(train: COCOSplit, held_out: COCOSplit, data_root: AnyPath) -> None:
     """An error where two splits do not have the same categories."""
     different = set(train.classes) ^ set(held_out.classes)
     if different or train.classes != held_out.classes:

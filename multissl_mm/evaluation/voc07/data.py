@@ -8,6 +8,7 @@ import numpy as np
 
 from ...errors import MultiSSLError
 from ...utils.checkpoint import some
+from ...utils.files import AnyPath
 from ...utils.images import read_image
 
 
@@ -17,7 +18,7 @@ class VOCSplit(NamedTuple):
     labels: np.ndarray
 
 
-def load_voc2007(data_root: str) -> Tuple[List[str], VOCSplit, VOCSplit]:
+def load_voc2007(data_root: AnyPath) -> Tuple[List[str], VOCSplit, VOCSplit]:
     """Reads ``ImageSets/Main/{class}_{trainval,test}.txt`` of a VOC2007 folder.
 
     Returns:
@@ -44,7 +45,7 @@ def load_voc2007(data_root: str) -> Tuple[List[str], VOCSplit, VOCSplit]:
     return names, trainval, test
 
 
-def _load_split(data_root: str, main: str, names: Sequence[str], split: str) -> VOCSplit:
+def _load_split(data_root: AnyPath, main: str, names: Sequence[str], split: str) -> VOCSplit:
     columns: List[Dict[str, int]] = []
     for name in names:
         path = osp.join(main, f'{name}_{split}.txt')
