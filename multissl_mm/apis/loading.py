@@ -26,7 +26,8 @@ def load_encoder(config: Union[AnyPath, Config], checkpoint: AnyPath, device: st
 
     Args:
         config (str | Path | Config): Anything with ``model.backbone``: of this package, of
-            mmpretrain, of mmdet, ... A file, or ``mmpretrain::folder/name.py`` of an installed package.
+            mmpretrain, of mmdet, ... A file, or ``mmpretrain::folder/name.py`` of an installed
+            package.
         checkpoint (str | Path): File or URL, of a whole model or of the backbone alone (``fc`` of
             such a file, a classifier, is left out); ``random`` or ``none`` for random weights.
         device (str): ``auto`` for what there is. Defaults to ``cpu``.

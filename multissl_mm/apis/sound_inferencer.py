@@ -216,8 +216,8 @@ class SoundInferencer(FileInferencer):
         """Writes pictures of maps, and sounds; returns their files.
 
         Args:
-            panorama (str | Path, optional): Picture or video, equirectangular, of the same place and
-                time.
+            panorama (str | Path, optional): Picture or video, equirectangular, of the same
+                place and time.
             out_dir (str, optional): Where to; by default nothing is written.
             rows (sequence[float], optional): Which part of the panorama's height the map covers.
                 Defaults to that of the model's data, if it is known, else all of it.

@@ -23,8 +23,8 @@ Scores = Dict[str, Dict[str, float]]
 
 
 def score_checkpoints(config: Union[AnyPath, Config], checkpoints: Sequence[AnyPath],
-                      split: str = 'val', replicas: int = 4, batch_size: int = 64, device: str = 'auto',
-                      progress: bool = False) -> Dict[str, Scores]:
+                      split: str = 'val', replicas: int = 4, batch_size: int = 64,
+                      device: str = 'auto', progress: bool = False) -> Dict[str, Scores]:
     """Scores the tasks that each checkpoint has learned, see :func:`pretext_scores`.
 
     Args:

@@ -1,12 +1,13 @@
 """What is looked at before anything is built."""
 import json
 import os.path as osp
-from typing import Iterator, Optional, Sequence, Tuple
+from typing import Iterator, Sequence, Tuple
 
 from mmengine.config import Config
 from mmengine.runner import Runner
 
 from ..errors import MultiSSLError
+from ..utils.listed import check_coco, check_list
 from .config import dicts
 
 
@@ -55,11 +56,11 @@ def check_steps(runner: Runner) -> None:
 
 
 def check_data(cfg: Config, splits: Sequence[str]) -> None:
-    """Looks for the data folders, annotation files and classes that a config names.
+    """Looks for the data folders and annotation files that a config names, and into these.
 
     Raises:
-        MultiSSLError: Names the key and the path of the first that is not there, or the classes
-            that an annotation file does not have.
+        MultiSSLError: Names the key and the path of the first that is not there, what cannot be
+            used of an annotation file, or the classes that it does not have.
     """
     for split in splits:
         loader = cfg.get(f'{split}_dataloader')
@@ -74,20 +75,34 @@ def check_data(cfg: Config, splits: Sequence[str]) -> None:
                     raise MultiSSLError(
                         f'{where}.{key}: {candidates[0]} does not exist; put the data there, or '
                         f'say where they are with --cfg-options {where}.{key}=PATH')
-            classes = (dataset.get('metainfo') or {}).get('classes')
-            if 'Coco' in str(dataset.get('type')) and isinstance(classes, (list, tuple)):
-                _check_classes(next(filter(osp.isfile, paths[-1][1]), None), classes, where)
+            found = next(filter(osp.isfile, paths[-1][1]), None) if len(paths) > 1 else None
+            if found is not None and 'Coco' in str(dataset.get('type')):
+                _check_coco(found, dataset, where)
+            elif found is not None and found.endswith('.txt'):
+                check_list(found)
 
 
-def _check_classes(ann_file: Optional[str], classes: Sequence[str], where: str) -> None:
-    if ann_file is None:
-        return
+def _check_coco(ann_file: str, dataset: dict, where: str) -> None:
     try:
         with open(ann_file, encoding='utf-8-sig') as file:
-            known = [category['name'] for category in json.load(file)['categories']]
-    except (ValueError, KeyError, TypeError) as error:
+            found = json.load(file)
+    except ValueError as error:
         raise MultiSSLError(f'{where}.ann_file: {ann_file} is no annotation file of COCO '
                             f'({type(error).__name__}: {error})') from error
+    prefix = dataset.get('data_prefix')
+    folder = prefix.get('img') if isinstance(prefix, dict) else None
+    if folder is not None and not osp.isabs(folder):
+        folder = osp.join(dataset.get('data_root') or '', folder)
+    masks = any(step.get('with_mask') for step in dicts(dataset.get('pipeline')))
+    check_coco(found, ann_file, folder if folder is None or _exists(folder) else None, masks)
+    classes = (dataset.get('metainfo') or {}).get('classes')
+    if isinstance(classes, (list, tuple)):
+        known = [category['name'] for category in found['categories']]
+        _check_classes(ann_file, known, classes, where)
+
+
+def _check_classes(ann_file: str, known: Sequence[str], classes: Sequence[str], where: str
+                   ) -> None:
     absent = [name for name in classes if name not in known]
     if absent:
         raise MultiSSLError(

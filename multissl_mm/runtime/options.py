@@ -6,6 +6,8 @@ from typing import Any, Dict, Optional
 
 from mmengine.config import DictAction
 
+from ..utils.permissions import ALLOW_OUTSIDE, TRUST_CHECKPOINT, add_permissions
+
 
 @dataclass(frozen=True)
 class RunOptions:
@@ -77,6 +79,7 @@ def parse_options(parser: argparse.ArgumentParser) -> RunOptions:
     # torch.distributed.launch writes it the one way or the other, by version.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0,
                         help=argparse.SUPPRESS)
+    add_permissions(parser, ALLOW_OUTSIDE, TRUST_CHECKPOINT)
     parser.add_argument('--traceback', action='store_true', help='show where an error comes from')
     args = vars(parser.parse_args())
     return RunOptions(**{f.name: args[f.name] for f in fields(RunOptions) if f.name in args})

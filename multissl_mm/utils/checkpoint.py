@@ -5,6 +5,7 @@ import os.path as osp
 import re
 import tarfile
 import zipfile
+from collections import OrderedDict
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple
 
 import torch
@@ -88,7 +89,12 @@ def _flat(state: Any) -> Dict[str, Tensor]:
     """The tensors of a mapping; where it has none, those of the mappings in it, with their keys."""
     if not isinstance(state, Mapping):
         return {}
-    tensors = {re.sub(r'^module\.', '', k): v for k, v in state.items() if isinstance(v, Tensor)}
+    tensors = OrderedDict((re.sub(r'^module\.', '', k), v) for k, v in state.items()
+                          if isinstance(v, Tensor))
+    # By its versions of layers modules know what to convert.
+    versions = getattr(state, '_metadata', {})
+    tensors._metadata = {  # type: ignore[attr-defined]
+        re.sub(r'^module(\.|$)', '', k): v for k, v in versions.items()}
     return tensors or {f'{outer}.{inner}': tensor for outer, nested in state.items()
                        for inner, tensor in _flat(nested).items()}
 
@@ -162,15 +168,24 @@ def fill(module: nn.Module, state_dict: Mapping[str, Tensor], refusal: str,
         MultiSSLError: Names the keys that are missing, unexpected or of another shape. The module
             is not to be used then.
     """
-    shapes = compare(module.state_dict(), state_dict).shapes  # torch would raise at once
-    odd = {name.partition(' ')[0] for name in shapes}
-    result = module.load_state_dict(
-        {k: v for k, v in state_dict.items() if k not in odd}, strict=False)
-    missing = [k for k in result.missing_keys
-               if k not in odd and not k.endswith('num_batches_tracked')]
-    difference = Difference(missing, list(result.unexpected_keys), shapes)
+    difference = fill_in(module, state_dict)
     if any(difference):
         raise MultiSSLError(f'{refusal}; {difference.in_words()}' + f'. {advice}' * bool(advice))
+
+
+def fill_in(module: nn.Module, state_dict: Mapping[str, Tensor]) -> Difference:
+    """Loads what fits of a state dict into a module; returns what does not.
+
+    Keys that the module converts on load, as torch's hooks let it, are those that it makes of them.
+    """
+    shapes = compare(module.state_dict(), state_dict).shapes  # torch would raise at once
+    odd = {name.partition(' ')[0] for name in shapes}
+    fitting = OrderedDict((k, v) for k, v in state_dict.items() if k not in odd)
+    fitting._metadata = getattr(state_dict, '_metadata', {})  # type: ignore[attr-defined]
+    result = module.load_state_dict(fitting, strict=False)
+    missing = [k for k in result.missing_keys
+               if k not in odd and not k.endswith('num_batches_tracked')]
+    return Difference(missing, list(result.unexpected_keys), shapes)
 
 
 def fill_backbone(backbone: nn.Module, path: AnyPath, prefix: str = 'backbone.',

@@ -3,7 +3,8 @@
 A checkpoint is a pickle, and a pickle may be a program. Where this module is imported, MMEngine
 reads checkpoints by the loaders that are registered here, at its own seam (``CheckpointLoader``):
 tensors and plain values come out, and of classes those alone that MMEngine's own files need.
-Anything else is refused by name unless the user trusts the file, see :mod:`multissl_mm.utils.permissions`.
+Anything else is refused by name unless the user trusts the file, see
+:mod:`multissl_mm.utils.permissions`.
 """
 import argparse
 import functools
