@@ -5,10 +5,10 @@
 """
 _base_ = 'mask-rcnn_r18_fpn_coco.py'
 
-encoder = dict(type='mmdet.ResNet', depth=18, stem_channels=32, base_channels=32)
+encoder = dict(type='mmdet.ResNet', depth=18, stem_channels=16, base_channels=16)
 model = dict(
     backbone=dict(
         _delete_=True, type='multissl_mm.ConcatBackbone', encoders=[encoder] * 2,
         init_cfg=dict(type='Pretrained', checkpoint='concat.pth', prefix='backbone.')),
-    neck=dict(in_channels=[64, 128, 256, 512]))
+    neck=dict(in_channels=[32, 64, 128, 256]))
 custom_imports = dict(imports=['multissl_mm'])

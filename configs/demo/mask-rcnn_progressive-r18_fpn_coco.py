@@ -5,7 +5,7 @@
 """
 _base_ = 'mask-rcnn_r18_fpn_coco.py'
 
-column = dict(type='mmdet.ResNet', depth=18, stem_channels=32, base_channels=32,
+column = dict(type='mmdet.ResNet', depth=18, stem_channels=16, base_channels=16,
               norm_cfg=_base_.norm_cfg, norm_eval=False)
 model = dict(backbone=dict(
     _delete_=True, type='multissl_mm.ProgressiveColumns', columns=[column] * 2,

@@ -12,8 +12,8 @@ _base_ = '_base_/street_coco.py'
 norm_cfg = dict(type='BN')
 width = 64
 model = dict(
-    backbone=dict(depth=18, stem_channels=32, base_channels=32, norm_cfg=norm_cfg),
-    neck=dict(in_channels=[32, 64, 128, 256], out_channels=width, norm_cfg=norm_cfg),
+    backbone=dict(depth=18, stem_channels=16, base_channels=16, norm_cfg=norm_cfg),
+    neck=dict(in_channels=[16, 32, 64, 128], out_channels=width, norm_cfg=norm_cfg),
     rpn_head=dict(in_channels=width, feat_channels=width),
     roi_head=dict(
         bbox_roi_extractor=dict(out_channels=width),

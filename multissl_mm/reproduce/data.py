@@ -11,8 +11,15 @@ RECORDED = Path('data/demo/omniaudio')
 def picture_data(steps: Steps) -> None:
     """Writes the street scenes of the demo, where they are not there."""
     steps.run('street scenes in ImageNet, VOC2007 and COCO layouts', 'data', '-m',
-              'multissl_mm.simulation', 'data/demo', '--seed', '0', '--imagenet', '2500', '--voc',
-              '1000', '--coco-train', '400', '--coco-val', '100')
+              'multissl_mm.simulation', 'data/demo', '--seed', '0', '--imagenet', '4000', '--voc',
+              '2000', '--coco-train', '600', '--coco-val', '300')
+
+
+def validation_data(steps: Steps) -> None:
+    """Writes other street scenes, for settings to be chosen on, where they are not there."""
+    steps.run('other street scenes, for validation', 'validation_data', '-m',
+              'multissl_mm.simulation', 'data/validation', '--seed', '1', '--voc', '2000',
+              '--coco-train', '600', '--coco-val', '600')
 
 
 def sound_data(steps: Steps, recorded: Path = RECORDED, *options: str) -> None:

@@ -59,6 +59,9 @@ TABLE4 = PaperTable(
 class PictureRun(TableRun):
     """Pretrains and evaluates picture encoders; arguments of :class:`TableRun`."""
 
+    #: What is evaluated on at demo size, in the layouts of VOC2007 and COCO.
+    scenes = 'data/demo'
+
     def evaluate(self, key: str, runs: Sequence[str] = EVALUATIONS) -> None:
         """VOC07 SVM, linear segmentation and Mask R-CNN of one row, in percent."""
         checkpoint, title = self.checkpoint(key), f'{self.rows[key].title}, seed {self.seed}'
@@ -74,7 +77,7 @@ class PictureRun(TableRun):
     def _frozen(self, key: str, run: str, title: str, checkpoint: Optional[str], tool: str,
                 data: str, demo_size: int) -> None:
         """An evaluation of frozen features by a tool; of pictures of 224 px where not demo's."""
-        root, size = ('data', 224) if self.full else ('data/demo', demo_size)
+        root, size = ('data', 224) if self.full else (self.scenes, demo_size)
         done = self.result(key, run)
         self.steps.run(title, f'seed{self.seed}_{key}_{run}',
                        project_file(f'tools/benchmarks/{tool}.py'), self.config(key),

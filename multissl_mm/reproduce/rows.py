@@ -20,6 +20,10 @@ class Row(NamedTuple):
         backbone (str | None): Name of the config that has the backbone, where it is not pretrain's.
         kind (str): Of backbone, in the name of a Mask R-CNN's config.
         paper (tuple[float | None]): The paper's numbers in the order of the table's columns.
+        options (tuple[str]): For ``--cfg-options`` of the pretraining.
+        start (str | None): Row whose checkpoint the pretraining starts from.
+        within (tuple[str, str] | None): Row that trained this one on its way, and the name of
+            the checkpoint that it left of it.
     """
     title: str
     pretrain: Optional[str] = None
@@ -27,6 +31,9 @@ class Row(NamedTuple):
     backbone: Optional[str] = None
     kind: str = ''
     paper: Tuple[Optional[float], ...] = ()
+    options: Tuple[str, ...] = ()
+    start: Optional[str] = None
+    within: Optional[Tuple[str, str]] = None
 
 
 class TableRun:
@@ -72,14 +79,21 @@ class TableRun:
         row = self.rows[key]
         if self.given.get(key):
             return self.given[key]
+        if row.within is not None:
+            whole, name = row.within
+            self.checkpoint(whole)
+            return str(self.out / whole / name)
         parts = [str(self.checkpoint(part)) for part in row.parts]
         if row.pretrain is None:
             return self._concatenated(key, parts) if parts else None
-        experts = [f'model.experts.{k}.backbone.init_cfg.checkpoint={part}'
-                   for k, part in enumerate(parts)]
+        options = [*row.options]
+        options += [f'model.experts.{k}.backbone.init_cfg.checkpoint={part}'
+                    for k, part in enumerate(parts)]
+        if row.start is not None:
+            options.append(f'load_from={self.checkpoint(row.start)}')
         final = self.out / key / FINAL
         self.train(f'{row.title}, seed {self.seed}: pretraining', key, self._config(row.pretrain),
-                   experts, done=final)
+                   options, done=final)
         return str(final)
 
     def _concatenated(self, key: str, parts: Sequence[str]) -> str:

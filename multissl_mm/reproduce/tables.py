@@ -1,19 +1,20 @@
 """The numbers of the paper's tables, each behind one call."""
 from pathlib import Path
-from typing import Dict, Iterable, Optional, Sequence, Type
+from typing import Dict, Iterable, Optional, Sequence
 
 from rich.console import Console
 
 from ..errors import MultiSSLError
 from .bounds import show_bounds
-from .data import picture_data, sound_data
+from .data import picture_data, sound_data, validation_data
 from .pictures import EVALUATIONS, TABLE4, PictureRun
 from .results import Found, PaperTable
-from .rows import TableRun
 from .sound import DOWNSTREAM, ROWS, TABLE2A, TABLE2B, TABLE3, SoundRun
 from .steps import Steps
+from .study import STUDY, STUDY_RUNS, StudyRun
 
-TABLES: Dict[str, PaperTable] = {t.name: t for t in (TABLE2A, TABLE2B, TABLE3, TABLE4)}
+TABLES: Dict[str, PaperTable] = {t.name: t for t in (TABLE2A, TABLE2B, TABLE3, TABLE4, STUDY)}
+_PICTURES = {TABLE4.name: (PictureRun, EVALUATIONS), STUDY.name: (StudyRun, STUDY_RUNS)}
 
 
 def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
@@ -27,7 +28,8 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
     type it. What is finished is not done again: remove the folder of a run to start over.
 
     Args:
-        name (str): ``table2a``, ``table2b``, ``table3`` or ``table4``.
+        name (str): ``table2a``, ``table2b``, ``table3``, ``table4``, or ``study``, ways of
+            keeping what was learned.
         rows (sequence[str], optional): Keys of :data:`TABLES` ``[name].rows``. Defaults to those
             of the paper; of Table 4 but DetCo, of Table 3 but the methods that it leaves out.
         downstream (sequence[str], optional): Of Tables 2 and 3 only these of ``sp``, ``vr`` and
@@ -49,22 +51,24 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
     """
     if name not in TABLES:
         raise MultiSSLError(f'there is no {name}; tables are {", ".join(TABLES)}')
-    table, pictures = TABLES[name], name == TABLE4.name
-    rows, runs = rows or table.default_rows, EVALUATIONS if pictures else DOWNSTREAM
+    table, pictures = TABLES[name], name in _PICTURES
+    kind, runs = _PICTURES.get(name, (SoundRun, DOWNSTREAM))
+    rows = rows or table.default_rows
     _refuse(rows, table.rows, f'{name} has no row')
     _refuse(downstream or (), runs, f'{name} has no downstream task')
     if 'detco' in rows and not checkpoint:
         raise MultiSSLError('the row detco evaluates weights that others have trained: name them '
                             'with --checkpoint')
     size = 'full' if full else 'demo'
-    out = out or Path('work_dirs') / f'{"table4" if pictures else "tables_sound"}_{size}'
+    out = out or Path('work_dirs') / f'{name if pictures else "tables_sound"}_{size}'
     steps = Steps(out / 'logs', console=console)
     if not full:
         (picture_data if pictures else sound_data)(steps)
-    kind: Type[TableRun] = PictureRun if pictures else SoundRun
+    if table is STUDY:
+        validation_data(steps)
     given = {'detco' if pictures else 'supervised': checkpoint}
     for seed in seeds:
-        run = kind(TABLE4.rows if pictures else ROWS, out, steps, seed, full, gpus, given)
+        run = kind(table.rows if pictures else ROWS, out, steps, seed, full, gpus, given)
         for key in rows:
             run.evaluate(key, downstream or runs)
     found = table.show(out, steps.console)

@@ -24,6 +24,7 @@ def run_tool(main: Callable[[], None]) -> None:
         rank = f'[rank {os.environ["RANK"]}] ' if 'RANK' in os.environ else ''
         print(f'{rank}error: {_message(e)}', file=sys.stderr)
         sys.exit(1)
+    _leave_group()
 
 
 def progress_bar(items: Iterable[T], total: int, what: str, shown: bool = True) -> Iterator[T]:
@@ -31,6 +32,15 @@ def progress_bar(items: Iterable[T], total: int, what: str, shown: bool = True) 
     from rich.console import Console
     from rich.progress import track
     return iter(track(items, what, total, console=Console(stderr=True), disable=not shown))
+
+
+def _leave_group() -> None:
+    # Its threads may still let go of tensors. One that does so while the interpreter ends is
+    # killed in the middle of it, and takes the process along ("terminate called without an active
+    # exception"). Only after success: where another rank has failed this would wait for it.
+    import torch.distributed as dist  # errors of options come without loading torch
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def _message(error: Exception) -> str:

@@ -1,12 +1,12 @@
-"""The simulator's street scenes in ImageNet's layout, two MoCo v2 views of 96 px per picture."""
+"""The simulator's street scenes in ImageNet's layout, two MoCo v2 views of 64 px per picture."""
 _base_ = '../../_base_/imagenet_two_views.py'
 
-view = [dict(_base_.view_pipeline[0], scale=96), *_base_.view_pipeline[1:]]
+view = [dict(_base_.view_pipeline[0], scale=64), *_base_.view_pipeline[1:]]
 pipeline = [dict(_base_.train_pipeline[0], cache_mb=512),
             dict(_base_.train_pipeline[1], transforms=[view]),
             _base_.train_pipeline[2]]
 train_dataloader = dict(
-    batch_size=32, num_workers=1, pin_memory=False,
+    batch_size=128, num_workers=0, persistent_workers=False, pin_memory=False,
     dataset=dict(dataset=dict(
         _delete_=True, type='mmpretrain.CustomDataset', data_root='data/demo/imagenet',
         data_prefix='train', with_label=False, pipeline=pipeline)))

@@ -1,0 +1,96 @@
+"""What makes incremental learning of pictures win or lose: one thing changed at a time.
+
+Not in the paper. All rows see the same pictures, and where nothing else is said a row has as many
+steps as IL as a whole: stage 1 (M) is trained once, and every way of keeping M goes on from there.
+Settings are compared on street scenes of their own, which no other number of this project is
+measured on; the chosen ones then stand in Table 4.
+"""
+from typing import Dict
+
+from .pictures import COLUMNS, SEGMENTATION, SVM, PictureRun
+from .results import PaperTable
+from .rows import Row
+
+STUDY_RUNS = SVM, SEGMENTATION
+_SHORT, _LONG = 12, 24  # epochs of a stage, and of all of IL
+
+
+def _kept(title: str, *options: str) -> Row:
+    """Stage 2 from the same M."""
+    return Row(title, 'il_mocov2_densecl', start='mocov2', options=(
+        f'train_cfg.stages=[0,{_SHORT}]', 'model.responses.source=teacher',
+        'model.responses.replicas=None', *options))
+
+
+def _long(title: str, config: str) -> Row:
+    return Row(title, config, options=(f'train_cfg.max_epochs={_LONG}', ))
+
+
+_INFO_NCE = 'model.tasks.0.head.distill=info_nce'
+_D_M = ('model.responses.source=teacher', 'model.responses.replicas=None')
+ROWS: Dict[str, Row] = {
+    'random': Row('Random init', backbone='il_mocov2_densecl'),
+    'mocov2': Row('M, half as long', backbone='il_mocov2_densecl',
+                  within=('il_mocov2_densecl', 'stage1_mocov2.pth')),
+    'densecl': Row('D, half as long', 'densecl'),
+    # Controls: as many steps as IL as a whole.
+    'mocov2_long': _long('M', 'mocov2'),
+    'densecl_long': _long('D', 'densecl'),
+    'mtl_long': _long('Multi-task', 'mtl_mocov2_densecl'),
+    # M -> D, by how M is kept.
+    'il_mocov2_densecl': Row('M -> D, KL (stored, 2 replicas)', 'il_mocov2_densecl'),
+    'nothing': _kept('M -> D, nothing kept', 'model.distill_weights=0.'),
+    'kl': _kept('M -> D, KL', 'model.distill_weights=1.'),
+    'kl_5': _kept('M -> D, KL x 5', 'model.distill_weights=5.'),
+    'kl_25': _kept('M -> D, KL x 25', 'model.distill_weights=25.'),
+    'infonce_quarter': _kept('M -> D, InfoNCE x 0.25', _INFO_NCE, 'model.distill_weights=0.25'),
+    'infonce': _kept('M -> D, InfoNCE', _INFO_NCE, 'model.distill_weights=1.'),
+    'infonce_other': _kept('M -> D, InfoNCE to the other view', _INFO_NCE,
+                           'model.distill.type=multissl_mm.ResponseDistillation',
+                           'model.distill.view=other', 'model.distill_weights=1.'),
+    'infonce_falling': _kept('M -> D, InfoNCE falling to 0', _INFO_NCE,
+                             'model.distill_weights.type=multissl_mm.FallingWeights',
+                             'model.distill_weights.start=1.'),
+    'infonce_ratio': _kept('M -> D, InfoNCE at a gradient of 0.3', _INFO_NCE,
+                           'model.distill_weights.type=multissl_mm.RatioWeights',
+                           'model.distill_weights.ratio=0.3'),
+    'feature': _kept('M -> D, features', 'model.distill.type=multissl_mm.FeatureDistillation'),
+    'predictive': _kept('M -> D, features through a predictor',
+                        'model.distill.type=multissl_mm.PredictiveDistillation',
+                        'model.distill.in_channels=128', 'model.distill.hid_channels=512'),
+    'cassle': _kept('M -> D, CaSSLe', 'model.distill.type=multissl_mm.CaSSLe',
+                    'model.distill.feat_dim=128', 'model.distill.hid_channels=512'),
+    # A teacher that goes on moving.
+    'kl_ema': _kept('M -> D, KL, moving teacher', 'model.responses.momentum=0.99',
+                    'model.distill_weights=1.'),
+    'infonce_ema': _kept('M -> D, InfoNCE, moving teacher', _INFO_NCE,
+                         'model.responses.momentum=0.99', 'model.distill_weights=1.'),
+    # M rehearsed with its own loss.
+    'rehearsed': Row('M -> M + D (rehearsal)', 'mtl_mocov2_densecl', start='mocov2'),
+    # The other order.
+    'd_m_nothing': Row('D -> M, nothing kept', 'il_densecl_mocov2',
+                       options=(*_D_M, 'model.distill_weights=0.')),
+    'd_m_kl': Row('D -> M, KL', 'il_densecl_mocov2',
+                  options=(*_D_M, 'model.distill_weights=1.')),
+    'd_m_infonce': Row('D -> M, InfoNCE', 'il_densecl_mocov2', options=(
+        *_D_M, _INFO_NCE, 'model.distill_weights=1.')),
+    # Lengths of stages, and the rate at the restart.
+    'short_m': Row('M -> D, KL, stages 1 : 3', 'il_mocov2_densecl', options=(
+        *_D_M, 'train_cfg.stages=[6,18]', 'model.distill_weights=1.')),
+    'long_m': Row('M -> D, KL, stages 3 : 1', 'il_mocov2_densecl', options=(
+        *_D_M, 'train_cfg.stages=[18,6]', 'model.distill_weights=1.')),
+    'gentle': _kept('M -> D, KL, half the rate, long warm-up', 'model.distill_weights=1.',
+                    'optim_wrapper.optimizer.lr=0.06', 'param_scheduler.0.warmup=0.3'),
+    'one_cosine': Row('M -> D, KL, no restart of the rate', 'il_mocov2_densecl', options=(
+        *_D_M, 'model.distill_weights=1.', f'param_scheduler.0.periods=[{_LONG}]')),
+}
+STUDY = PaperTable(
+    'study', 'Ways of keeping M (%), on scenes for validation', ROWS,
+    [column for column in COLUMNS if column.run in STUDY_RUNS],
+    [[('SVM mAP', 'linear seg. AP')]], 'What one backbone is worth')
+
+
+class StudyRun(PictureRun):
+    """Pretrains as the demo does, evaluated on scenes for validation."""
+
+    scenes = 'data/validation'
