@@ -140,10 +140,12 @@ def _check_entry(entry: dict, path: str) -> None:
     where = f'{path}, scene {entry["scene"]}'
     for name in (entry['video'], *entry['tracks'].values()):
         check_inside(name, where)
+    names = [*entry['tracks'], *entry.get('arrays', ())]
     numbers = [entry['scene'], entry['duration'], entry['frames'], *entry['segments']]
     if not all(isinstance(n, (int, float)) and n >= 0 for n in numbers) or \
-            not isinstance(entry['scene'], int):
-        raise ValueError(f'scene {entry["scene"]} has something else where a number must be')
+            not isinstance(entry['scene'], int) or not all(isinstance(n, str) for n in names):
+        raise ValueError(f'scene {entry["scene"]} has something else where a number or a name '
+                         'must be')
     for pair in entry['pairs']:
         lacking = [track for track in EAR_PAIRS[pair] if str(track) not in entry['tracks']]
         if lacking:
@@ -169,7 +171,7 @@ def read_index(path: str) -> dict:
         version = index['metainfo']['version']
         scenes = index['data_list']
         if version == VERSION:
-            for entry in scenes:
+            for entry in list(scenes):
                 _check_entry(entry, path)
             _check_meta(index['metainfo'])
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:

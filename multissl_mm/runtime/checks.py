@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from ..errors import MultiSSLError
-from ..utils.listed import check_coco, check_list
+from ..utils.listed import check_coco, check_list, check_voc
 from .config import dicts
 
 
@@ -78,6 +78,9 @@ def check_data(cfg: Config, splits: Sequence[str]) -> None:
             found = next(filter(osp.isfile, paths[-1][1]), None) if len(paths) > 1 else None
             if found is not None and 'Coco' in str(dataset.get('type')):
                 _check_coco(found, dataset, where)
+            elif found is not None and 'VOCDataset' in str(dataset.get('type')):
+                part = (dataset.get('data_prefix') or {}).get('sub_data_root', '')
+                check_voc(found, osp.join(root, part, dataset.get('ann_subdir', 'Annotations')))
             elif found is not None and found.endswith('.txt'):
                 check_list(found)
 
@@ -94,7 +97,8 @@ def _check_coco(ann_file: str, dataset: dict, where: str) -> None:
     if folder is not None and not osp.isabs(folder):
         folder = osp.join(dataset.get('data_root') or '', folder)
     masks = any(step.get('with_mask') for step in dicts(dataset.get('pipeline')))
-    check_coco(found, ann_file, folder if folder is None or _exists(folder) else None, masks)
+    check_coco(found, ann_file, folder if folder is None or _exists(folder) else None,
+               boxes=True, masks=masks)
     classes = (dataset.get('metainfo') or {}).get('classes')
     if isinstance(classes, (list, tuple)):
         known = [category['name'] for category in found['categories']]

@@ -65,11 +65,18 @@ def check_whole(path: AnyPath) -> None:
         raise MultiSSLError(f'{path}: cannot be read as a checkpoint, it is empty; take another '
                             'one')
     # Torch's files are ZIP, with a directory at their end; older ones pickles, or even tar.
-    if start == b'PK' and not zipfile.is_zipfile(path):
+    if start == b'PK' and not _is_zip(path):
         raise MultiSSLError(f'{path}: cannot be read as a checkpoint, it was cut off; take '
                             'another one, or copy it again')
     if start != b'PK' and start[:1] != b'\x80' and not tarfile.is_tarfile(path):
         raise MultiSSLError(f'{path}: cannot be read as a checkpoint, it is another kind of file')
+
+
+def _is_zip(path: str) -> bool:
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:
+        return False
 
 
 def unwrapped(checkpoint: Mapping[str, Any], path: AnyPath = 'the checkpoint') -> Dict[str, Tensor]:

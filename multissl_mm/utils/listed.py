@@ -4,6 +4,7 @@ import os
 import os.path as osp
 import re
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Set
+from xml.etree import ElementTree
 
 from ..errors import MultiSSLError
 from .permissions import ALLOW_OUTSIDE
@@ -67,14 +68,51 @@ def absent(paths: Sequence[str]) -> List[str]:
     return missing
 
 
-def check_coco(found: Any, path: str, folder: Optional[str], masks: bool) -> None:
+def check_voc(path: str, folder: str) -> None:
+    """Looks at annotations as VOC has them: a file of XML for each picture that a list names.
+
+    Args:
+        path (str): The list.
+        folder (str): Of the annotations.
+
+    Raises:
+        MultiSSLError: Names the first annotation that is not there or cannot be used, and why.
+    """
+    names = [line for line in read_lines(path) if line]
+    for number, name in enumerate(names, 1):
+        check_inside(name, f'{path}, line {number}')
+    files = [osp.join(folder, f'{name}.xml') for name in names]
+    missing = absent(files)
+    if missing:
+        raise MultiSSLError(f'{missing[0]}: no such annotation, though {path} lists it '
+                            f'({len(missing)} of {len(files)} are missing)')
+    for file in files:
+        try:
+            root = ElementTree.parse(file).getroot()
+            for texts in (root.findall('size/width'), root.findall('size/height'),
+                          root.findall('object/bndbox/*')):
+                if not all(math.isfinite(float(str(text.text))) for text in texts):
+                    raise ValueError('a number that is not finite')
+            without = [item for item in root.iter('object') if not item.findtext('name') or
+                       len(item.findall('bndbox/*')) != 4]
+        except Exception as e:  # of whatever encoding it says it has
+            raise MultiSSLError(f'{file}: cannot be read as an annotation of VOC '
+                                f'({" ".join(str(e).split())}); restore it') from e
+        if without:
+            raise MultiSSLError(f'{file}: {len(without)} objects have no name, or no box of four '
+                                'numbers; restore it')
+
+
+def check_coco(found: Any, path: str, folder: Optional[str] = None, boxes: bool = False,
+               masks: bool = False) -> None:
     """Looks at annotations as COCO writes them.
 
     Args:
         found (Any): What is in the file.
         path (str): The file.
         folder (str, optional): Of the pictures, which must be there; None where it is not known.
-        masks (bool): Whether every instance needs one.
+        boxes (bool): Whether every instance needs a box, and every picture its size.
+        masks (bool): Whether every instance needs a mask.
 
     Raises:
         MultiSSLError: Names the first picture that is not there or outside of its folder, or the
@@ -83,11 +121,17 @@ def check_coco(found: Any, path: str, folder: Optional[str], masks: bool) -> Non
     try:
         files = {item['id']: item['file_name'] for item in found['images']}
         annotations = list(found['annotations'])
-        faults = [(item, fault) for item in annotations if (fault := _fault(item, masks))]
-        [category['name'] for category in found['categories']]
+        faults = [(item, fault) for item in annotations if (fault := _fault(item, boxes, masks))]
+        unsized = [item['id'] for item in found['images']
+                   if boxes and not _numbers([item.get('width'), item.get('height')], 2)]
+        nameless = [c['id'] for c in found['categories'] if not isinstance(c['name'], str)]
     except (KeyError, TypeError, AttributeError) as e:
         raise MultiSSLError(f'{path} is no annotation file of COCO ({type(e).__name__}: {e}); '
                             'restore it') from e
+    if unsized or nameless:
+        what = f'image {unsized[0]} has no width and height' if unsized else \
+            f'the name of category {nameless[0]} is no text'
+        raise MultiSSLError(f'{path}: {what}; restore it')
     for number, name in files.items():
         check_inside(name, f'{path}, image {number}')
     if folder is not None:
@@ -103,10 +147,12 @@ def check_coco(found: Any, path: str, folder: Optional[str], masks: bool) -> Non
                             'them')
 
 
-def _fault(item: Mapping[str, Any], masks: bool) -> Optional[str]:
+def _fault(item: Mapping[str, Any], boxes: bool, masks: bool) -> Optional[str]:
     """What is wrong with an annotation, in words."""
-    if 'bbox' in item and not _numbers(item['bbox'], 4, 4):
+    if (boxes or 'bbox' in item) and not _numbers(item.get('bbox'), 4, 4):
         return 'has a bbox that is not four numbers'
+    if boxes and not _numbers([item.get('area')], 1):
+        return 'has no area'
     mask = item.get('segmentation')
     if mask is None or mask == []:
         return 'has no mask (its segmentation is empty)' if masks else None

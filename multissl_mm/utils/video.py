@@ -36,7 +36,7 @@ def open_video(path: Union[str, Path]) -> Iterator[Tuple[Any, Any]]:
     """
     av = import_av()
     try:
-        with av.open(str(path)) as file:
+        with av.open(str(path), metadata_errors='replace') as file:
             if not file.streams.video:
                 kinds = ', '.join(sorted({stream.type for stream in file.streams})) or 'nothing'
                 raise MultiSSLError(f'{path} has no pictures in it, only {kinds}: it is no video; '

@@ -135,7 +135,7 @@ def spoiled(scenes, tmp_path, spoil):
     ('video', '../../etc/passwd', 'index.json, scene 2: ../../etc/passwd leads out'),
     ('tracks', {'1': '/etc/passwd'}, 'index.json, scene 2: /etc/passwd leads out'),
     ('tracks', {}, 'is damaged .*scene 2 has the pair 0, but no track'),
-    ('segments', [0., 'x'], 'is damaged .*scene 2 has something else where a number must be'),
+    ('segments', [0., 'x'], 'is damaged .*scene 2 has something else where a number'),
     ('duration', None, 'is damaged .*scene 2 has something else'), ('pairs', 3, 'is damaged'),
 ])
 def test_indices(scenes, tmp_path, key, value, message):

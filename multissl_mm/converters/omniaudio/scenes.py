@@ -8,7 +8,6 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
-from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -38,8 +37,9 @@ def read_labels(folder: Path) -> Optional[np.ndarray]:
         try:
             with np.load(path) as file:
                 return file['labels']
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-            raise MultiSSLError(f'{path} cannot be read ({error}); restore or remove it') from error
+        except Exception as error:  # damage leads NumPy's reader to anything
+            words = ' '.join(str(error).split()) or type(error).__name__
+            raise MultiSSLError(f'{path} cannot be read ({words}); restore or remove it') from error
     return None
 
 

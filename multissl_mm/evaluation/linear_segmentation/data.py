@@ -62,7 +62,7 @@ def load_coco(data_root: AnyPath, split: str, pictures: Optional[int] = None) ->
     if not found.anns or not ids:
         raise MultiSSLError(f'{path}: has no pictures or no annotations; linear segmentation '
                             'learns from masks')
-    check_coco(found.dataset, path, None, masks=True)
+    check_coco(found.dataset, path, masks=True)
     paths = [osp.join(data_root, split, file) for file in files]
     if pictures is not None and pictures < len(ids):
         if pictures < 1:
