@@ -4,7 +4,7 @@ import os.path as osp
 from typing import Iterator, Sequence, Tuple
 
 from mmengine.config import Config
-from mmengine.runner import Runner
+from mmengine.runner import IterBasedTrainLoop, Runner
 
 from ..errors import MultiSSLError
 from ..utils.listed import check_coco, check_list, check_voc
@@ -28,7 +28,9 @@ def check_stage_hook(cfg: Config) -> None:
 
 
 def check_steps(runner: Runner) -> None:
-    """Looks whether an epoch has a step, and warns of queues that are longer than the data.
+    """Looks whether an epoch has a step, and warns of what is longer than it.
+
+    That is a queue that is longer than the data, and a cosine of another length than the run.
 
     Args:
         runner (Runner): Before it trains; its training data are built.
@@ -46,6 +48,15 @@ def check_steps(runner: Runner) -> None:
             f'train_dataloader: {samples} samples are less than a batch of {loader.batch_size}'
             f'{on}, and with drop_last no epoch would have a step of the optimizer; give more '
             'data, a smaller train_dataloader.batch_size, or train_dataloader.drop_last=False')
+    for entry in dicts(runner.cfg.get('param_scheduler')):
+        length, by_epoch = entry.get('T_max'), entry.get('by_epoch', True)
+        run = runner.max_epochs if by_epoch and not isinstance(
+            runner.train_loop, IterBasedTrainLoop) else runner.max_iters
+        if isinstance(length, int) and length + entry.get('begin', 0) != run:
+            runner.logger.warning(
+                f'T_max of {entry.get("type")} is {length} {"epochs" if by_epoch else "steps"}, '
+                f'but the run has {run}: the learning rate will not end where the run does; leave '
+                'T_max out, and it follows')
     for entry in dicts(runner.cfg.get('model')):
         length = entry.get('queue_len')
         if isinstance(length, int) and length > samples:
