@@ -4,6 +4,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from ..errors import MultiSSLError
+from ..utils.stopping import listening
 from .checks import check_steps
 from .config import load_config
 from .options import RunOptions
@@ -21,10 +22,12 @@ def train(options: RunOptions) -> Runner:
 
     Raises:
         MultiSSLError: If the options do not fit the config, the machine or the files.
+        Interrupted: A SystemExit, if it was asked to stop and has kept what it did.
     """
     runner = build_runner(prepare_cfg(load_config(options.config), options), options)
     check_steps(runner)
-    runner.train()
+    with listening():
+        runner.train()
     return runner
 
 

@@ -15,6 +15,8 @@ from .finite import check_weights
 
 #: Of a finished run, in its work directory.
 FINAL = 'final.pth'
+#: Of a run that was asked to stop.
+INTERRUPTED = 'interrupted.pth'
 
 
 @register_backend('multissl_mm.atomic', force=True)
@@ -80,7 +82,7 @@ class AtomicCheckpointHook(CheckpointHook):
                                backend_args=self.backend_args, **self.args)
         if is_main_process():
             write_atomically(osp.join(runner.work_dir, 'last_checkpoint'), path)
-            _remove(obsolete)
+            _remove([*obsolete, osp.join(runner.work_dir, INTERRUPTED)])
 
     def _forget_old(self, runner: Runner, step: int) -> List[str]:
         """Books the new checkpoint and returns the paths of those that are too many with it."""
@@ -124,6 +126,29 @@ class AtomicCheckpointHook(CheckpointHook):
             self.best_ckpt_path = paths['']
         else:
             self.best_ckpt_path_dict = dict(paths)
+
+
+def keep_interrupted(runner: Runner) -> str:
+    """Writes a checkpoint after a step in the middle of an epoch; must be called on all ranks.
+
+    The next one that the run's hook writes takes its place.
+
+    Returns:
+        str: Its path.
+
+    Raises:
+        MultiSSLError: If a value is not finite, or it cannot be written; what is older stays.
+    """
+    step = runner.iter + 1
+    runner.call_hook('before_checkpoint')
+    check_weights(runner, step)
+    path = osp.join(runner.work_dir, INTERRUPTED)
+    runner.save_checkpoint(runner.work_dir, INTERRUPTED, by_epoch=False,
+                           meta=dict(epoch=runner.epoch, iter=step),
+                           backend_args=dict(backend='multissl_mm.atomic'))
+    if is_main_process():
+        write_atomically(osp.join(runner.work_dir, 'last_checkpoint'), path)
+    return path
 
 
 def _remove(paths: Iterable[str]) -> None:
