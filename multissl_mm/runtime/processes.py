@@ -2,15 +2,18 @@
 import os
 import subprocess
 import zlib
+from typing import Any, Callable, List, TypeVar
 
 import torch.distributed
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.dist import init_dist, is_distributed
+from mmengine.dist import broadcast_object_list, init_dist, is_distributed, is_main_process
 from mmengine.utils.dl_utils import set_multi_processing
 
 from ..errors import MultiSSLError
 from .config import dicts
+
+T = TypeVar('T')
 
 #: What a launcher calls RANK, WORLD_SIZE and LOCAL_RANK.
 RANK_VARIABLES = dict(
@@ -61,6 +64,24 @@ def start_group(cfg: Config) -> None:
     # As a runner does it, and in its order: init_dist would choose `spawn` for data loaders.
     set_multi_processing(**env_cfg.get('mp_cfg', {}), distributed=True)
     init_dist(cfg.launcher, **env_cfg.get('dist_cfg', {}))
+
+
+def decided(make: Callable[[], T]) -> T:
+    """What rank 0 makes, on all ranks.
+
+    Raises:
+        MultiSSLError: On all ranks, if it cannot be made.
+    """
+    made: List[Any] = [None, None]
+    if is_main_process():
+        try:
+            made[0] = make()
+        except MultiSSLError as error:
+            made[1] = str(error)
+    broadcast_object_list(made)
+    if made[1] is not None:
+        raise MultiSSLError(made[1])
+    return made[0]
 
 
 def distribute_on_cpu(cfg: Config) -> None:

