@@ -80,13 +80,16 @@ class OutliveSignals:
 
     def __call__(self, worker: int) -> None:
         """Called in a worker, with its number, after torch has set handlers of its own."""
-        parent = os.getppid()
-
-        def live_on(number: int, frame: Optional[FrameType]) -> None:
-            if os.getppid() != parent:  # nobody is left to work for
-                os._exit(0)
-            signal.alarm(WORKERS_LIVE_ON)
-
-        signal.signal(signal.SIGTERM, live_on)
+        if hasattr(signal, 'sigwaitinfo'):  # not on macOS
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+            threading.Thread(target=_live_on, args=(os.getppid(), ), daemon=True).start()
         if self.then is not None:
             self.then(worker)
+
+
+def _live_on(parent: int) -> None:
+    """Ends a worker at the SIGTERM of its parent, or a while after anybody else's."""
+    while True:
+        if signal.sigwaitinfo({signal.SIGTERM}).si_pid in (parent, os.getpid()):
+            os._exit(0)
+        signal.alarm(WORKERS_LIVE_ON)
