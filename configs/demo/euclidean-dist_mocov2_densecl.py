@@ -4,7 +4,7 @@
         model.experts.0.backbone.init_cfg.checkpoint=MOCOV2.pth \
         model.experts.1.backbone.init_cfg.checkpoint=DENSECL.pth
 """
-_base_ = ['_base_/street_two_views.py', '_base_/resnet18_m_d.py', '_base_/sgd_13e.py',
+_base_ = ['_base_/street_two_views.py', '_base_/resnet18_m_d.py', '_base_/sgd_12e.py',
           '_base_/runtime.py', '../_base_/algorithms/euclidean.py']
 
 model = dict(

@@ -2,9 +2,9 @@
 
     python tools/train.py configs/demo/il_mocov2_densecl.py
 
-`make demo` runs it and its evaluations. As ../il_mocov2_densecl.py, with 13 epochs a task.
+`make demo` runs it and its evaluations. As ../il_mocov2_densecl.py, with 12 epochs a task.
 """
-_base_ = ['_base_/street_two_views.py', '_base_/resnet18_m_d.py', '_base_/stages_13e.py',
+_base_ = ['_base_/street_two_views.py', '_base_/resnet18_m_d.py', '_base_/stages_12e.py',
           '../_base_/algorithms/il.py']
 
 model = dict(

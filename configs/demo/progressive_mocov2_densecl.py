@@ -2,7 +2,7 @@
 
     python tools/train.py configs/demo/progressive_mocov2_densecl.py
 """
-_base_ = ['_base_/street_two_views.py', '_base_/resnet18_m_d.py', '_base_/stages_13e.py',
+_base_ = ['_base_/street_two_views.py', '_base_/resnet18_m_d.py', '_base_/stages_12e.py',
           '../_base_/algorithms/progressive.py']
 
 model = dict(

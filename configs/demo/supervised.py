@@ -5,7 +5,7 @@
 The label of a picture is the class of its largest vehicle. Same pictures, backbone, optimizer and
 number of epochs as the pretext tasks.
 """
-_base_ = ['_base_/resnet18_m_d.py', '_base_/sgd_13e.py', '_base_/runtime.py']
+_base_ = ['_base_/resnet18_m_d.py', '_base_/sgd_12e.py', '_base_/runtime.py']
 
 model = dict(
     type='mmpretrain.ImageClassifier',

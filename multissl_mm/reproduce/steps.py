@@ -1,12 +1,16 @@
-"""Long work as a sequence of commands: printed as one would type them, resumable, with progress."""
+"""Long work as commands: printed as one would type them, resumable, with progress."""
+import os
 import re
 import shlex
 import subprocess
 import sys
+import threading
 import time
+from collections import defaultdict
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
-from typing import Optional
+from typing import Callable, DefaultDict, Dict, Optional, Sequence
 
 from rich.console import Console
 
@@ -14,23 +18,29 @@ from ..errors import MultiSSLError
 
 
 class Steps:
-    """Runs commands one after the other in the current directory and says where one is.
+    """Runs commands in the current directory and says where one is.
 
     Args:
         logs (Path): Folder for what the commands print.
         total (int, optional): Number of steps, where it is known.
         console (Console, optional): Where progress is printed.
+        jobs (int): How many commands :meth:`together` has running at once, each of which has its
+            share of the cores. Defaults to 1.
     """
 
     def __init__(self, logs: Path, total: Optional[int] = None,
-                 console: Optional[Console] = None) -> None:
-        self.logs, self.total, self.number = logs, total, 0
+                 console: Optional[Console] = None, jobs: int = 1) -> None:
+        self.logs, self.total, self.number, self.jobs = logs, total, 0, jobs
+        self._making: DefaultDict[Optional[Path], threading.Lock] = defaultdict(threading.Lock)
+        self._lock, self._failed = threading.Lock(), False
         self.console = console or Console()
         self.start = time.time()
         logs.mkdir(parents=True, exist_ok=True)
 
     def run(self, title: str, log: str, *command: str, done: Optional[Path] = None) -> None:
         """Runs a command, a sign of life every 10 s; does nothing where ``done`` exists.
+
+        Two that make the same file do not run at the same time: the second finds it done.
 
         Args:
             title (str): What the step is for.
@@ -42,12 +52,44 @@ class Steps:
         Raises:
             MultiSSLError: If the command fails; with the end of what it printed.
         """
-        self.number += 1
+        with self._lock:
+            making = threading.Lock() if done is None else self._making[done]
+        with making:
+            self._run(title, log, command, done)
+
+    def together(self, parts: Sequence[Callable[[], None]]) -> None:
+        """Calls functions that :meth:`run` commands, :attr:`jobs` of them at a time.
+
+        They start in the given order. After a failure no further command is started.
+
+        Raises:
+            MultiSSLError: The first failure.
+        """
+        if self.jobs == 1:
+            for part in parts:
+                part()
+            return
+        with ThreadPoolExecutor(self.jobs) as pool:
+            futures = [pool.submit(part) for part in parts]
+            try:
+                ended, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            finally:  # also where a user interrupts
+                pool.shutdown(wait=True, cancel_futures=True)
+        for future in ended:
+            future.result()
+
+    def _run(self, title: str, log: str, command: Sequence[str], done: Optional[Path]) -> None:
+        with self._lock:
+            self.number += 1
+            number = self.number
         say = partial(self.console.print, highlight=False, markup=False)  # paths may have brackets
-        head = f'[{self.number}{f"/{self.total}" if self.total else ""}] {title}'
+        tag = f'[{number}{f"/{self.total}" if self.total else ""}]'
+        head, tag = f'{tag} {title}', tag if self.jobs > 1 else ' ' * 5
         if done is not None and done.exists():
             say(f'{head}: done before ({done})')
             return
+        if self._failed:
+            raise MultiSSLError(f'step {number} was not started, since another one failed')
         shell = command[0].endswith('.sh')
         say(head, style='bold')
         say(f'      {"" if shell else "python "}{shlex.join(command)}', style='dim',
@@ -55,20 +97,30 @@ class Steps:
         path, begin, shown = self.logs / f'{log}.log', time.time(), time.time()
         with open(path, 'w') as out:
             process = subprocess.Popen(['bash' if shell else sys.executable, *command], text=True,
-                                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+                                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                       env={**os.environ, **self._share()})
             assert process.stdout is not None
             for line in process.stdout:
                 out.write(line)
                 sign = sign_of_life(line)
                 if sign and (time.time() - shown > 10 or sign.startswith('stage')):
                     shown = time.time()
-                    say(f'      {shown - begin:4.0f} s  {sign}', highlight=False, soft_wrap=True)
+                    say(f'{tag} {shown - begin:4.0f} s  {sign}', soft_wrap=True)
         if process.wait():
+            self._failed = self.jobs > 1
             tail = path.read_text().splitlines()[-8:]
-            raise MultiSSLError(f'step {self.number} failed; all it printed is in {path}\n' +
+            raise MultiSSLError(f'step {number} failed; all it printed is in {path}\n' +
                                 '\n'.join(tail))
-        say(f'      finished in {time.time() - begin:.0f} s, {self.minutes:.1f} min since the '
-            'start', highlight=False)
+        say(f'{tag} finished in {time.time() - begin:.0f} s, {self.minutes:.1f} min since the '
+            'start')
+
+    def _share(self) -> Dict[str, str]:
+        """Environment of a command that runs beside others: threads that do not wait for cores."""
+        if self.jobs == 1:
+            return {}
+        threads = str(max(1, (os.cpu_count() or 1) // self.jobs))
+        return {name: threads for name in (
+            'OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'LOKY_MAX_CPU_COUNT')}
 
     @property
     def minutes(self) -> float:

@@ -12,7 +12,7 @@ from .results import PaperTable
 from .rows import Row
 
 STUDY_RUNS = SVM, SEGMENTATION
-_SHORT, _LONG = 13, 26  # epochs of a stage, and of all of IL
+_SHORT, _LONG = 12, 24  # epochs of a stage, and of all of IL
 
 
 def _kept(title: str, *options: str) -> Row:
@@ -76,9 +76,9 @@ ROWS: Dict[str, Row] = {
         *_D_M, _INFO_NCE, 'model.distill_weights=1.')),
     # Lengths of stages, and the rate at the restart.
     'short_m': Row('M -> D, KL, stages 1 : 3', 'il_mocov2_densecl', options=(
-        *_D_M, 'train_cfg.stages=[6,20]', 'model.distill_weights=1.')),
+        *_D_M, 'train_cfg.stages=[6,18]', 'model.distill_weights=1.')),
     'long_m': Row('M -> D, KL, stages 3 : 1', 'il_mocov2_densecl', options=(
-        *_D_M, 'train_cfg.stages=[20,6]', 'model.distill_weights=1.')),
+        *_D_M, 'train_cfg.stages=[18,6]', 'model.distill_weights=1.')),
     'gentle': _kept('M -> D, KL, half the rate, long warm-up', 'model.distill_weights=1.',
                     'optim_wrapper.optimizer.lr=0.06', 'param_scheduler.0.warmup=0.3'),
     'one_cosine': Row('M -> D, KL, no restart of the rate', 'il_mocov2_densecl', options=(

@@ -25,6 +25,9 @@ class ResponseSource(nn.Module):
         replicas (int, optional): How many different views per image there are responses to; epoch
             e shows the views of replica e mod replicas. Required for stored; for a teacher, None
             means new views every epoch.
+        momentum (float, optional): For a teacher that does not stand still but follows the model,
+            as a momentum encoder does, once per step of the optimizer. None (the default) for one
+            that answers as it did when its task was finished.
         bank: For stored also ``root`` (default: ``responses`` in the work directory), ``dtype``
             and ``shard_size``, see :class:`ResponseBank`.
 
@@ -35,7 +38,8 @@ class ResponseSource(nn.Module):
     recorded: torch.Tensor
 
     def __init__(self, names: Sequence[str], source: Optional[str] = None,
-                 replicas: Optional[int] = None, **bank: Any) -> None:
+                 replicas: Optional[int] = None, momentum: Optional[float] = None,
+                 **bank: Any) -> None:
         super().__init__()
         if source not in SOURCES:
             raise MultiSSLError(f'model.responses.source is {source!r}; it must be one of '
@@ -43,9 +47,13 @@ class ResponseSource(nn.Module):
         if source == 'stored' and not (replicas and replicas > 0):
             raise MultiSSLError('stored responses belong to given views: set '
                                 'model.responses.replicas to how many per image, at least 1')
+        if momentum is not None and (source == 'stored' or not 0 <= momentum <= 1):
+            raise MultiSSLError(f'model.responses.momentum is {momentum!r} with source='
+                                f"{source!r}; it is for source='teacher', from 0 to 1")
         check_options(**bank)
         self.names = list(names)
         self.stored, self.replicas, self.bank_cfg = source == 'stored', replicas, bank
+        self.momentum = momentum
         self.register_buffer('recorded', torch.zeros(len(self.names), 32, dtype=torch.uint8))
 
     def digest(self, name: str) -> str:

@@ -55,6 +55,22 @@ def test_stored_and_teacher_give_the_same_losses(images, tmp_path, dtype, tolera
     assert stored.losses[-1]['mocov2.loss_distill'] > 1e-4  # there was something to keep
 
 
+def test_a_teacher_may_follow_once_per_step(images, tmp_path):
+    losses = []
+    for momentum in (None, 1., 0.):
+        cfg = tiny.tiny_config('il_mocov2_densecl', images, tmp_path / str(momentum))
+        cfg.model.responses = dict(source='teacher', momentum=momentum)
+        cfg.train_cfg.stages = [1, 1]
+        record = Record(cfg).train()
+        losses.append([step['mocov2.loss_distill'] for step in record.losses[3:]])
+    still, slowest, fastest = losses
+    assert still == slowest and still != fastest
+    assert still[-1] > fastest[-1]
+    cfg.model.responses = dict(source='stored', replicas=1, momentum=.9)
+    with pytest.raises(MultiSSLError, match="responses.momentum is 0.9 with source='stored'"):
+        Runner.from_cfg(cfg)
+
+
 @pytest.mark.parametrize('name, options', [
     ('il-infonce_mocov2_densecl', {}),
     ('il-infonce_mocov2_densecl', dict(model__distill=OTHER)),

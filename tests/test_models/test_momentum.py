@@ -25,6 +25,15 @@ def test_update_is_the_moving_average_of_parameters_only():
                                                  source.state_dict().values()))
 
 
+def test_a_teacher_that_follows_takes_the_running_statistics_along():
+    source = net()
+    teacher = MomentumEncoder(source, frozen=True)
+    source(torch.randn(8, 3, 2, 2))
+    teacher.follow(source, 0.75)
+    torch.testing.assert_close(teacher.module[1].running_mean, .25 * source[1].running_mean)
+    assert teacher.module[1].num_batches_tracked == 1
+
+
 def test_a_teacher_stays_in_eval_mode_when_the_model_trains():
     parent = nn.Module()
     parent.teacher = MomentumEncoder(net(), frozen=True)

@@ -5,7 +5,7 @@ import pytest
 from recorded import RecordedSteps
 
 from multissl_mm.reproduce import demo
-from multissl_mm.reproduce.results import Column
+from multissl_mm.reproduce.pictures import MASK_RCNN
 
 
 @pytest.fixture
@@ -13,7 +13,8 @@ def commands(monkeypatch):
     """Of a demo that is not run."""
     made = []
 
-    def steps(logs, total, console):
+    def steps(logs, console, jobs):
+        assert jobs >= 1
         made.append(RecordedSteps(logs, lambda done: {
             column.metric: 10. for column in demo.COLUMNS if done.stem.endswith(column.run)}))
         return made[0]
@@ -23,18 +24,30 @@ def commands(monkeypatch):
 
 
 def test_what_is_run_and_what_is_left(commands, tmp_path):
-    found = demo.run_demo(tmp_path / 'out')
+    found = demo.run_demo(tmp_path / 'out', seed=1)
     steps, = commands
     steps.check_files()
-    run = tmp_path / 'out' / 'il_mocov2_densecl'
-    assert f'--work-dir {run}' in steps.commands[0]
-    assert len(steps.commands) == 10  # a pretraining, and three evaluations of three backbones
+    run = tmp_path / 'out' / 'seed1'
+    trained = [c.split('--work-dir ')[1].split()[0] for c in steps.commands if 'train.py' in c]
+    assert sorted(trained) == [str(run / name) for name in (
+        'densecl', 'il_mocov2_densecl', 'il_mocov2_densecl_mask_rcnn', 'mtl_long',
+        'random_mask_rcnn')]
+    assert all('randomness.seed=1' in c for c in steps.commands if 'train.py' in c)
+    weights = {'random', *(str(run / name) for name in (
+        'il_mocov2_densecl/stage1_mocov2.pth', 'il_mocov2_densecl/final.pth',
+        'densecl/final.pth', 'mtl_long/final.pth'))}
     for tool in ('voc07_svm', 'linear_segmentation'):
-        evaluated = {c.split(' ')[2] for c in steps.commands if tool in c}
-        assert evaluated == {'random', str(run / 'stage1_mocov2.pth'), str(run / 'final.pth')}
-    assert {key: list(runs) for key, runs in found.items()} == dict.fromkeys(
-        ('random', 'stage1', 'il'), ['svm', 'segmentation', 'mask_rcnn'])
+        assert {c.split(' ')[2] for c in steps.commands if tool in c} == weights
+    assert list(found) == list(demo.TRADE_OFF.rows)
+    assert {key for key, runs in found.items() if MASK_RCNN in runs} == set(demo.DETECTED)
     assert json.loads((tmp_path / 'out' / 'trade_off.json').read_text()) == found
-    assert '| IL M -> D | 1 | 10.0 | 10.0 |' in (tmp_path / 'out' / 'trade_off.md').read_text()
+    assert '| IL (M+D) | 1 | 10.0 | 10.0 |' in (tmp_path / 'out' / 'trade_off.md').read_text()
     assert (tmp_path / 'out' / 'trade_off.png').stat().st_size > 10_000
-    assert all(isinstance(column, Column) for column in demo.TRADE_OFF.columns)
+
+
+def test_multi_task_learns_as_long_as_il():
+    from mmengine.config import Config
+
+    from multissl_mm.utils.project import project_file
+    stages = Config.fromfile(project_file('configs/demo/il_mocov2_densecl.py')).train_cfg.stages
+    assert demo.TRADE_OFF.rows['mtl_long'].options == (f'train_cfg.max_epochs={sum(stages)}', )

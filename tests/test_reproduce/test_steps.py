@@ -36,3 +36,27 @@ def test_commands_run_where_one_is(tmp_path, monkeypatch):
                                                   'open("made", "w").close()')
     assert (tmp_path / 'made').is_file()
     assert "python -c 'open(" in console.export_text()
+
+
+def test_two_at_a_time_make_each_file_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    console = Console(record=True, width=100)
+    steps = Steps(tmp_path / 'logs', console=console, jobs=2)
+    code = ('import os, sys, time; assert os.environ["OMP_NUM_THREADS"] >= "1"; '
+            'open(sys.argv[1], "x"); print("Epoch(train) [1][1/2] loss: 1")')
+
+    def part(name):
+        steps.run(f'to {name}', name, '-c', code, name, done=tmp_path / name)
+
+    steps.together([lambda: part('a'), lambda: part('a'), lambda: part('b')])
+    assert (tmp_path / 'a').is_file() and (tmp_path / 'b').is_file()
+    printed = console.export_text()
+    assert printed.count('finished in') == 2 and printed.count('done before') == 1
+
+
+def test_after_a_failure_nothing_more_is_started(tmp_path):
+    steps = Steps(tmp_path, console=Console(quiet=True), jobs=2)
+    with pytest.raises(MultiSSLError, match='(?s)step 1 failed.*no_such_script'):
+        steps.together([lambda: steps.run('a', 'a', 'no_such_script.py')])
+    with pytest.raises(MultiSSLError, match='step 2 was not started'):
+        steps.run('b', 'b', '-c', 'open("made", "w")')

@@ -87,3 +87,14 @@ def test_other_errors_keep_their_traceback(monkeypatch, capsys):
     monkeypatch.setenv('MULTISSL_TRACEBACK', '1')
     with pytest.raises(MultiSSLError):
         run_tool(ours)
+
+
+def test_a_tool_leaves_its_process_group(tmp_path):
+    """Threads of a group that is still there when the interpreter ends can abort the process."""
+    distributed = torch.distributed
+
+    def main() -> None:
+        distributed.init_process_group('gloo', f'file://{tmp_path}/store', rank=0, world_size=1)
+
+    run_tool(main)
+    assert not distributed.is_initialized()

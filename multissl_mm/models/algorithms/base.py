@@ -252,6 +252,10 @@ class MultiSSL(BaseModel):
         if self._steps == self._moved_at:
             return
         self._moved_at = self._steps
+        self.move_copies(tasks)
+
+    def move_copies(self, tasks: Sequence[PretextTask]) -> None:
+        """Moves what follows by momentum, for tasks that learn; once per step."""
         momentum = self.current_momentum()
         if needed(tasks, 'key_views'):
             self.momentum_backbone.update(self.backbone, momentum)

@@ -7,7 +7,7 @@ from torch import nn
 
 from ...registry import MODELS
 from ..contrast import MomentumEncoder
-from ..pretext import Features, Outputs, Responses
+from ..pretext import Features, Outputs, PretextTask, Responses
 from .base import Views
 from .staged import StagedMultiSSL
 
@@ -101,6 +101,12 @@ class IncrementalLearning(StagedMultiSSL):
         return self
 
     # ------------------------------------------------------------------ training
+
+    def move_copies(self, tasks: Sequence[PretextTask]) -> None:
+        super().move_copies(tasks)
+        if self.responses.momentum is not None:
+            for name in self.task_names[:self._stage]:
+                self.teachers[name].follow(self.responders(name), self.responses.momentum)
 
     @torch.no_grad()
     def old_responses(self, name: str, views: Views, samples: Optional[Sequence]) -> Responses:

@@ -49,5 +49,15 @@ class MomentumEncoder(nn.Module):
             torch._foreach_lerp_(copies, list(source.parameters()), 1 - momentum)
 
     @torch.no_grad()
+    def follow(self, source: nn.Module, momentum: float) -> None:
+        """:meth:`update`, of running statistics, too: the copy never sees a batch of its own."""
+        self.update(source, momentum)
+        for copy, buffer in zip(self.module.buffers(), source.buffers()):
+            if buffer.is_floating_point():
+                copy.lerp_(buffer, 1 - momentum)
+            else:
+                copy.copy_(buffer)
+
+    @torch.no_grad()
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         return self.module(*args, **kwargs)
