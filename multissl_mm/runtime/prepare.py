@@ -15,6 +15,7 @@ from .processes import distribute_on_cpu, set_environment
 STRICT_LOAD = 'multissl_mm.StrictLoadHook'
 LEFT_OUT = 'multissl_mm.LeftOutHook'
 INTERRUPTION = 'multissl_mm.InterruptionHook'
+HEARTBEAT = 'multissl_mm.HeartbeatHook'
 EPOCHS = 'multissl_mm.EpochTrainLoop'
 AMP = 'multissl_mm.AmpOptimWrapper'
 
@@ -78,7 +79,8 @@ def _prepare_training(cfg: Config, options: RunOptions) -> None:
                             f'{AMP}, or --amp, which does')
     check_stage_hook(cfg)
     dataset = (cfg.get('train_dataloader') or {}).get('dataset') or {}
-    wanted = [LEFT_OUT] * bool(dataset.get('max_skip')) + [INTERRUPTION]
+    wanted = [LEFT_OUT] * bool(dataset.get('max_skip')) + [INTERRUPTION] + \
+        [HEARTBEAT] * (options.launcher != 'none')
     hooks = list(cfg.get('custom_hooks') or [])
     there = [hook.get('type') for hook in hooks]
     cfg.custom_hooks = hooks + [dict(type=name) for name in wanted if name not in there]

@@ -2,6 +2,7 @@
 import os
 import subprocess
 import zlib
+from datetime import timedelta
 from typing import Any, Callable, List, TypeVar
 
 import torch.distributed
@@ -21,6 +22,9 @@ RANK_VARIABLES = dict(
     mpi=('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_LOCAL_RANK'))
 #: What is one job's own, by launcher.
 JOB_VARIABLES = dict(slurm=('SLURM_JOB_ID', 'SLURM_STEP_ID'), mpi=('PMIX_NAMESPACE', ))
+
+#: Seconds that a process waits for others before the job ends; NCCL's default, for gloo, too.
+TIMEOUT = 600
 
 
 def set_environment(launcher: str, local_rank: int = 0) -> None:
@@ -57,10 +61,11 @@ def start_group(cfg: Config) -> None:
     """Starts the process group of a launched run, which the runner then finds."""
     if cfg.launcher == 'none' or is_distributed():
         return
-    if get_device() == 'cpu':  # MMEngine's own call needs CUDA
-        torch.distributed.init_process_group('gloo')
-        return
     env_cfg = cfg.get('env_cfg') or {}
+    if get_device() == 'cpu':  # MMEngine's own call needs CUDA
+        seconds = (env_cfg.get('dist_cfg') or {}).get('timeout', TIMEOUT)
+        torch.distributed.init_process_group('gloo', timeout=timedelta(seconds=seconds))
+        return
     # As a runner does it, and in its order: init_dist would choose `spawn` for data loaders.
     set_multi_processing(**env_cfg.get('mp_cfg', {}), distributed=True)
     init_dist(cfg.launcher, **env_cfg.get('dist_cfg', {}))

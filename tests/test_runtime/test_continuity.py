@@ -53,7 +53,7 @@ def test_what_a_checkpoint_brings_cannot_be_changed(run, change, said):
     (dict(train_dataloader__batch_size=4), 'batch_size 8 -> 4, which means other batches'),
     (dict(model__backbone=dict(tiny.backbone(), frozen_stages=1)), 'frozen_stages nothing -> 1'),
     (dict(train_cfg__max_epochs=2), 'train_cfg.max_epochs 1 -> 2'),
-    (dict(model__tasks=[tiny.simclr_task()]), "tasks.0.type 'multissl_mm.MoCoV2Task' -> .multi"),
+    (dict(model__tasks=[dict(tiny.simclr_task(), name='mocov2')]), "tasks.0.type 'multissl_mm.MoCoV2Task' -> .multi"),
 ])
 def test_other_settings_are_refused_or_accepted_by_name(run, change, said, capsys):
     """F15, F18: accepted without a word."""
