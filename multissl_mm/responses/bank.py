@@ -30,10 +30,11 @@ class ResponseBank:
     """Responses of one task to every sample, in memory-mapped shards.
 
     A shard holds ``shard_size`` consecutive samples of one replica, one ``.npy`` file per named
-    response, shape (rows, ...), and its SHA-256 beside it (``sha256sum -c replica*/*.sha256``), which
-    is compared before a shard is read from. It appears under its name only when it is whole: an
-    interrupted recording goes on with the shards that are missing. ``manifest.json`` names the weights, the data and the views that the responses belong
-    to, and a bank of any other is refused.
+    response, shape (rows, ...), and its SHA-256 beside it (``sha256sum -c replica*/*.sha256``),
+    which is compared before a shard is read from. It appears under its name only when it is whole:
+    an interrupted recording goes on with the shards that are missing. ``manifest.json`` names the
+    weights, the data and the views that the responses belong to, and a bank of any other is
+    refused.
 
     A bank holds no file open itself and is cheap to pickle: it goes with the keys of samples to
     the loader's workers, which read it there (:class:`~multissl_mm.datasets.keyed.KeptResponses`).

@@ -75,9 +75,10 @@ def check_config(path: str, meta: Mapping[str, Any], cfg: Config, world_size: in
     fixed = [change for change in changed if _BROUGHT.match(change[0])]
     if fixed:
         raise MultiSSLError(
-            f'{path} was written with other settings: {_listed(fixed)}. Optimizer and schedule come '
-            'from the checkpoint, so that this would change nothing; leave it as it was, or begin '
-            f'a new run from its weights (another --work-dir, --cfg-options load_from={path})')
+            f'{path} was written with other settings: {_listed(fixed)}. Optimizer and schedule '
+            'come from the checkpoint, so that this would change nothing; leave it as it was, or '
+            'begin a new run from its weights (another --work-dir, --cfg-options '
+            f'load_from={path})')
     if written.get('world_size') != world_size:
         changed.append(('processes', str(written.get('world_size')), str(world_size)))
     if changed:

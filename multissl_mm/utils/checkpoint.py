@@ -98,8 +98,8 @@ def check_content(path: str) -> None:
     except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, zlib.error) as e:
         damaged = _first_line(e)
     if damaged:
-        raise MultiSSLError(f'{path}: cannot be used as a checkpoint, bits of it have changed since '
-                            f'it was written ({damaged}); take another one, or copy it again')
+        raise MultiSSLError(f'{path}: cannot be used as a checkpoint, bits of it have changed '
+                            f'since it was written ({damaged}); take another one, or copy it again')
 
 
 def unwrapped(checkpoint: Mapping[str, Any], path: str = 'the checkpoint') -> Dict[str, Tensor]:

@@ -153,7 +153,8 @@ def test_manifest_says_what_the_bank_is(tmp_path):
     shard = tmp_path / 'replica002' / 'dense_00002.npy'
     assert np.load(shard).shape == (5, 2)
     noted = shard.with_name('dense_00002.npy.sha256').read_text()
-    assert noted == f'{hashlib.sha256(shard.read_bytes()).hexdigest()}  replica002/dense_00002.npy\n'
+    digest = hashlib.sha256(shard.read_bytes()).hexdigest()
+    assert noted == f'{digest}  replica002/dense_00002.npy\n'
 
 
 def big_bank(root):

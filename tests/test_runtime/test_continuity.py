@@ -41,7 +41,8 @@ def run(images, tmp_path):
     (dict(optim_wrapper__optimizer=dict(type='SGD', lr=.7)),
      'optimizer.lr 0.03 -> 0.7.*would change nothing'),
     (dict(optim_wrapper__optimizer=dict(type='Adam', lr=.03)), "type 'SGD' -> 'Adam'"),
-    (dict(auto_scale_lr=dict(base_batch_size=8, enable=True)), 'auto_scale_lr.enable nothing -> True')
+    (dict(auto_scale_lr=dict(base_batch_size=8, enable=True)),
+     'auto_scale_lr.enable nothing -> True')
 ])
 def test_what_a_checkpoint_brings_cannot_be_changed(run, change, said):
     """F15, F18: tracebacks of the optimizer, or a learning rate that was ignored."""
@@ -53,7 +54,8 @@ def test_what_a_checkpoint_brings_cannot_be_changed(run, change, said):
     (dict(train_dataloader__batch_size=4), 'batch_size 8 -> 4, which means other batches'),
     (dict(model__backbone=dict(tiny.backbone(), frozen_stages=1)), 'frozen_stages nothing -> 1'),
     (dict(train_cfg__max_epochs=2), 'train_cfg.max_epochs 1 -> 2'),
-    (dict(model__tasks=[dict(tiny.simclr_task(), name='mocov2')]), "tasks.0.type 'multissl_mm.MoCoV2Task' -> .multi"),
+    (dict(model__tasks=[dict(tiny.simclr_task(), name='mocov2')]),
+     "tasks.0.type 'multissl_mm.MoCoV2Task' -> .multi"),
 ])
 def test_other_settings_are_refused_or_accepted_by_name(run, change, said, capsys):
     """F15, F18: accepted without a word."""

@@ -21,8 +21,8 @@ class InterruptionHook(Hook):
 
     One process looks after every step. Several look together, at the same steps, which are about
     ``seconds`` apart: by then each of them is there to agree. Where gradients are accumulated the
-    step of the optimizer comes first. ``tools/train.py`` adds this hook to every run, and listens (see
-    :func:`multissl_mm.utils.stopping.listening`).
+    step of the optimizer comes first. ``tools/train.py`` adds this hook to every run, and listens
+    (:func:`multissl_mm.utils.stopping.listening`).
 
     Args:
         seconds (float): Defaults to 2.
