@@ -80,7 +80,7 @@ def record(runner: Runner, model: Recorded, name: str) -> None:
     """
     model.responses.set_digest(name, state_digest(model.responders(name)))
     bank = open_bank(runner, model, name)
-    missing, token = agreed(lambda: (bank.missing(), secrets.token_hex(8)))
+    missing, token = agreed(lambda: (bank.missing(verify=True), secrets.token_hex(8)))
     if missing:
         if is_main_process():
             bank.create()

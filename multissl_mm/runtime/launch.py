@@ -4,11 +4,14 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from ..errors import MultiSSLError
+from ..utils.stopping import listening
 from .checks import check_steps
 from .config import load_config
+from .continuity import check_same_data
+from .lock import hold
 from .options import RunOptions
 from .prepare import prepare_cfg
-from .processes import start_group
+from .processes import decided, start_group
 from .resume import choose_checkpoint
 from .run_info import write_run_info
 
@@ -21,10 +24,12 @@ def train(options: RunOptions) -> Runner:
 
     Raises:
         MultiSSLError: If the options do not fit the config, the machine or the files.
+        Interrupted: A SystemExit, if it was asked to stop and has kept what it did.
     """
     runner = build_runner(prepare_cfg(load_config(options.config), options), options)
     check_steps(runner)
-    runner.train()
+    with listening():
+        runner.train()
     return runner
 
 
@@ -51,8 +56,15 @@ def build_runner(cfg: Config, options: RunOptions) -> Runner:
         MultiSSLError: If the checkpoint that it starts from is not there.
     """
     start_group(cfg)
-    choose_checkpoint(cfg, options.resume)
+    training = options.checkpoint is None
+    if training:
+        decided(lambda: hold(cfg.work_dir))
+    meta = choose_checkpoint(cfg, options.resume, options.accept_changes,
+                             options.overwrite or not training)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    if meta:
+        data = getattr(runner.train_dataloader, 'dataset', None)
+        decided(lambda: check_same_data(cfg.load_from, meta, data, options.accept_changes))
     _count_accumulation(runner)
     write_run_info(runner, options.config)
     return runner

@@ -27,6 +27,10 @@ class RunOptions:
         amp (bool): Train in mixed precision. Defaults to False.
         auto_scale_lr (bool): Scale the learning rate by the batch size. Defaults to False.
         no_validate (bool): Never run the val loop. Defaults to False.
+        accept_changes (bool): Resume with another config, data or number of processes than the
+            checkpoint was written with. Defaults to False.
+        overwrite (bool): Start a new run in a work directory that has checkpoints. Defaults to
+            False.
     """
     config: str
     checkpoint: Optional[str] = None
@@ -38,6 +42,8 @@ class RunOptions:
     amp: bool = False
     auto_scale_lr: bool = False
     no_validate: bool = False
+    accept_changes: bool = False
+    overwrite: bool = False
 
     def __post_init__(self) -> None:
         for field in fields(self):  # paths are texts from here on

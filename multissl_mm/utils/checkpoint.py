@@ -5,6 +5,7 @@ import os.path as osp
 import re
 import tarfile
 import zipfile
+import zlib
 from collections import OrderedDict
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple
 
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from ..errors import MultiSSLError
 from .files import AnyPath, atomic_path
-from .safe_load import CheckpointLoader
+from .safe_load import CheckpointLoader, first_line
 
 
 def load_state_dict_file(path: AnyPath) -> Dict[str, Tensor]:
@@ -41,7 +42,7 @@ def load_checkpoint_file(path: AnyPath) -> Any:
         MultiSSLError: If it is not there or cannot be read.
     """
     path = os.fspath(path)
-    check_whole(path)
+    check_content(path)
     return CheckpointLoader.load_checkpoint(path, map_location='cpu')
 
 
@@ -77,6 +78,29 @@ def _is_zip(path: str) -> bool:
         return zipfile.is_zipfile(path)
     except zipfile.BadZipFile:
         return False
+
+
+def check_content(path: AnyPath) -> None:
+    """Reads all of a file and compares it with the checksums (CRC-32) that are in it.
+
+    Torch writes them and does not look: a flipped bit would become another weight. Reading takes
+    0.3 s for 800 MB.
+
+    Raises:
+        MultiSSLError: As :func:`check_whole`, or if one does not fit; names what is damaged.
+    """
+    path = os.fspath(path)
+    check_whole(path)
+    if '://' in path or not _is_zip(path):  # older files have none
+        return
+    try:
+        with zipfile.ZipFile(path) as file:
+            damaged = file.testzip()
+    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, zlib.error) as e:
+        damaged = first_line(e)
+    if damaged:
+        raise MultiSSLError(f'{path}: cannot be used as a checkpoint, bits of it have changed '
+                            f'since it was written ({damaged}); take another one, or copy it again')
 
 
 def unwrapped(checkpoint: Mapping[str, Any], path: AnyPath = 'the checkpoint') -> Dict[str, Tensor]:

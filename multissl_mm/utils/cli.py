@@ -4,6 +4,7 @@ import sys
 from typing import Callable, Iterable, Iterator, TypeVar
 
 from ..errors import MultiSSLError
+from .stopping import Interrupted
 
 T = TypeVar('T')
 
@@ -17,14 +18,21 @@ def run_tool(main: Callable[[], None]) -> None:
     trace = '--traceback' in sys.argv or os.environ.get('MULTISSL_TRACEBACK', '0') not in ('', '0')
     try:
         main()
+    except Interrupted as e:
+        print(f'{_rank()}{e.message}', file=sys.stderr)
+        _leave_group()
+        raise
     except (MultiSSLError, FileNotFoundError, KeyError) as e:
         # An unknown `type` is MMEngine's KeyError; any other KeyError is a bug of ours.
         if trace or (isinstance(e, KeyError) and 'registry' not in str(e)):
             raise
-        rank = f'[rank {os.environ["RANK"]}] ' if 'RANK' in os.environ else ''
-        print(f'{rank}error: {_message(e)}', file=sys.stderr)
+        print(f'{_rank()}error: {_message(e)}', file=sys.stderr)
         sys.exit(1)
     _leave_group()
+
+
+def _rank() -> str:
+    return f'[rank {os.environ["RANK"]}] ' if 'RANK' in os.environ else ''
 
 
 def progress_bar(items: Iterable[T], total: int, what: str, shown: bool = True) -> Iterator[T]:

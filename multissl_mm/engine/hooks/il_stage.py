@@ -18,6 +18,7 @@ from ...utils.files import link_or_copy
 from ...utils.keyed_random import keyed_randomness
 from ...utils.model import unwrap
 from ..loops.staged import StagedTrainLoop, all_schedulers, tell_stages
+from .checkpoint import AtomicCheckpointHook
 
 
 @HOOKS.register_module()
@@ -210,6 +211,11 @@ class ILStageHook(Hook):
         loaded = runner._load_from if runner.epoch == self._begin else None
         last = loaded or runner.message_hub.runtime_info.get('last_ckpt')
         if last is None or not os.path.isfile(last):
+            return
+        saved = [hook.saved_iter for hook in runner.hooks
+                 if isinstance(hook, AtomicCheckpointHook)]
+        if not loaded and saved and runner.iter not in saved:
+            runner.logger.error(f'{name} is not kept: its checkpoint could not be written')
             return
         target = Path(runner.work_dir) / name
         link_or_copy(last, target)
