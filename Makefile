@@ -52,8 +52,8 @@ test: lint  ## lint and the tests
 test-slow: venv  ## the tests that take minutes each
 	@$(PY) -m pytest tests -m slow $(ARGS)
 
-test-faults: venv  ## kills, signals, stopped ranks and a soak in real runs: 15 minutes
-	@$(PY) -m pytest tests/test_faults -m faults -s $(TWO) $(ARGS)
+test-faults: venv  ## damage, kills, signals, stopped ranks, a soak; in real runs, 15 minutes
+	@$(PY) -m pytest tests -m faults -s $(TWO) $(ARGS)
 
 test-matrix:  ## the tests on Python 3.10, 3.11 and 3.12, with both package lines (needs all three; an hour)
 	@for python in 3.10 3.11 3.12; do \

@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 from ..errors import MultiSSLError
 from ..registry import DATASETS
 from ..utils.images import find_images
+from ..utils.listed import absent, check_inside, read_lines
 
 #: Folders of a data set that is split.
 SPLITS = ('train', 'val', 'test')
@@ -84,21 +85,18 @@ class PictureFolder(BaseDataset):
 
     def _listed(self, root: str) -> Dict[str, Optional[int]]:
         entries: Dict[str, Optional[int]] = {}
-        with open(self.ann_file, encoding='utf-8-sig') as file:
-            lines = [line.strip() for line in file]
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate(read_lines(self.ann_file), 1):
             if not line:
                 continue
             labelled = re.fullmatch(r'(.+\.\w+)\s+(\d+)', line)
             path = labelled.group(1) if labelled else line
-            if osp.isabs(path) or '..' in path.split('/'):
-                raise MultiSSLError(f'{self.ann_file}, line {number}: {path} is not in {root}; a '
-                                    'list has paths from there on')
+            check_inside(path, f'{self.ann_file}, line {number}')
             entries[osp.join(root, path)] = int(labelled.group(2)) if labelled else None
         if not entries:
             raise MultiSSLError(f'{self.ann_file}: lists no picture')
-        first = next(iter(entries))
-        if not osp.isfile(first):
-            raise MultiSSLError(f'{first}: no such picture, though {self.ann_file} lists '
-                                'it; put the pictures there, or leave the list out')
+        missing = absent(list(entries))
+        if missing:
+            raise MultiSSLError(f'{missing[0]}: no such picture, though {self.ann_file} lists it '
+                                f'({len(missing)} of {len(entries)} are missing); put the pictures '
+                                'there, or leave the list out')
         return entries

@@ -10,12 +10,12 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ...errors import MultiSSLError
-from ...models.protocols import TestedWhole
 from ...registry import HOOKS
 from ...utils.checkpoint import (
     backbone_state_dict,
     compare,
     digest,
+    fill_in,
     load_state_dict_file,
     not_finite,
     some,
@@ -33,9 +33,8 @@ class StrictLoadHook(Hook):
 
     - every module with ``init_cfg=dict(type='Pretrained', ...)`` must find all its parameters and
       buffers in that file; keys that the module has no use for are logged;
-    - the checkpoint of ``load_from``, of a test or of a resumed run must have every key
-      ``backbone.*`` of the model; in a test of a downstream task of sound, every key; and no value
-      that is NaN or infinite;
+    - the checkpoint of ``load_from`` or of a resumed run must have every key ``backbone.*`` of the
+      model, that of a test every key; and no value that is NaN or infinite;
     - all ranks must then start with the same weights, epoch and iteration.
 
     ``tools/train.py`` and ``tools/test.py`` add it to every run.
@@ -55,14 +54,15 @@ class StrictLoadHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: Mapping[str, Any]) -> None:
         model, found = unwrap(runner.model), unwrapped(checkpoint, 'load_from')
-        whole = not self.check_init and isinstance(model, TestedWhole) and model.tested_whole
-        expected = {k: v for k, v in model.state_dict().items()
-                    if whole or k.startswith('backbone.')}
+        if not self.check_init:
+            lacks = fill_in(model, found).lacks
+            if lacks:
+                raise MultiSSLError(
+                    f'the checkpoint that is being tested lacks {some(lacks, 10)} of '
+                    f'{type(model).__name__}, which would be tested with random weights there; '
+                    'test one that was written when this config was trained')
+        expected = {k: v for k, v in model.state_dict().items() if k.startswith('backbone.')}
         lacks = compare(expected, found).lacks
-        if lacks and whole:
-            raise MultiSSLError(
-                f'the checkpoint that is being tested lacks {some(lacks)} of '
-                f'{type(model).__name__}; test one that was written when this config was trained')
         if lacks:
             raise MultiSSLError(
                 f'the checkpoint that is being loaded (load_from) does not fill the backbone of '
