@@ -30,7 +30,7 @@ class Job:
     def text(self):
         return self.log.read_text()
 
-    def wait_for(self, pattern, seconds=200):
+    def wait_for(self, pattern, seconds=400):
         end = time.monotonic() + seconds
         while not re.search(pattern, self.text):
             assert time.monotonic() < end and self.launcher.poll() is None, self.text[-3000:]
@@ -46,7 +46,7 @@ class Job:
     def ranks(self):
         return sorted(children(children(self.launcher.pid)[0]))
 
-    def end(self, seconds=200):
+    def end(self, seconds=400):
         """The launcher's status; then everything that it started must end, too."""
         before = self.processes()
         status = self.launcher.wait(seconds)
