@@ -125,8 +125,8 @@ def test_kills_while_responses_are_recorded(images, tmp_path):
                                          shard_size=4))
     assert child(pictures(tmp_path / 'whole', images, **options))[0] == 0
     rng = random.Random(SEED)
-    for _ in range(10):
-        def tear(at=rng.randrange(1, 3)):
+    for shards in [rng.randrange(1, 3) for _ in range(10)]:
+        def tear(at=shards):
             write, count = ResponseBank.write, [0]
 
             def torn(self, replica, shard, batches):

@@ -44,7 +44,8 @@ def test_several_nodes(tmp_path):
 def test_slurm(tmp_path):
     output = start(tmp_path, 'tools/slurm_train.sh', 'part', 'job', 'c.py', 'work', GPUS='4',
                  SRUN_ARGS='--quotatype auto')
-    for piece in ('[--signal] [USR1@120]', 'srun [-p] [part] [--job-name] [job] [--ntasks] [4]', '[--gres] [gpu:4]',
+    for piece in ('[--signal] [USR1@120]',
+                  'srun [-p] [part] [--job-name] [job] [--ntasks] [4]', '[--gres] [gpu:4]',
                   '[--quotatype] [auto] [python]',
                   'train.py] [c.py] [--work-dir] [work] [--launcher] [slurm]'):
         assert piece in output
