@@ -1,7 +1,7 @@
 """Recording what a model answers to every view of the training set (section 4.3 and 4.4)."""
 import secrets
 from pathlib import Path
-from typing import Dict, Iterator, List, Mapping, Sequence
+from typing import Dict, Iterator, List, Mapping, Sequence, TypeVar
 
 import torch
 from mmengine.dist import is_main_process
@@ -18,6 +18,8 @@ from ..utils.digest import digest, state_digest
 from ..utils.model import looking_at, unwrap
 from .bank import ResponseBank
 from .sharing import SharedWork, agreed, check_shared, every_rank, until
+
+T = TypeVar('T')
 
 
 def keyed_sampler(runner: Runner) -> KeyedSampler:
@@ -95,11 +97,18 @@ def record(runner: Runner, model: Recorded, name: str) -> None:
             bar = progress.add_task(f'responses of {name}', total=len(missing))
             for replica, shard in work.take():
                 keys = [ViewKey(keyed_sampler(runner).seed, replica, i) for i in bank.rows(shard)]
-                bank.write(replica, shard, _responses(runner, model, name, keys))
+                bank.write(replica, shard, _while_wanted(
+                    work, _responses(runner, model, name, keys)))
                 progress.update(bar, completed=work.finished())
     every_rank(until(lambda: not bank.missing()),
                f'{bank.root} still lacks shards after the recording: is it one folder for all '
                'processes, and does nobody else write there? Set model.responses.root')
+
+
+def _while_wanted(work: SharedWork, batches: Iterator[T]) -> Iterator[T]:
+    for batch in batches:
+        work.stop_if_asked()
+        yield batch
 
 
 def _responses(runner: Runner, model: Recorded, name: str,

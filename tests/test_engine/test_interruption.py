@@ -11,6 +11,7 @@ from runs import assert_same, last_checkpoint
 
 from multissl_mm import runtime
 from multissl_mm.registry import HOOKS
+from multissl_mm.responses.bank import ResponseBank
 from multissl_mm.utils.stopping import TRY_AGAIN, Interrupted, listening, requested
 
 # 24 pictures in batches of 8: 3 steps an epoch; epochs 1 and 2 are stage 1, 3 and 4 stage 2.
@@ -69,6 +70,27 @@ def test_stopped_anywhere_equals_never_stopped(images, tmp_path, name, checkpoin
         assert_same(a[key], b[key], key)
     assert not (tmp_path / 'parts' / 'interrupted.pth').exists()
     assert torch.load(tmp_path / 'parts' / 'final.pth', weights_only=False)
+
+
+def test_stopped_while_responses_are_recorded(images, tmp_path, monkeypatch):
+    """What is recorded is kept, and the rest follows."""
+    def config():
+        return tiny.tiny_config('il_mocov2_densecl', images, tmp_path)
+
+    write, count = ResponseBank.write, []
+
+    def write_and_ask(bank, *args):
+        count.append(args[:2])
+        if len(count) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        write(bank, *args)
+
+    monkeypatch.setattr(ResponseBank, 'write', write_and_ask)
+    with pytest.raises(Interrupted) as ended:
+        train(config())
+    assert '2 of 6 pieces of work are kept' in ended.value.message
+    train(config())
+    assert len(count) == 3 + 4 and len(set(count)) == 6  # the third again
 
 
 def test_signals_do_what_they_did_outside(monkeypatch):
