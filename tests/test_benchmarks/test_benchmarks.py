@@ -10,6 +10,7 @@ from multissl_mm.benchmarks.hook_overhead import measure_hook_overhead
 from multissl_mm.benchmarks.loader import measure_loader
 from multissl_mm.benchmarks.models import Sizes
 from multissl_mm.benchmarks.sound_front_end import Loading, measure_front_end
+from multissl_mm.benchmarks.svm import Problem, measure_svm
 from multissl_mm.benchmarks.timing import interleaved, ratio
 from multissl_mm.errors import MultiSSLError
 
@@ -82,3 +83,13 @@ def test_cpu_time_of_views(tmp_path, scope):
     assert all(len(values) == 1 and values[0] > 0 for values in spent.values())
     with pytest.raises(MultiSSLError, match='has no CropViews'):
         measure_loader(str(tiny.CONFIGS / '_base_/imagenet_worker_views.py'))
+
+
+@pytest.mark.filterwarnings('ignore:Liblinear')
+def test_solvers_of_the_svms(tmp_path):
+    found = measure_svm(Problem(60, 40, classes=3, sample=2), (1., .25), tmp_path / 'x.json')
+    assert json.loads((tmp_path / 'x.json').read_text()) == found
+    assert list(found['classes']) == ['class0', 'class1'] and found['speedup'] > 0
+    for row in found['classes'].values():
+        assert row['gram']['cost'] == row['liblinear']['cost']
+        assert row['gram']['AP'] == pytest.approx(row['liblinear']['AP'], abs=.1)

@@ -153,6 +153,12 @@ def test_dead_microphones(root, sound):
         path.write_bytes(whole)
 
 
+@pytest.mark.parametrize('shape', [(20, 32, 64), (32, 64)])
+def test_labels_of_another_video(root, shape):
+    np.savez(root / 'scene0001' / 'LABELS_0001.npz', labels=np.ones(shape, np.uint8))
+    refused(root, 'VIDEO_0001_cropped.mp4 has 24 frames at least, but its labels are ')
+
+
 def test_a_video_without_pictures(root):
     """Row 30."""
     with av.open(str(root / VIDEO), 'w') as file:

@@ -106,6 +106,20 @@ def test_what_is_tested_is_whole(file):
         hook(check_init=False).after_load_checkpoint(runner, checkpoint)
 
 
+def test_what_is_resumed_is_more_than_weights(file):
+    model = model_from(file, 'backbone.')
+    resumed = SimpleNamespace(model=model, _resume=True)
+    checkpoint = dict(torch.load(file), message_hub={}, optimizer={}, meta=dict(epoch=1, iter=2))
+    hook().after_load_checkpoint(resumed, checkpoint)
+    for key, value, lacks in (('message_hub', None, 'message_hub:'), ('optimizer', None, 'optim'),
+                              ('meta', dict(epoch=1), 'meta.iter:'),
+                              ('meta', None, 'meta.epoch, meta.iter:')):
+        other = {k: v for k, v in checkpoint.items() if k != key}
+        other.update({} if value is None else {key: value})
+        with pytest.raises(MultiSSLError, match=f'resumed has no {lacks}.* load_from=FILE'):
+            hook().after_load_checkpoint(resumed, other)
+
+
 class Renamed(nn.Linear):
     """Reads what its version 1 called `w`."""
     _version = 2

@@ -9,7 +9,7 @@ Of a ResNet-50 on ImageNet expect an mAP of 84.0 for MoCo v2 and 82.5 for DenseC
 import argparse
 
 import multissl_mm  # noqa: F401  (creates the scope of its registries)
-from multissl_mm.evaluation.voc07 import COSTS, LAYERS, LOW_SHOTS, processes, run_voc07_svm
+from multissl_mm.evaluation.voc07 import COSTS, LAYERS, LOW_SHOTS, SOLVERS, processes, run_voc07_svm
 from multissl_mm.utils.cli import run_tool
 from multissl_mm.utils.permissions import ALLOW_OUTSIDE, TRUST_CHECKPOINT, add_permissions
 
@@ -26,12 +26,15 @@ def main() -> None:
     add('--prefix', default='backbone.', help="of the backbone's keys in the checkpoint")
     add('--costs', type=float, nargs='+', default=COSTS, metavar='C',
         help="try these instead of the protocol's 19")
+    add('--solver', choices=SOLVERS, default='liblinear', help='gram: all fits together, on '
+        '--device: the same optimum, many times as fast (not for --low-shot)')
     add('--low-shot', type=int, nargs='*', metavar='K', default=(), help='learn from K positives '
         f'per class, too (without a number: {" ".join(map(str, LOW_SHOTS))})')
     add('--low-shot-samples', type=int, default=5, metavar='N')
     add('--batch-size', type=int, default=32, metavar='N')
     add('--workers', type=int, default=2, help='that load images, per process')
-    add('--device', default='auto', help='for the backbone (default: GPU if any)')
+    add('--device', default='auto', help='for the backbone and --solver gram (default: '
+        'GPU if any)')
     add('--jobs', type=int, default=-1, help='processes that fit, about 1.5 GB each '
         '(default: one per core)')
     add('--seed', type=int, default=0)

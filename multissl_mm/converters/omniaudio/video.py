@@ -105,6 +105,9 @@ def cut_video(path: Path, labels: Optional[np.ndarray], options: Options) -> Dic
     arrays = dict(frames=np.stack(frames), flow=np.stack(flows))
     arrays['masks'] = find_foreground(arrays['frames'])
     if labels is not None:
+        if labels.ndim != 3 or len(labels) <= kept[-1]:
+            raise MultiSSLError(f'{path} has {kept[-1] + 1} frames at least, but its labels are '
+                                f'{labels.shape}, not of as many frames; restore or remove them')
         arrays['labels'] = np.stack([
             cv2.resize(crop(labels[min(n, len(labels) - 1)], options.rows), (width, height),
                        interpolation=cv2.INTER_NEAREST) for n in kept])

@@ -35,6 +35,7 @@ class StrictLoadHook(Hook):
       buffers in that file; keys that the module has no use for are logged;
     - the checkpoint of ``load_from`` or of a resumed run must have every key ``backbone.*`` of the
       model, that of a test every key; and no value that is NaN or infinite;
+    - that of a resumed run must have all that a run goes on from;
     - all ranks must then start with the same weights, epoch and iteration.
 
     ``tools/train.py`` and ``tools/test.py`` add it to every run.
@@ -54,6 +55,8 @@ class StrictLoadHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: Mapping[str, Any]) -> None:
         model, found = unwrap(runner.model), unwrapped(checkpoint, 'load_from')
+        if getattr(runner, '_resume', False):
+            check_resumable(checkpoint)
         if not self.check_init:
             lacks = fill_in(model, found).lacks
             if lacks:
@@ -78,6 +81,22 @@ class StrictLoadHook(Hook):
 
     def before_test(self, runner: Runner) -> None:
         check_ranks(runner)
+
+
+def check_resumable(checkpoint: Mapping[str, Any]) -> None:
+    """Looks whether a run can go on from a checkpoint, beyond its weights.
+
+    Raises:
+        MultiSSLError: If it has only weights, or not all that MMEngine writes.
+    """
+    meta = checkpoint.get('meta')
+    lacks = [key for key in ('message_hub', 'optimizer') if key not in checkpoint] + [
+        f'meta.{key}' for key in ('epoch', 'iter') if not isinstance(meta, Mapping) or
+        not isinstance(meta.get(key), int)]
+    if lacks:
+        raise MultiSSLError(f'the checkpoint that is being resumed has no {", ".join(lacks)}: it '
+                            'is not one that a run of MMEngine left to go on from; start a new run '
+                            'from its weights with --cfg-options load_from=FILE')
 
 
 def check_ranks(runner: Runner, *progress: int) -> None:

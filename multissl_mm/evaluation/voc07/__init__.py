@@ -19,8 +19,8 @@ from .data import VOCSplit, load_image, load_voc2007
 from .features import LAYERS, PooledFeatures, extract_features, processes
 from .low_shot import LOW_SHOTS, evaluate_low_shot
 from .report import print_result, run_voc07_svm
-from .svm import COSTS, average_precision, evaluate_voc07, normalise
+from .svm import COSTS, SOLVERS, average_precision, evaluate_voc07, normalise
 
-__all__ = ['COSTS', 'LAYERS', 'LOW_SHOTS', 'PooledFeatures', 'VOCSplit', 'average_precision',
-           'evaluate_low_shot', 'evaluate_voc07', 'extract_features', 'load_image', 'load_voc2007',
-           'normalise', 'print_result', 'processes', 'run_voc07_svm']
+__all__ = ['COSTS', 'LAYERS', 'LOW_SHOTS', 'PooledFeatures', 'SOLVERS', 'VOCSplit',
+           'average_precision', 'evaluate_low_shot', 'evaluate_voc07', 'extract_features',
+           'load_image', 'load_voc2007', 'normalise', 'print_result', 'processes', 'run_voc07_svm']

@@ -33,6 +33,7 @@ def run_voc07_svm(config: Union[AnyPath, Config],
                   device: str = 'auto',
                   jobs: int = -1,
                   seed: int = 0,
+                  solver: str = 'liblinear',
                   out: Optional[AnyPath] = None,
                   verbose: bool = True) -> Optional[Dict[str, Any]]:
     """Evaluates the backbone of a checkpoint, prints a table and writes JSON.
@@ -68,7 +69,7 @@ def run_voc07_svm(config: Union[AnyPath, Config],
     data = (features[:len(train.paths)], train.labels, features[len(train.paths):], test.labels,
             class_names)
     rest: Dict[str, Any] = dict(costs=costs, jobs=jobs, seed=seed, progress=verbose)
-    result = evaluate_voc07(*data, **rest)
+    result = evaluate_voc07(*data, **rest, solver=solver, device=device)
     if low_shot:
         result['low_shot'] = evaluate_low_shot(*data, low_shot, low_shot_samples, **rest)
     origin = provenance(config, checkpoint, encoder, seed)
@@ -103,7 +104,8 @@ def print_result(result: Mapping[str, Any]) -> None:
     table.add_row('mean', f'{result["mAP"]:.2f}', style='bold')
     console.print(table)
     notes = [f'pooling: {result["pooling"]}',
-             f'{result["not_converged"]} of {result["fits"]} fits stopped at 2000 iterations',
+             f'{result["not_converged"]} of {result["fits"]} fits stopped before the optimum '
+             f'({result["solver"]})',
              *(f'{name} is not part of the mean: {why}'
                for name, why in result['excluded'].items())]
     low_shot = result.get('low_shot')
