@@ -133,7 +133,8 @@ def test_a_used_folder_is_not_begun_anew(run):
 def test_a_run_that_is_started_again_resumes(run, monkeypatch, variable):
     """F14: it began anew, or hung."""
     monkeypatch.setenv(variable, '1')
-    assert start(run(), train=False).cfg.load_from.endswith('epoch_1.pth')
+    for told in (None, 'auto', 'what it began with.pth'):
+        assert start(run(), train=False, resume=told).cfg.load_from.endswith('epoch_1.pth')
 
 
 def test_one_run_at_a_time(tmp_path, monkeypatch):

@@ -63,6 +63,7 @@ class AtomicCheckpointHook(CheckpointHook):
     def before_train(self, runner: Runner) -> None:
         super().before_train(runner)
         self.saved_iter = runner.iter  # of a resumed run's checkpoint
+        self._warn_of_accumulation(runner)
         self.is_local = isinstance(self.file_backend, LocalBackend)
         if not self.is_local:
             return
@@ -72,6 +73,15 @@ class AtomicCheckpointHook(CheckpointHook):
             remove_leftovers(self.out_dir)
             if runner.iter < runner.max_iters:  # an earlier run's
                 Path(runner.work_dir, FINAL).unlink(missing_ok=True)
+
+    def _warn_of_accumulation(self, runner: Runner) -> None:
+        counts = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
+        steps = self.interval * (len(runner.train_dataloader) if self.by_epoch else 1)
+        if steps > 0 and steps % counts:
+            runner.logger.warning(
+                f'gradients of {counts} batches are accumulated, but a checkpoint is written every '
+                f'{steps}: a run that is resumed from one may lack what was accumulated; make '
+                f'default_hooks.checkpoint.interval a multiple of {counts} steps')
 
     def after_train(self, runner: Runner) -> None:
         super().after_train(runner)
