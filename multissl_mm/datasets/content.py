@@ -6,6 +6,7 @@ from typing import Any, Iterator, Optional, Protocol, Sequence, Union, runtime_c
 from mmengine.dataset import BaseDataset
 
 from ..utils.digest import digest
+from ..utils.shards import is_member, parse_member
 from .wrappers import children, origins
 
 #: So many files at most are asked for their size. 1.28 M of them would be a storm on a network
@@ -60,6 +61,8 @@ def pipeline_digest(dataset: Union[dict, BaseDataset]) -> str:
 
 def file_size(path: str) -> Optional[int]:
     """In bytes; None where there is no such file on a local file system."""
+    if is_member(path):
+        return parse_member(path)[2]
     try:
         return os.path.getsize(path)
     except OSError:
@@ -69,6 +72,8 @@ def file_size(path: str) -> Optional[int]:
 def _moved(value: Any, roots: Sequence[str]) -> Any:
     """A sample's entry with paths as they would be if its root were here."""
     if isinstance(value, str):
+        if is_member(value):
+            return parse_member(value)[3]
         root = next((root for root in roots if value.startswith(root)), '')
         return value[len(root):]
     if isinstance(value, dict):
@@ -79,7 +84,7 @@ def _moved(value: Any, roots: Sequence[str]) -> Any:
 
 
 def _paths(value: Any, roots: Sequence[str]) -> Iterator[str]:
-    if isinstance(value, str) and any(value.startswith(root) for root in roots):
+    if isinstance(value, str) and (is_member(value) or any(map(value.startswith, roots))):
         yield value
     elif isinstance(value, dict):
         for child in value.values():

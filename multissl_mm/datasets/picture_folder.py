@@ -44,9 +44,9 @@ class PictureFolder(BaseDataset):
                  pipeline: Sequence = (), **kwargs: object) -> None:
         self.split = split
         listed = osp.join('meta', f'{split}.txt')
-        if split and not ann_file and osp.isfile(osp.join(data_root, listed)):
+        if split and not ann_file and self._is_file(osp.join(data_root, listed)):
             ann_file = listed
-        if split and not data_prefix and osp.isdir(osp.join(data_root, split)):
+        if split and not data_prefix and self._is_folder(osp.join(data_root, split)):
             data_prefix = split
         super().__init__(ann_file=ann_file, data_root=data_root, pipeline=list(pipeline),
                          data_prefix=dict(img_path=data_prefix), **kwargs)
@@ -58,7 +58,7 @@ class PictureFolder(BaseDataset):
             listed = self._listed(root)
         else:
             self._refuse_other_splits(root)
-            listed = dict.fromkeys(find_images(root))
+            listed = dict.fromkeys(self._pictures(root))
         start = len(osp.join(root, ''))
         tops = [path[start:].rpartition(os.sep)[0].partition(os.sep)[0] for path in listed]
         labels = {name: label for label, name in enumerate(sorted(set(tops)))}
@@ -70,10 +70,27 @@ class PictureFolder(BaseDataset):
         """The label of a sample, for wrappers that balance classes."""
         return [int(self.get_data_info(idx)['gt_label'])]
 
+    # What a subclass reads from elsewhere.
+
+    def _is_file(self, path: str) -> bool:
+        return osp.isfile(path)
+
+    def _is_folder(self, path: str) -> bool:
+        return osp.isdir(path)
+
+    def _pictures(self, root: str) -> List[str]:
+        return find_images(root)
+
+    def _lines(self, path: str) -> List[str]:
+        return read_lines(path)
+
+    def _absent(self, paths: Sequence[str]) -> List[str]:
+        return absent(paths)
+
     def _refuse_other_splits(self, root: str) -> None:
         if not self.split or osp.normpath(root) != osp.normpath(self.data_root):
             return
-        others = [name for name in SPLITS if osp.isdir(osp.join(root, name))]
+        others = [name for name in SPLITS if self._is_folder(osp.join(root, name))]
         if others:
             raise MultiSSLError(
                 f"{root} has {' and '.join(f'{name}/' for name in others)}, but no {self.split}/: "
@@ -85,7 +102,7 @@ class PictureFolder(BaseDataset):
 
     def _listed(self, root: str) -> Dict[str, Optional[int]]:
         entries: Dict[str, Optional[int]] = {}
-        for number, line in enumerate(read_lines(self.ann_file), 1):
+        for number, line in enumerate(self._lines(self.ann_file), 1):
             if not line:
                 continue
             labelled = re.fullmatch(r'(.+\.\w+)\s+(\d+)', line)
@@ -94,7 +111,7 @@ class PictureFolder(BaseDataset):
             entries[osp.join(root, path)] = int(labelled.group(2)) if labelled else None
         if not entries:
             raise MultiSSLError(f'{self.ann_file}: lists no picture')
-        missing = absent(list(entries))
+        missing = self._absent(list(entries))
         if missing:
             raise MultiSSLError(f'{missing[0]}: no such picture, though {self.ann_file} lists it '
                                 f'({len(missing)} of {len(entries)} are missing); put the pictures '

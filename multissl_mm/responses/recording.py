@@ -1,6 +1,7 @@
 """Recording what a model answers to every view of the training set (section 4.3 and 4.4)."""
 import secrets
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Dict, Iterator, List, Mapping, Sequence, TypeVar
 
 import torch
@@ -65,12 +66,35 @@ def _recorded_bank(runner: Runner, model: Recorded, name: str) -> ResponseBank:
 def open_bank(runner: Runner, model: Recorded, name: str) -> ResponseBank:
     """The bank of one responder, of exactly the weights that the model has noted for it."""
     cfg = dict(model.responses.bank_cfg)
-    root = Path(cfg.pop('root', None) or Path(runner.work_dir) / 'responses') / name
+    cfg.pop('root', None)
+    root = _root(runner, model, name)
     dataset = runner.train_dataloader.dataset
     identity = dict(task=name, weights=model.responses.digest(name)[:16], samples=len(dataset),
                     seed=keyed_sampler(runner).seed, kind=model.response_kind(),
                     inputs=_inputs(model, name), **dataset.fingerprint())
     return ResponseBank(root, identity, replicas=model.responses.replicas, **cfg)
+
+
+def _root(runner: Runner, model: Recorded, name: str) -> Path:
+    root = model.responses.bank_cfg.get('root')
+    return Path(root or Path(runner.work_dir) / 'responses') / name
+
+
+def check_writable(runner: Runner, model: Recorded, names: Sequence[str]) -> None:
+    """Looks whether banks can be recorded, long before they are; one that is there is only read.
+
+    Raises:
+        MultiSSLError: Names the folder.
+    """
+    for root in (_root(runner, model, name) for name in names):
+        if (root / 'manifest.json').is_file():
+            continue
+        there = next(path for path in (root, *root.absolute().parents) if path.exists())
+        try:
+            TemporaryFile(dir=there).close()
+        except OSError as e:
+            raise MultiSSLError(f'{root}: responses could not be kept there ({e.strerror}); set '
+                                'model.responses.root to a folder that can be written') from e
 
 
 def record(runner: Runner, model: Recorded, name: str) -> None:

@@ -21,7 +21,7 @@ _FREE = re.compile(
     r'|\.channels_last$|\.(init_cfg|pretrained)(\.|$)'
     r'|^train_cfg\.(type|by_epoch|val_begin|val_interval|dynamic_intervals)(\.|$)')
 #: What a checkpoint brings along, whatever a config says.
-_BROUGHT = re.compile(r'^(optim_wrapper\.(type$|optimizer\.)|param_scheduler\.|auto_scale_lr\.)')
+_BROUGHT = re.compile(r'^(optim_wrapper\.optimizer|param_scheduler|auto_scale_lr)\.')
 #: Same layers, on one process, on several, without a GPU.
 _NORMS = ('SyncBN', 'MMSyncBN', 'multissl_mm.BNXd', 'BN')
 

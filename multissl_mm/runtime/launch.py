@@ -12,7 +12,7 @@ from .lock import hold
 from .options import RunOptions
 from .prepare import prepare_cfg
 from .processes import decided, start_group
-from .resume import choose_checkpoint
+from .resume import after_restart, choose_checkpoint
 from .run_info import write_run_info
 
 
@@ -57,9 +57,11 @@ def build_runner(cfg: Config, options: RunOptions) -> Runner:
     """
     start_group(cfg)
     training = options.checkpoint is None
+    resume = options.resume
     if training:
         decided(lambda: hold(cfg.work_dir))
-    meta = choose_checkpoint(cfg, options.resume, options.accept_changes,
+        resume = after_restart(cfg, resume)
+    meta = choose_checkpoint(cfg, resume, options.accept_changes,
                              options.overwrite or not training)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     if meta:

@@ -1,6 +1,7 @@
 """One run at a time in a work directory."""
 import errno
 import os
+import shutil
 import socket
 import time
 from pathlib import Path
@@ -10,6 +11,8 @@ from ..errors import MultiSSLError
 
 #: Seconds that a run waits for one that is just ending, as after a restart.
 WAIT = 10.
+#: Bytes that logs and the config take.
+LEAST = 1 << 20
 _held: Dict[str, IO[str]] = {}
 
 
@@ -28,9 +31,11 @@ def hold(work_dir: Union[str, Path]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = open(path, 'a+')
+        if shutil.disk_usage(path.parent).free < LEAST:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError as e:
         raise MultiSSLError(f'{work_dir}: nothing can be written there ({e.strerror}); choose '
-                            'another --work-dir, or change its permissions') from e
+                            'another --work-dir, or mend that') from e
     try:
         import fcntl
     except ImportError:  # Windows

@@ -35,9 +35,6 @@ def choose_checkpoint(cfg: Config, resume: Optional[str] = None, accept_changes:
     """
     if not resume and cfg.get('resume'):  # by the config
         resume = cfg.get('load_from') or 'auto'
-    if not resume and any(int(os.environ.get(name) or 0) for name in
-                          ('TORCHELASTIC_RESTART_COUNT', 'SLURM_RESTART_COUNT')):
-        resume = 'auto'  # this is a run that a launcher or scheduler has started again
     cfg.resume, cfg.load_from, meta = decided(
         lambda: _decide(cfg, resume, accept_changes, overwrite))
     path = cfg.load_from
@@ -50,6 +47,17 @@ def choose_checkpoint(cfg: Config, resume: Optional[str] = None, accept_changes:
                             f'rank {blind}; put it on a path that all machines share')
     check_whole(path)
     return meta
+
+
+def after_restart(cfg: Config, resume: Optional[str] = None) -> Optional[str]:
+    """What ``resume`` means to a training that a launcher or a scheduler has started again.
+
+    It goes on from what it has written since it was first started, whatever it was told then.
+    """
+    counts = (os.environ.get(name) for name in
+              ('TORCHELASTIC_RESTART_COUNT', 'SLURM_RESTART_COUNT'))
+    started_again = any(int(count or 0) for count in counts)
+    return 'auto' if started_again and candidates(cfg.work_dir) else resume
 
 
 def _decide(cfg: Config, resume: Optional[str], accept_changes: bool,

@@ -134,7 +134,7 @@ def find_images(folder: Union[str, Path]) -> List[str]:
     if not os.path.isdir(folder):
         raise MultiSSLError(f'{folder}: no such folder')
     # By folder: '-' comes before '/'. Plain texts, since there may be millions.
-    paths = sorted(_files(folder), key=lambda path: path.split(os.sep))
+    paths = sorted(files_below(folder), key=lambda path: path.split(os.sep))
     others = [path for path in paths if not is_image(path)]
     if len(others) == len(paths):
         raise MultiSSLError(f'{folder}: no picture in it, nor in its folders '
@@ -155,7 +155,8 @@ def _suffix(path: Union[str, Path]) -> str:
     return os.path.splitext(path)[1].lower()
 
 
-def _files(root: Union[str, Path]) -> Iterator[str]:
+def files_below(root: Union[str, Path]) -> Iterator[str]:
+    """Paths of all files in a folder and the folders in it, but for hidden ones; links count."""
     seen: Set[str] = set()
     for folder, children, names in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)

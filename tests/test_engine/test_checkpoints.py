@@ -265,6 +265,16 @@ def test_auto_scale_lr_counts_accumulation(tmp_path, by):
     assert runner.cfg.auto_scale_lr.base_batch_size == 16
 
 
+@pytest.mark.parametrize('checkpoint, warned', [
+    (dict(interval=1), False), (dict(by_epoch=False, interval=1), True)])
+def test_checkpoints_between_steps_of_the_optimizer_are_named(tmp_path, checkpoint, warned):
+    cfg = toy.config(tmp_path, epochs=1, checkpoint=checkpoint)  # two batches
+    cfg.optim_wrapper.accumulative_counts = 2
+    run(cfg)
+    log = next(tmp_path.rglob('*.log')).read_text()
+    assert ('gradients of 2 batches are accumulated' in log) == warned
+
+
 # -------------------------------------------------------------------------------- full disks
 
 @pytest.mark.parametrize('target', ['epoch_2.pth', 'best_accuracy_epoch_2.pth'])

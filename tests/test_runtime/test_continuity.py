@@ -1,5 +1,6 @@
 """A run goes on as it began, alone in its folder, or says what is otherwise."""
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from multissl_mm.runtime import lock
 
 
 def start(cfg, train=True, **options):
-    cfg.experiment_name = f'{cfg.work_dir}_{len(os.listdir(cfg.work_dir))}'
+    cfg.experiment_name = f'{cfg.work_dir}_{len(list(Path(cfg.work_dir).glob("*")))}'
     options = runtime.RunOptions('config.py', **options)
     runner = runtime.build_runner(runtime.prepare_cfg(cfg, options), options)
     if train:
@@ -132,7 +133,8 @@ def test_a_used_folder_is_not_begun_anew(run):
 def test_a_run_that_is_started_again_resumes(run, monkeypatch, variable):
     """F14: it began anew, or hung."""
     monkeypatch.setenv(variable, '1')
-    assert start(run(), train=False).cfg.load_from.endswith('epoch_1.pth')
+    for told in (None, 'auto', 'what it began with.pth'):
+        assert start(run(), train=False, resume=told).cfg.load_from.endswith('epoch_1.pth')
 
 
 def test_one_run_at_a_time(tmp_path, monkeypatch):
@@ -168,6 +170,20 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     Path(tmp_path, 'file').write_text('')
     with pytest.raises(MultiSSLError, match='file/work: nothing can be written there'):
         lock.hold(tmp_path / 'file' / 'work')
+
+
+@pytest.mark.parametrize('free, said', [
+    (9, 'work: nothing can be written there .No space left'),
+    (lock.LEAST + 1, 'a checkpoint takes about .* MB are free')])
+def test_a_full_disk_is_known_before_the_first_step(tmp_path, monkeypatch, free, said):
+    """F10"""
+    usage = shutil.disk_usage(tmp_path)._replace(free=free)
+    monkeypatch.setattr(shutil, 'disk_usage', lambda path: usage)
+    cfg = toy.config(tmp_path / 'work')
+    cfg.model.weight_mb = 2 if free > 9 else 0
+    with pytest.raises(MultiSSLError, match=said):
+        start(cfg)
+    assert not list(tmp_path.rglob('*.pth'))
 
 
 def test_older_checkpoints_are_resumed_with_a_word(tmp_path, capsys):

@@ -1,7 +1,9 @@
 """Checkpoints that are whole, finite, or not there."""
 import os
 import os.path as osp
+import shutil
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Union
 
@@ -13,7 +15,9 @@ from mmengine.runner import Runner
 from ...errors import MultiSSLError
 from ...registry import HOOKS
 from ...runtime import continuity
+from ...runtime.processes import decided
 from ...utils.files import link_or_copy, remove_leftovers, write_atomically
+from ...utils.model import unwrap
 from .finite import check_weights
 
 #: Of a finished run, in its work directory.
@@ -59,14 +63,25 @@ class AtomicCheckpointHook(CheckpointHook):
     def before_train(self, runner: Runner) -> None:
         super().before_train(runner)
         self.saved_iter = runner.iter  # of a resumed run's checkpoint
+        self._warn_of_accumulation(runner)
         self.is_local = isinstance(self.file_backend, LocalBackend)
         if not self.is_local:
             return
         self.backend_args = dict(backend='multissl_mm.atomic')
+        decided(partial(check_room, runner, self.out_dir))
         if is_main_process():
             remove_leftovers(self.out_dir)
             if runner.iter < runner.max_iters:  # an earlier run's
                 Path(runner.work_dir, FINAL).unlink(missing_ok=True)
+
+    def _warn_of_accumulation(self, runner: Runner) -> None:
+        counts = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
+        steps = self.interval * (len(runner.train_dataloader) if self.by_epoch else 1)
+        if steps > 0 and steps % counts:
+            runner.logger.warning(
+                f'gradients of {counts} batches are accumulated, but a checkpoint is written every '
+                f'{steps}: a run that is resumed from one may lack what was accumulated; make '
+                f'default_hooks.checkpoint.interval a multiple of {counts} steps')
 
     def after_train(self, runner: Runner) -> None:
         super().after_train(runner)
@@ -164,6 +179,24 @@ class AtomicCheckpointHook(CheckpointHook):
             self.best_ckpt_path = paths['']
         else:
             self.best_ckpt_path_dict = dict(paths)
+
+
+def check_room(runner: Runner, folder: str) -> None:
+    """Looks whether a checkpoint of a run fits on a disk, before the first step.
+
+    Raises:
+        MultiSSLError: If not; says how much there is.
+    """
+    tensors = [*unwrap(runner.model).state_dict().values(),
+               *(p for p in runner.model.parameters() if p.requires_grad)]  # momentum of these
+    needed = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    there = Path(folder).absolute()
+    there = next(path for path in (there, *there.parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if needed > free:
+        raise MultiSSLError(f'{folder}: a checkpoint takes about {needed / 1e6:.3g} MB, but only '
+                            f'{free / 1e6:.3g} MB are free; free some, or choose another '
+                            '--work-dir')
 
 
 def keep_interrupted(runner: Runner) -> str:

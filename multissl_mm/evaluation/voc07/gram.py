@@ -14,8 +14,11 @@ from sklearn.metrics import average_precision_score
 from sklearn.model_selection import StratifiedKFold
 from torch import Tensor
 
-#: Newton steps, and products with the Gram matrix in each: 10 and 100 to 300 are usual.
-STEPS, PRODUCTS = 60, 1000
+#: Newton steps (10 are usual), and products with the Gram matrix for a step of all problems.
+STEPS, PRODUCTS = 60, 50
+#: Share of the rows inside the margin below which a system is factorised: it is small by then, and
+#: badly conditioned where costs are high.
+FACTORISED = 0.4
 
 
 class GramSVMs:
@@ -87,8 +90,10 @@ def fit_svms(gram: Tensor, y: Tensor, cost: Tensor,
     """Minimises ``|w|^2 / 2 + sum_i cost_i max(0, 1 - y_i w x_i)^2`` for each of M problems.
 
     That is what ``LinearSVC(loss='squared_hinge')`` minimises. Newton's method on the rows inside
-    the margin (Chapelle, "Training a support vector machine in the primal", 2007), its systems
-    solved by conjugate gradients for all problems together; those that are done leave.
+    the margin (Chapelle, "Training a support vector machine in the primal", 2007). Its systems
+    are solved by conjugate gradients for all problems together, in single precision, since the
+    next step starts from what is left in double precision, or by Cholesky's method once they are
+    small. Problems that are done leave.
 
     Args:
         gram (Tensor): (N, N), see :func:`gram_matrix`; float64.
@@ -104,17 +109,31 @@ def fit_svms(gram: Tensor, y: Tensor, cost: Tensor,
     """
     all_beta, all_scores = torch.zeros_like(y), torch.zeros_like(y)
     todo = torch.arange(y.shape[1], device=y.device)
+    single = gram.float()
     for _ in range(STEPS):
         y_, cost_, beta, scores = (a[:, todo] for a in (y, cost, all_beta, all_scores))
         inside = (y_ * scores < 1) & (cost_ > 0)
         ridge = torch.where(inside, .5 / cost_, 0.)
-        # Much closer than tol: else a step at high costs need not lead down.
-        step = _solve(gram, inside, ridge, y_, beta * inside, tol / 100) - beta
+        small = inside.sum(0) < FACTORISED * len(gram)
+        target = torch.zeros_like(beta)
+        exact = torch.ones_like(small)
+        for column in small.nonzero()[:, 0]:
+            rows = inside[:, column].nonzero()[:, 0]
+            target[rows, column] = _factorised(gram, rows, ridge[rows, column], y_[rows, column])
+        if not small.all():
+            large = ~small
+            start = beta[:, large] * inside[:, large]
+            rest = inside[:, large] * (y_[:, large] - gram @ start - ridge[:, large] * start)
+            # Much closer than tol: else a step at high costs need not lead down.
+            found, exact[large] = _conjugate_gradients(
+                single, inside[:, large].float(), ridge[:, large].float(), rest.float(), tol / 100)
+            target[:, large] = start + found
+        step = target - beta
         change = gram @ step
         t = _line_search(beta, step, scores, change, y_, cost_)
         all_beta[:, todo] = beta + t * step
         all_scores[:, todo] = scores + t * change
-        todo = todo[change.abs().amax(0) > tol]
+        todo = todo[~exact | (change.abs().amax(0) > tol)]
         if not len(todo):
             break
     solved = torch.ones(y.shape[1], dtype=torch.bool, device=y.device)
@@ -122,33 +141,40 @@ def fit_svms(gram: Tensor, y: Tensor, cost: Tensor,
     return all_beta, all_scores, solved
 
 
-def _solve(gram: Tensor, inside: Tensor, ridge: Tensor, y: Tensor, beta: Tensor,
-           tol: float) -> Tensor:
-    """``beta`` with ``(gram + ridge) beta = y`` on the rows inside, from a first guess."""
+def _factorised(gram: Tensor, rows: Tensor, ridge: Tensor, y: Tensor) -> Tensor:
+    """``x`` with ``(gram + ridge) x = y`` on some rows."""
+    system = gram[rows[:, None], rows]
+    system.diagonal().add_(ridge)
+    return torch.cholesky_solve(y[:, None], torch.linalg.cholesky(system))[:, 0]
+
+
+def _conjugate_gradients(gram: Tensor, inside: Tensor, ridge: Tensor, residual: Tensor,
+                         tol: float) -> Tuple[Tensor, Tensor]:
+    """``x`` (N, M) with ``(gram + ridge) x = residual`` on the rows inside; to ``tol`` or not."""
     scale = inside / (gram.diagonal()[:, None] + ridge)
-    out = beta.clone()
-    todo = torch.arange(y.shape[1], device=y.device)
-    residual = inside * (y - gram @ beta - ridge * beta)
+    x, out = torch.zeros_like(residual), torch.zeros_like(residual)
+    todo = torch.arange(out.shape[1], device=out.device)
     direction = scale * residual
     rho = (residual * direction).sum(0)
     for _ in range(PRODUCTS):
         kept = residual.abs().amax(0) > tol
         if not kept.all():
-            out[:, todo] = beta
-            if not kept.any():
+            out[:, todo] = x
+            todo, x, residual, direction, rho, inside, ridge, scale = (
+                a[..., kept] for a in (todo, x, residual, direction, rho, inside, ridge, scale))
+            if not len(todo):
                 break
-            todo, beta, residual, direction, rho, inside, ridge, scale = (
-                a[..., kept] for a in (todo, beta, residual, direction, rho, inside, ridge, scale))
         image = inside * (gram @ direction) + ridge * direction
         alpha = rho / (direction * image).sum(0)
-        beta = beta + alpha * direction
+        x = x + alpha * direction
         residual = residual - alpha * image
         scaled = scale * residual
         last, rho = rho, (residual * scaled).sum(0)
         direction = scaled + rho / last * direction
-    else:
-        out[:, todo] = beta
-    return out
+    out[:, todo] = x
+    exact = torch.ones(out.shape[1], dtype=torch.bool, device=out.device)
+    exact[todo] = residual.abs().amax(0) <= tol
+    return out, exact
 
 
 def _line_search(beta: Tensor, step: Tensor, scores: Tensor, change: Tensor, y: Tensor,
