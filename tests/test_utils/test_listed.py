@@ -69,14 +69,13 @@ def test_lists_of_pictures(tmp_path):
 def test_lists_of_mmengine(tmp_path):
     cfg = Config(dict(train_dataloader=dict(dataset=dict(
         type='mmengine.BaseDataset', ann_file=str(tmp_path / 'list.json')))))
-    for text, message in (('{"data_list": [{"img_path": "a.png"}, {"img_path": "../b.png"}]}',
-                           r'list.json, data_list.1: \.\./b.png leads out'),
-                          ('{"data_list"', 'list.json: cannot be read as JSON')):
+    (tmp_path / 'list.json').write_text(
+        '{"data_list": [{"img_path": "a.png"}, {"img_path": "../b.png"}]}')
+    with pytest.raises(MultiSSLError, match=r'list.json, data_list.1: \.\./b.png leads out'):
+        check_data(cfg, ['train'])
+    for text in ('{"data_list": [{"img_path": "a.png"}]}', '{"a": 1}\n{"a": 2}\n'):
         (tmp_path / 'list.json').write_text(text)
-        with pytest.raises(MultiSSLError, match=message):
-            check_data(cfg, ['train'])
-    (tmp_path / 'list.json').write_text('{"data_list": [{"img_path": "a.png"}]}')
-    check_data(cfg, ['train'])
+        check_data(cfg, ['train'])
 
 
 def box(**changes):
