@@ -1,11 +1,13 @@
 """From options to a run, on one process or several."""
 from mmengine.config import Config
+from mmengine.dist import get_world_size
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from ..errors import MultiSSLError
 from .checks import check_steps
 from .config import load_config
+from .large_batch import use_large_batch
 from .options import RunOptions
 from .prepare import prepare_cfg
 from .processes import start_group
@@ -51,6 +53,8 @@ def build_runner(cfg: Config, options: RunOptions) -> Runner:
         MultiSSLError: If the checkpoint that it starts from is not there.
     """
     start_group(cfg)
+    if options.large_batch:
+        use_large_batch(cfg, get_world_size())
     choose_checkpoint(cfg, options.resume)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     _count_accumulation(runner)
