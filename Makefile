@@ -20,7 +20,7 @@ TWO = -n 2 --dist loadfile
 PY = $(abspath $(VENV))/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-sound sound-controls table4 tables-sound test test-slow test-upstream lint docs clean
+.PHONY: help venv demo demo-sound sound-controls table4 tables-sound test test-slow test-faults test-matrix test-upstream lint docs clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -47,14 +47,25 @@ tables-sound: venv  ## the paper's Tables 2a, 2b and 3 at demo size (hours), e.g
 
 test: lint  ## lint and the tests
 	@echo "[test] pytest, all but the slow tests"
-	@$(PY) -m pytest tests -m "not slow" $(TWO) $(ARGS)
+	@$(PY) -m pytest tests -m "not slow and not faults" $(TWO) $(ARGS)
 
 test-slow: venv  ## the tests that take minutes each
 	@$(PY) -m pytest tests -m slow $(ARGS)
 
+test-faults: venv  ## damage, kills, signals, stopped ranks, a soak; in real runs, 15 minutes
+	@$(PY) -m pytest tests -m faults -s $(TWO) $(ARGS)
+
+test-matrix:  ## the tests on Python 3.10, 3.11 and 3.12, with both package lines (needs all three; an hour)
+	@for python in 3.10 3.11 3.12; do \
+		command -v python$$python >/dev/null || { echo "[matrix] python$$python is not here"; continue; }; \
+		echo "[matrix] Python $$python"; \
+		$(MAKE) test PYTHON=python$$python VENV=.venv-$$python ARGS="$(ARGS)" || exit 1; \
+		$(MAKE) test-upstream PYTHON=python$$python UPSTREAM_VENV=.venv-upstream-$$python ARGS="$(ARGS)" || exit 1; \
+	done
+
 test-upstream:  ## the tests on the original OpenMMLab distributions, in an environment of its own
 	@PYTHON="$(PYTHON)" VENV="$(UPSTREAM_VENV)" bash tools/setup_env.sh upstream
-	@$(abspath $(UPSTREAM_VENV))/bin/python -m pytest tests -m "not slow" $(TWO) $(ARGS)
+	@$(abspath $(UPSTREAM_VENV))/bin/python -m pytest tests -m "not slow and not faults" $(TWO) $(ARGS)
 
 lint: venv  ## style and docstrings (ruff), spelling (codespell), types (mypy)
 	@echo "[lint] ruff, codespell, mypy"

@@ -23,10 +23,13 @@ class ToyModel(BaseModel):
     Args:
         faults (dict): What is NaN by the step (from 1): ``loss``, ``gradient`` or ``metric``.
         rank (int): Where.
+        weight_mb (int): Of a buffer without a use.
     """
 
-    def __init__(self, faults: Optional[Dict[str, str]] = None, rank: int = 0) -> None:
+    def __init__(self, faults: Optional[Dict[str, str]] = None, rank: int = 0,
+                 weight_mb: int = 0) -> None:
         super().__init__()
+        self.register_buffer('weight', torch.zeros(weight_mb << 20, dtype=torch.uint8))
         self.backbone = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
         self.faults, self.rank, self.step = faults or {}, rank, 0
 

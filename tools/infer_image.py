@@ -12,6 +12,7 @@ from pathlib import Path
 import multissl_mm  # noqa: F401  (creates the scope of its registries)
 from multissl_mm.apis import ImageInferencer, write_predictions
 from multissl_mm.utils.cli import run_tool
+from multissl_mm.utils.permissions import TRUST_CHECKPOINT, add_permissions
 
 
 def parse_args() -> argparse.Namespace:
@@ -27,6 +28,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--batch-size', type=int, default=8, metavar='N')
     parser.add_argument('--device', help='default: what there is')
     parser.add_argument('--out', default='outputs', help='folder (default: %(default)s)')
+    add_permissions(parser, TRUST_CHECKPOINT)
     parser.add_argument('--traceback', action='store_true', help='show where an error comes from')
     return parser.parse_args()
 

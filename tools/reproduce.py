@@ -2,6 +2,7 @@
 
     python tools/reproduce.py table4 --rows il_mocov2_densecl           # demo size, two CPU cores
     python tools/reproduce.py table4 --seeds 0 1 2                      # all but DetCo
+    python tools/reproduce.py study --seeds 0 1 --jobs 2                # ways of keeping M
     python tools/reproduce.py table4 --rows mocov2 --full --gpus 8      # ImageNet, VOC2007, COCO
     python tools/reproduce.py table4 --rows detco --checkpoint DETCO.pth --full --gpus 8
     python tools/reproduce.py table2a                                   # sound: single tasks
@@ -28,12 +29,14 @@ def main() -> None:
         f'{name}: {", ".join(table.rows)} (default: {", ".join(table.default) or "all"})'
         for name, table in TABLES.items()))
     parser.add_argument('--downstream', nargs='+', metavar='TASK', help='only these: sp, vr, s3r; '
-                        'of Table 4 svm, segmentation (linear), mask_rcnn')
+                        'of Table 4 and the study svm, segmentation (linear), mask_rcnn')
     parser.add_argument('--seeds', nargs='+', type=int, default=[0])
     parser.add_argument('--full', action='store_true', help='the real thing, on ImageNet, VOC2007 '
                         'and COCO, or OmniAudio, in data/ instead of the demo')
     parser.add_argument('--gpus', type=int, default=0, help='train on so many (default: no '
                         'launcher)')
+    parser.add_argument('--jobs', type=int, default=1, metavar='N', help='commands that run at '
+                        'once; at demo size as many as there are cores are fastest')
     parser.add_argument('--checkpoint', help='of the row detco, or of the sound row supervised '
                         '(AudioSet): see tools/model_converters/export_backbone.py')
     parser.add_argument('--out', type=Path, help='default: work_dirs/table4_<demo or full>, '

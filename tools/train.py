@@ -24,6 +24,10 @@ def main() -> None:
     parser.add_argument('--large-batch', action='store_true', help='fit rate, warm-up, optimizer, '
                         'momentum encoder and queues to the batch of many GPUs')
     parser.add_argument('--no-validate', action='store_true', help='never run the val loop')
+    parser.add_argument('--accept-changes', action='store_true', help='resume with another config, '
+                        'data or number of processes than the checkpoint was written with')
+    parser.add_argument('--overwrite', action='store_true',
+                        help='start a new run in a work dir that has checkpoints')
     train(parse_options(parser))
 
 

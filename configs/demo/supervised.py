@@ -16,7 +16,7 @@ data_preprocessor = dict(
     mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True, num_classes=5)
 
 train_dataloader = dict(
-    batch_size=32, num_workers=1, drop_last=True, persistent_workers=True,
+    batch_size=64, num_workers=0, drop_last=True, persistent_workers=False,
     sampler=dict(type='multissl_mm.KeyedSampler', shuffle=True),
     dataset=dict(type='multissl_mm.KeyedDataset', dataset=dict(
         type='mmpretrain.CustomDataset', data_root='data/demo/imagenet',
@@ -24,7 +24,7 @@ train_dataloader = dict(
         metainfo=dict(classes=('bus', 'car', 'tram', 'motorcycle', 'truck')),
         pipeline=[
             dict(type='LoadImageFromFile', imdecode_backend='pillow'),
-            dict(type='RandomResizedCrop', scale=96, crop_ratio_range=(.2, 1.), backend='pillow'),
+            dict(type='RandomResizedCrop', scale=64, crop_ratio_range=(.2, 1.), backend='pillow'),
             dict(type='RandomFlip', prob=.5),
             dict(type='PackInputs'),
         ])))

@@ -1,5 +1,6 @@
 """Files in, predictions and files out: what the inferencers have in common."""
 import json
+import os
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Union
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from ..errors import MultiSSLError
 from ..runtime import load_config
-from ..utils.files import atomic_path, write_atomically
+from ..utils.files import AnyPath, atomic_path, check_folder, write_atomically
 
 #: What is known of a file or of a piece of it: ``file``, and whatever the model puts out.
 Prediction = Dict[str, Any]
@@ -22,17 +23,23 @@ class FileInferencer(BaseInferencer):
     """MMEngine's inferencer for files that no dataset reads and no visualizer draws.
 
     Args:
-        config (str | Config): Of the model: a file, or ``mmpretrain::folder/name.py``.
-        checkpoint (str): Its weights.
+        config (str | Path | Config): Of the model: a file, or ``mmpretrain::folder/name.py``.
+        checkpoint (str | Path): Its weights.
         device (str, optional): Defaults to what there is.
         show_progress (bool): Defaults to False.
     """
 
-    def __init__(self, config: Union[str, Config], checkpoint: str, device: Optional[str] = None,
-                 show_progress: bool = False) -> None:
-        config = load_config(config) if isinstance(config, str) else config
-        super().__init__(config, checkpoint, device, scope='multissl_mm',
+    def __init__(self, config: Union[AnyPath, Config], checkpoint: AnyPath,
+                 device: Optional[str] = None, show_progress: bool = False) -> None:
+        config = load_config(config)
+        super().__init__(config, os.fspath(checkpoint), device, scope='multissl_mm',
                          show_progress=show_progress)
+
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> dict:
+        """MMEngine's; a folder that cannot be written to is noticed first."""
+        if kwargs.get('out_dir') is not None:
+            check_folder(kwargs['out_dir'])
+        return super().__call__(inputs, *args, **kwargs)
 
     def _init_pipeline(self, cfg: Config) -> None:
         """Nothing: files do not come from a dataset."""
@@ -43,7 +50,7 @@ class FileInferencer(BaseInferencer):
     def _init_visualizer(self, cfg: Config) -> None:
         """Nothing: pictures are drawn by functions of their own."""
 
-    def _inputs_to_list(self, inputs: Union[str, Path, Sequence[Union[str, Path]]]) -> List[str]:
+    def _inputs_to_list(self, inputs: Union[AnyPath, Sequence[AnyPath]]) -> List[str]:
         listed = [inputs] if isinstance(inputs, (str, Path)) else list(inputs)
         if not listed:
             raise MultiSSLError('there is no file to look at: the list of inputs is empty')
@@ -62,7 +69,7 @@ def refuse_equal_names(paths: Sequence[str]) -> None:
                             f'{", ".join(sorted(paths))}; take them one by one')
 
 
-def write_predictions(predictions: Sequence[Prediction], out_dir: Union[str, Path],
+def write_predictions(predictions: Sequence[Prediction], out_dir: AnyPath,
                       without: Sequence[str] = ()) -> None:
     """Writes ``predictions.json``, and the tensors into ``predictions.npz`` beside it.
 

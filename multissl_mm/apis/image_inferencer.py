@@ -9,6 +9,7 @@ from mmengine.config import Config
 from torch import Tensor
 
 from ..errors import MultiSSLError
+from ..utils.files import AnyPath
 from ..utils.images import find_images, read_image
 from ..utils.model import pooled
 from .encoder import Encoder, NormalisePixels
@@ -41,8 +42,8 @@ class ImageInferencer(FileInferencer):
     that colours can be compared from picture to picture.
 
     Args:
-        config (str | Config): With the backbone; see :func:`load_encoder`.
-        checkpoint (str): Its weights; ``random`` for random ones.
+        config (str | Path | Config): With the backbone; see :func:`load_encoder`.
+        checkpoint (str | Path): Its weights; ``random`` for random ones.
         device (str, optional): Defaults to what there is.
         image_size (int): Shorter edge of pictures as the encoder sees them, px. Defaults to 224.
         prefix (str): See :func:`load_encoder`.
@@ -65,8 +66,8 @@ class ImageInferencer(FileInferencer):
     visualize_kwargs: set = {'out_dir'}
     postprocess_kwargs: set = {'gallery', 'top'}
 
-    def __init__(self, config: Union[str, Config], checkpoint: str, device: Optional[str] = None,
-                 image_size: int = 224, prefix: str = 'backbone.',
+    def __init__(self, config: Union[AnyPath, Config], checkpoint: AnyPath,
+                 device: Optional[str] = None, image_size: int = 224, prefix: str = 'backbone.',
                  show_progress: bool = False) -> None:
         self.image_size, self.prefix = image_size, prefix
         super().__init__(config, checkpoint, device, show_progress)
@@ -78,7 +79,7 @@ class ImageInferencer(FileInferencer):
                                 'multissl_mm.apis.SoundInferencer')
         return encoder
 
-    def _inputs_to_list(self, inputs: Union[str, Path, Sequence[Union[str, Path]]]) -> List[str]:
+    def _inputs_to_list(self, inputs: Union[AnyPath, Sequence[AnyPath]]) -> List[str]:
         if isinstance(inputs, (str, Path)) and Path(inputs).is_dir():
             return find_images(inputs)
         return super()._inputs_to_list(inputs)
@@ -125,7 +126,7 @@ class ImageInferencer(FileInferencer):
 
     # ------------------------------------------------------------------ the nearest ones
 
-    def index(self, folder: Union[str, Path], batch_size: int = 32) -> Gallery:
+    def index(self, folder: AnyPath, batch_size: int = 32) -> Gallery:
         """Looks at all pictures of a folder once, so that many calls can search among them."""
         files = find_images(folder)
         found = [prediction['representation'] for batch in self.preprocess(files, batch_size)
@@ -134,7 +135,7 @@ class ImageInferencer(FileInferencer):
 
     def postprocess(self, preds: List[Prediction], visualization: List[str],
                     return_datasamples: bool = False,
-                    gallery: Union[str, Path, Gallery, None] = None, top: int = 5,
+                    gallery: Union[AnyPath, Gallery, None] = None, top: int = 5,
                     **kwargs: Any) -> dict:
         """Adds the ``nearest`` pictures.
 
@@ -156,8 +157,8 @@ class ImageInferencer(FileInferencer):
 
     # ------------------------------------------------------------------ what is written
 
-    def visualize(self, inputs: List[str], preds: List[Prediction], out_dir: Optional[str] = None,
-                  **kwargs: Any) -> List[str]:
+    def visualize(self, inputs: List[str], preds: List[Prediction],
+                  out_dir: Optional[AnyPath] = None, **kwargs: Any) -> List[str]:
         """Draws the feature maps over their pictures; returns the files.
 
         Args:

@@ -16,18 +16,20 @@ from ..models.sound_preprocessor import SoundPreprocessor
 from ..registry import MODELS
 from ..runtime import drop_pretrained, load_config, use_pretrained
 from ..utils.checkpoint import fill, fill_backbone, load_checkpoint_file, unwrapped
+from ..utils.files import AnyPath
 from .encoder import IMAGENET, Encoder, NormalisePixels, ToSpectrograms
 
 
-def load_encoder(config: Union[str, Config], checkpoint: str, device: str = 'cpu',
+def load_encoder(config: Union[AnyPath, Config], checkpoint: AnyPath, device: str = 'cpu',
                  prefix: str = 'backbone.', seed: int = 0) -> Encoder:
     """The backbone of a config, whatever it is, with the weights of a checkpoint: all of them.
 
     Args:
-        config (str | Config): Anything with ``model.backbone``: of this package, of mmpretrain, of
-            mmdet, ... A file, or ``mmpretrain::folder/name.py`` of an installed package.
-        checkpoint (str): File or URL, of a whole model or of the backbone alone (``fc`` of such a
-            file, a classifier, is left out); ``random`` or ``none`` for random weights.
+        config (str | Path | Config): Anything with ``model.backbone``: of this package, of
+            mmpretrain, of mmdet, ... A file, or ``mmpretrain::folder/name.py`` of an installed
+            package.
+        checkpoint (str | Path): File or URL, of a whole model or of the backbone alone (``fc`` of
+            such a file, a classifier, is left out); ``random`` or ``none`` for random weights.
         device (str): ``auto`` for what there is. Defaults to ``cpu``.
         prefix (str): Of the backbone's keys in a checkpoint of a whole model.
         seed (int): Of random weights, which depend on nothing else.
@@ -54,12 +56,12 @@ def load_encoder(config: Union[str, Config], checkpoint: str, device: str = 'cpu
     return encoder.to(_device(device))
 
 
-def load_model(config: Union[str, Config], checkpoint: str, device: str = 'cpu',
+def load_model(config: Union[AnyPath, Config], checkpoint: AnyPath, device: str = 'cpu',
                seed: int = 0) -> nn.Module:
     """The whole model of a config with the weights of a checkpoint: all of them.
 
     Args:
-        config (str | Config): That the model was trained with; see :func:`load_encoder`.
+        config (str | Path | Config): That the model was trained with; see :func:`load_encoder`.
         checkpoint, device, seed: See :func:`load_encoder`.
 
     Returns:
@@ -91,14 +93,14 @@ def load_model(config: Union[str, Config], checkpoint: str, device: str = 'cpu',
     return model.to(_device(device)).eval()
 
 
-def is_random(checkpoint: str) -> bool:
+def is_random(checkpoint: AnyPath) -> bool:
     """Whether this stands for random weights."""
-    return checkpoint.lower() in ('none', 'random')
+    return str(checkpoint).lower() in ('none', 'random')
 
 
-def _read(config: Union[str, Config]) -> Config:
+def _read(config: Union[AnyPath, Config]) -> Config:
     """A copy of a config that names no weights but those of the checkpoint to come."""
-    cfg = load_config(config) if isinstance(config, str) else copy.deepcopy(config)
+    cfg = copy.deepcopy(load_config(config))
     cfg = cfg if isinstance(cfg, Config) else Config(cfg)
     if cfg.get('custom_imports'):
         import_modules_from_strings(**cfg.custom_imports)

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..errors import MultiSSLError
 from ..utils.images import is_image, read_image
-from ..utils.video import import_av
+from ..utils.video import open_video, upright
 
 
 def read_panorama(path: Union[str, Path], seconds: float) -> np.ndarray:
@@ -18,16 +18,11 @@ def read_panorama(path: Union[str, Path], seconds: float) -> np.ndarray:
     """
     if is_image(path):
         return read_image(path)
-    av = import_av()
-    try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            container.seek(int(seconds / stream.time_base), stream=stream)
-            for frame in container.decode(stream):
-                if frame.time is not None and frame.time >= seconds - 1e-3:
-                    return frame.to_ndarray(format='rgb24')
-    except (av.FFmpegError, OSError, IndexError) as error:
-        raise MultiSSLError(f'{path} cannot be read as a video ({error})') from error
+    with open_video(path) as (container, stream):
+        container.seek(int(seconds / stream.time_base), stream=stream)
+        for frame in container.decode(stream):
+            if frame.time is not None and frame.time >= seconds - 1e-3:
+                return upright(frame, path)
     raise MultiSSLError(f'{path} ends before {seconds:.2f} s')
 
 

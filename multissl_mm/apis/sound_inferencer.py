@@ -21,6 +21,7 @@ from ..models.downstream import (
     SpatialSuperResolution,
     VideoRetrieval,
 )
+from ..utils.files import AnyPath
 from ..utils.model import pooled
 from .files import FileInferencer, Prediction, refuse_equal_names
 from .loading import load_model
@@ -42,8 +43,8 @@ class SoundInferencer(FileInferencer):
     not looked at.
 
     Args:
-        config (str | Config): That the model was trained with: that in its work directory.
-        checkpoint (str): Its weights; says also what its data were, see :attr:`data_meta`.
+        config (str | Path | Config): That the model was trained with: that in its work directory.
+        checkpoint (str | Path): Its weights; says also what its data were, see :attr:`data_meta`.
         device (str, optional): Defaults to what there is.
         sample_rate (int, optional): Of what the model heard in training, in Hz; other recordings
             are resampled. Defaults to that of :attr:`data_meta`.
@@ -66,9 +67,9 @@ class SoundInferencer(FileInferencer):
     visualize_kwargs: set = {'panorama', 'out_dir', 'rows'}
     postprocess_kwargs: set = set()
 
-    def __init__(self, config: Union[str, Config], checkpoint: str, device: Optional[str] = None,
-                 sample_rate: Optional[int] = None, seconds: float = 2.,
-                 show_progress: bool = False) -> None:
+    def __init__(self, config: Union[AnyPath, Config], checkpoint: AnyPath,
+                 device: Optional[str] = None, sample_rate: Optional[int] = None,
+                 seconds: float = 2., show_progress: bool = False) -> None:
         super().__init__(config, checkpoint, device, show_progress)
         self.seconds = seconds
         self.sample_rate = sample_rate or self._trained_rate()
@@ -209,13 +210,14 @@ class SoundInferencer(FileInferencer):
 
     # ------------------------------------------------------------------ what is written
 
-    def visualize(self, inputs: list, preds: List[Prediction], panorama: Optional[str] = None,
-                  out_dir: Optional[str] = None, rows: Optional[Sequence[float]] = None,
+    def visualize(self, inputs: list, preds: List[Prediction], panorama: Optional[AnyPath] = None,
+                  out_dir: Optional[AnyPath] = None, rows: Optional[Sequence[float]] = None,
                   **kwargs: Any) -> List[str]:
         """Writes pictures of maps, and sounds; returns their files.
 
         Args:
-            panorama (str, optional): Picture or video, equirectangular, of the same place and time.
+            panorama (str | Path, optional): Picture or video, equirectangular, of the same
+                place and time.
             out_dir (str, optional): Where to; by default nothing is written.
             rows (sequence[float], optional): Which part of the panorama's height the map covers.
                 Defaults to that of the model's data, if it is known, else all of it.

@@ -16,6 +16,7 @@ from ..utils.checkpoint import (
     load_state_dict_file,
     save_atomically,
 )
+from ..utils.files import AnyPath
 from ..version import __version__
 
 StateDict = Dict[str, Tensor]
@@ -75,8 +76,8 @@ class Exported(NamedTuple):
     dropped: List[str]
 
 
-def export_backbone(checkpoint: str, out: str, prefix: str = 'backbone.',
-                    drop: Sequence[str] = (), add: str = '', config: Optional[str] = None
+def export_backbone(checkpoint: AnyPath, out: AnyPath, prefix: str = 'backbone.',
+                    drop: Sequence[str] = (), add: str = '', config: Optional[AnyPath] = None
                     ) -> Exported:
     """Writes the backbone of a checkpoint for mmdet and mmpretrain.
 
@@ -101,7 +102,7 @@ def export_backbone(checkpoint: str, out: str, prefix: str = 'backbone.',
         cfg = load_config(config)
         with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine')):
             verify_backbone(state_dict, _backbone_cfg(cfg, config))
-        fits = config
+        fits = str(config)
     else:
         shape = infer_resnet(state_dict)
         if shape is None:
@@ -116,8 +117,8 @@ def export_backbone(checkpoint: str, out: str, prefix: str = 'backbone.',
     return Exported(list(state_dict), fits, dropped)
 
 
-def concat_backbones(config: str, out: str, checkpoints: Sequence[str], prefix: str = 'backbone.'
-                     ) -> None:
+def concat_backbones(config: AnyPath, out: AnyPath, checkpoints: Sequence[AnyPath],
+                     prefix: str = 'backbone.') -> None:
     """Puts several backbones into one checkpoint for a ConcatBackbone (section 4.1).
 
     Args:
@@ -143,16 +144,16 @@ def concat_backbones(config: str, out: str, checkpoints: Sequence[str], prefix: 
                             'checkpoints are given')
     for k, (encoder, path) in enumerate(zip(encoders, checkpoints)):
         fill_backbone(encoder, path, prefix, f'model.backbone.encoders.{k} of {config}')
-    _save(backbone.state_dict(), out, encoders=list(checkpoints))
+    _save(backbone.state_dict(), out, encoders=[str(path) for path in checkpoints])
 
 
-def _backbone_cfg(cfg: Config, path: str) -> dict:
+def _backbone_cfg(cfg: Config, path: AnyPath) -> dict:
     found = (cfg.get('model') or {}).get('backbone')
     if found is None:
         raise MultiSSLError(f'{path}: has no model.backbone; name a config that has one')
     return found
 
 
-def _save(state_dict: StateDict, out: str, **meta: object) -> None:
+def _save(state_dict: StateDict, out: AnyPath, **meta: object) -> None:
     save_atomically(dict(state_dict={f'backbone.{k}': v for k, v in state_dict.items()},
                          meta=dict(multissl_mm_version=__version__, **meta)), out)

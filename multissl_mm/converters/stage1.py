@@ -13,6 +13,7 @@ from ..models.pretext.momentum_contrast import MomentumContrastTask
 from ..registry import MODELS
 from ..runtime import load_config
 from ..utils.checkpoint import fill, load_state_dict_file, save_atomically
+from ..utils.files import AnyPath
 from ..version import __version__
 from .layouts import LAYOUTS, StateDict, guess_layout, split_parts
 
@@ -24,7 +25,7 @@ class Stage1(NamedTuple):
     parts: List[str]
 
 
-def convert_to_stage1(config: str, source: str, out: str, layout: Optional[str] = None,
+def convert_to_stage1(config: AnyPath, source: AnyPath, out: AnyPath, layout: Optional[str] = None,
                       seed: int = 0, options: Optional[dict] = None) -> Stage1:
     """Turns a checkpoint of another code base into a finished stage 1.
 

@@ -1,4 +1,5 @@
 """Views that depend on (seed, replica, sample) and on nothing else."""
+from itertools import islice
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Protocol, Tuple, Union
 
 import numpy as np
@@ -51,17 +52,21 @@ class KeyedSampler(DefaultSampler):
 
     The replica is the epoch, so that every epoch has new views. Where a model is held to stored
     responses a hook sets :attr:`replicas`, and epoch e shows replica e mod replicas, and
-    :attr:`kept`, which every key brings along.
+    :attr:`kept`, which every key brings along. A run that goes on in the middle of an epoch sets
+    :attr:`seen`, how many samples of this process to leave out, once.
     """
 
     replicas: Optional[int] = None
     kept: Tuple[KeptResponses, ...] = ()
+    seen = 0
 
     def __iter__(self) -> Iterator[ViewKey]:
         return self.keyed(super().__iter__())
 
     def keyed(self, indices: Iterator[int]) -> Iterator[ViewKey]:
-        """Those of this epoch's views of samples."""
+        """Those of this epoch's views of samples, behind those that were :attr:`seen`."""
+        seen, self.seen = self.seen, 0
+        indices = islice(indices, seen, None)
         replica = self.epoch if self.replicas is None else self.epoch % self.replicas
         return (ViewKey(self.seed, replica, int(index), self.kept) for index in indices)
 

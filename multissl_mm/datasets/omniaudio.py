@@ -1,14 +1,15 @@
 """OmniAudio: 360-degree street scenes with four pairs of ears."""
+import json
 import os.path as osp
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 from mmengine.dataset import BaseDataset
-from mmengine.fileio import load
 
 from ..errors import MultiSSLError
 from ..registry import DATASETS
 from ..utils.digest import digest
+from ..utils.listed import absent, check_inside
 from .classes import CLASSES
 from .content import file_size
 from .ear_pairs import EAR_PAIRS
@@ -92,6 +93,7 @@ class OmniAudioDataset(BaseDataset):
                 choices = [[pair] for pair in scene['pairs']] if self.every_pair else [
                     scene['pairs']]
                 segments += [dict(shared, start=start, pairs=pairs) for pairs in choices]
+        self._check_tracks(segments)
         if not segments:
             there = [scene['scene'] for scene in index['data_list']]
             raise MultiSSLError(
@@ -100,6 +102,14 @@ class OmniAudioDataset(BaseDataset):
                 f'{", those with " + " and ".join(self.needs) if self.needs else ""}); it has '
                 f'scenes {min(there)} to {max(there)}; set OmniAudioDataset.splits')
         return segments
+
+    def _check_tracks(self, segments: List[dict]) -> None:
+        tracks = dict.fromkeys(path for s in segments for path in s['tracks'].values())
+        missing = absent(list(tracks))
+        if missing:
+            raise MultiSSLError(f'{missing[0]}: no such recording, though {self.ann_file} lists it '
+                                f'({len(missing)} of {len(tracks)} are missing); restore it, or '
+                                'say with OmniAudioDataset.sound_root where the recordings are')
 
     def scenes(self) -> List[int]:
         """The scene of every sample, for samplers that group them."""
@@ -125,6 +135,28 @@ class OmniAudioDataset(BaseDataset):
         return digest((meta, scenes, segments))
 
 
+def _check_entry(entry: dict, path: str) -> None:
+    """Looks at what an index says of a scene: the names, and that numbers are such."""
+    where = f'{path}, scene {entry["scene"]}'
+    for name in (entry['video'], *entry['tracks'].values()):
+        check_inside(name, where)
+    names = [*entry['tracks'], *entry.get('arrays', ())]
+    numbers = [entry['scene'], entry['duration'], entry['frames'], *entry['segments']]
+    if not all(isinstance(n, (int, float)) and n >= 0 for n in numbers) or \
+            not isinstance(entry['scene'], int) or not all(isinstance(n, str) for n in names):
+        raise ValueError(f'scene {entry["scene"]} has something else where a number or a name '
+                         'must be')
+    for pair in entry['pairs']:
+        lacking = [track for track in EAR_PAIRS[pair] if str(track) not in entry['tracks']]
+        if lacking:
+            raise ValueError(f'scene {entry["scene"]} has the pair {pair}, but no track {lacking}')
+
+
+def _check_meta(meta: dict) -> None:
+    if not isinstance(meta['source'], str) or not meta['fps'] > 0 or not meta['sample_rate'] > 0:
+        raise ValueError('source, fps and sample_rate of metainfo')
+
+
 def read_index(path: str) -> dict:
     """The index that the converter wrote.
 
@@ -134,10 +166,15 @@ def read_index(path: str) -> dict:
     if not osp.isfile(path):
         raise MultiSSLError(f'{path}: no such index; write it with {CONVERTER}')
     try:
-        index = load(path)
+        with open(path, encoding='utf-8') as file:
+            index = json.load(file)
         version = index['metainfo']['version']
         scenes = index['data_list']
-    except (ValueError, KeyError, TypeError) as error:
+        if version == VERSION:
+            for entry in list(scenes):
+                _check_entry(entry, path)
+            _check_meta(index['metainfo'])
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise MultiSSLError(f'{path} is damaged ({type(error).__name__}: {error}); run {CONVERTER} '
                             'again, finished scenes are kept') from error
     if version != VERSION:

@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 from ..errors import MultiSSLError
 from ..registry import DATASETS
 from ..utils.images import find_images
+from ..utils.listed import absent, check_inside, read_lines
 
 #: Folders of a data set that is split.
 SPLITS = ('train', 'val', 'test')
@@ -81,8 +82,10 @@ class PictureFolder(BaseDataset):
         return find_images(root)
 
     def _lines(self, path: str) -> List[str]:
-        with open(path, encoding='utf-8-sig') as file:
-            return list(file)
+        return read_lines(path)
+
+    def _absent(self, paths: Sequence[str]) -> List[str]:
+        return absent(paths)
 
     def _refuse_other_splits(self, root: str) -> None:
         if not self.split or osp.normpath(root) != osp.normpath(self.data_root):
@@ -99,19 +102,18 @@ class PictureFolder(BaseDataset):
 
     def _listed(self, root: str) -> Dict[str, Optional[int]]:
         entries: Dict[str, Optional[int]] = {}
-        for number, line in enumerate(map(str.strip, self._lines(self.ann_file)), 1):
+        for number, line in enumerate(self._lines(self.ann_file), 1):
             if not line:
                 continue
             labelled = re.fullmatch(r'(.+\.\w+)\s+(\d+)', line)
             path = labelled.group(1) if labelled else line
-            if osp.isabs(path) or '..' in path.split('/'):
-                raise MultiSSLError(f'{self.ann_file}, line {number}: {path} is not in {root}; a '
-                                    'list has paths from there on')
+            check_inside(path, f'{self.ann_file}, line {number}')
             entries[osp.join(root, path)] = int(labelled.group(2)) if labelled else None
         if not entries:
             raise MultiSSLError(f'{self.ann_file}: lists no picture')
-        first = next(iter(entries))
-        if not self._is_file(first):
-            raise MultiSSLError(f'{first}: no such picture, though {self.ann_file} lists '
-                                'it; put the pictures there, or leave the list out')
+        missing = self._absent(list(entries))
+        if missing:
+            raise MultiSSLError(f'{missing[0]}: no such picture, though {self.ann_file} lists it '
+                                f'({len(missing)} of {len(entries)} are missing); put the pictures '
+                                'there, or leave the list out')
         return entries

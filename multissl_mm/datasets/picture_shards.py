@@ -1,6 +1,6 @@
 """Pictures as they lie in tar files."""
 import os.path as osp
-from typing import Any, List
+from typing import Any, List, Sequence
 
 from mmengine.fileio import get_text
 
@@ -47,4 +47,8 @@ class PictureShards(PictureFolder):
                 if path.startswith(osp.join(root, '')) and is_image(path)]
 
     def _lines(self, path: str) -> List[str]:
-        return get_text(self._members[path]).lstrip('\ufeff').splitlines()
+        text = get_text(self._members[path]).lstrip('\ufeff')
+        return [line.strip() for line in text.splitlines()]
+
+    def _absent(self, paths: Sequence[str]) -> List[str]:
+        return [path for path in paths if path not in self._members]

@@ -15,15 +15,16 @@ from ..models.algorithms import MultiSSL
 from ..models.protocols import Staged
 from ..runtime import check_data, load_config
 from ..utils.cli import progress_bar
+from ..utils.files import AnyPath
 from .pretext_scores import pretext_scores
 
 #: Metrics by task.
 Scores = Dict[str, Dict[str, float]]
 
 
-def score_checkpoints(config: Union[str, Config], checkpoints: Sequence[str], split: str = 'val',
-                      replicas: int = 4, batch_size: int = 64, device: str = 'auto',
-                      progress: bool = False) -> Dict[str, Scores]:
+def score_checkpoints(config: Union[AnyPath, Config], checkpoints: Sequence[AnyPath],
+                      split: str = 'val', replicas: int = 4, batch_size: int = 64,
+                      device: str = 'auto', progress: bool = False) -> Dict[str, Scores]:
     """Scores the tasks that each checkpoint has learned, see :func:`pretext_scores`.
 
     Args:
@@ -45,7 +46,7 @@ def score_checkpoints(config: Union[str, Config], checkpoints: Sequence[str], sp
         MultiSSLError: If the config's data are not there, or if a checkpoint does not fill the
             model.
     """
-    cfg = load_config(config) if isinstance(config, str) else config
+    cfg = load_config(config)
     check_data(cfg, ('train', ))
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'multissl_mm')):
         batches = held_out(cfg, split, replicas, batch_size)

@@ -11,10 +11,10 @@ from mmengine.dist import get_dist_info
 
 from ..apis import Encoder, is_random
 from ..runtime import git_state, versions
-from ..utils.files import write_atomically
+from ..utils.files import AnyPath, write_atomically
 
 
-def provenance(config: Union[str, Config], checkpoint: str, encoder: Encoder,
+def provenance(config: Union[AnyPath, Config], checkpoint: AnyPath, encoder: Encoder,
                seed: int) -> Dict[str, Any]:
     """Weights, preparation of pictures, processes, versions and commit of an evaluation.
 
@@ -22,15 +22,15 @@ def provenance(config: Union[str, Config], checkpoint: str, encoder: Encoder,
         config, checkpoint, seed: That ``encoder`` was loaded with.
         encoder (Encoder): That is evaluated.
     """
-    return dict(config=config if isinstance(config, str) else config.filename or 'config',
-                checkpoint='random' if is_random(checkpoint) else checkpoint,
+    return dict(config=(config.filename or 'config') if isinstance(config, Config) else str(config),
+                checkpoint='random' if is_random(checkpoint) else str(checkpoint),
                 sha256=_sha256(checkpoint), normalisation=encoder.prepare.settings, seed=seed,
                 processes=get_dist_info()[1], threads=torch.get_num_threads(),
                 versions=dict(versions(), sklearn=sklearn.__version__), git=git_state())
 
 
 def write_result(result: Mapping[str, Any], protocol: str, ending: str = '',
-                 out: Optional[str] = None) -> str:
+                 out: Optional[AnyPath] = None) -> str:
     """Writes the JSON file of a result.
 
     Args:
@@ -47,12 +47,13 @@ def write_result(result: Mapping[str, Any], protocol: str, ending: str = '',
     config, checkpoint = (osp.splitext(osp.basename(result[key].replace('::', '/')))[0]
                           for key in ('config', 'checkpoint'))
     digest = f'_{result["sha256"][:8]}' if result['sha256'] else ''
-    out = out or osp.join('work_dirs', protocol, config, f'{checkpoint}{digest}{ending}.json')
+    default = osp.join('work_dirs', protocol, config, f'{checkpoint}{digest}{ending}.json')
+    out = str(out or default)
     write_atomically(out, json.dumps(result, indent=2, allow_nan=False) + '\n')
     return out
 
 
-def _sha256(path: str) -> Optional[str]:
+def _sha256(path: AnyPath) -> Optional[str]:
     if not osp.isfile(path):
         return None
     digest = hashlib.sha256()

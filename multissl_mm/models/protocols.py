@@ -84,9 +84,3 @@ class Watchable(Protocol):
     def batch(self, views: Mapping[str, Tensor], samples: Optional[Sequence],
               tasks: Sequence[nn.Module]) -> TaskBatch:
         """Features and inputs of the given tasks, in one pass of the backbone."""
-
-
-@runtime_checkable
-class TestedWhole(Protocol):
-    """Says whether a checkpoint must fill all of it before it is tested, not its backbone alone."""
-    tested_whole: bool

@@ -9,7 +9,6 @@ from rich.console import Console
 from .data import picture_data
 from .pictures import COLUMNS, EVALUATIONS, TABLE4, PictureRun
 from .results import Found, PaperTable
-from .rows import Row
 from .steps import Steps
 
 IL = 'il_mocov2_densecl'
@@ -20,8 +19,7 @@ TRADE_OFF = PaperTable(
         'mocov2': TABLE4.rows['mocov2']._replace(
             pretrain=None, backbone=IL, within=(IL, 'stage1_mocov2.pth')),
         'densecl': TABLE4.rows['densecl'],
-        'mtl_long': Row('MTL (M+D), as long as IL', 'mtl_mocov2_densecl',
-                        options=('train_cfg.max_epochs=24', )),
+        'mtl_long': TABLE4.rows['mtl_long'],
         IL: TABLE4.rows[IL],
     }, COLUMNS, TABLE4.panels, TABLE4.figure)
 #: Mask R-CNN takes minutes.

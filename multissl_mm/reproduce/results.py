@@ -3,7 +3,7 @@ import json
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from rich.console import Console
 from rich.table import Table
@@ -118,36 +118,55 @@ class PaperTable:
         return results
 
     def draw(self, results: Mapping[str, Found], path: Path) -> None:
-        """Columns against each other, a point with its spread per row; better is right and up."""
+        """Columns against each other; better is right and up.
+
+        A row is its mean with its standard deviation, over faint points of its seeds.
+        """
         from matplotlib.figure import Figure
         columns = {column.title: column for column in self.columns}
         height, width = len(self.panels), len(self.panels[0])
-        figure = Figure(figsize=(4.2 * width + 2.5, 3.8 * height + 1), dpi=130,
+        figure = Figure(figsize=(4.6 * width + 2.5 * (len(results) > 6), 4 * height + 1), dpi=130,
                         layout='constrained')
         axes = figure.subplots(height, width, squeeze=False)
         handles: Dict[str, object] = {}
+        named = len(results) <= 6  # few enough to be named where they are
         for axis, (x, y) in zip(axes.flat, sum(map(list, self.panels), [])):
+            names: List[Tuple[str, float, float, str]] = []
             for i, (key, found) in enumerate(results.items()):
                 if any(columns[title].run not in found for title in (x, y)):
                     continue
                 (a, da), (b, db) = (spread(found[columns[title].run], columns[title].metric)
                                     for title in (x, y))
-                handles[self.rows[key].title] = axis.errorbar(
-                    a, b, xerr=da, yerr=db, fmt='osD^vP*Xh<>d'[i % 12], ms=8, capsize=3, lw=1,
-                    color=f'C{i % 10}')
+                marker, color, title = 'osD^vP*Xh<>d'[i % 12], f'C{i % 10}', self.rows[key].title
+                handles[title] = axis.errorbar(a, b, xerr=da or None, yerr=db or None, fmt=marker,
+                                               ms=9, capsize=4, lw=1.5, color=color)
+                seeds = [[found[columns[title].run].get(seed, {}).get(columns[title].metric)
+                          for title in (x, y)] for seed in found[columns[x].run]]
+                if len(seeds) > 1:
+                    axis.plot(*zip(*(point for point in seeds if None not in point)), marker,
+                              color=color, ms=4, alpha=.35)
+                if named:
+                    names.append((title, a, b, color))
+            middle = sum(a for _, a, _, _ in names) / max(len(names), 1)
+            names.sort(key=lambda name: -name[2])  # inwards, above and below in turn
+            for i, (title, a, b, color) in enumerate(names):
+                axis.annotate(title, (a, b), (-9 if a > middle else 9, 12 - 24 * (i % 2)),
+                              textcoords='offset points', fontsize=9, color=color, va='center',
+                              ha='right' if a > middle else 'left')
             axis.set(xlabel=x, ylabel=y)
             if columns[x].below:
                 axis.invert_xaxis()
             if columns[y].below:
                 axis.invert_yaxis()
-            axis.margins(.13)
+            axis.margins(.22 if named else .13)
             axis.grid(alpha=.3)
-        seeds = max((len(s) for found in results.values() for s in found.values()), default=0)
+        count = max((len(s) for found in results.values() for s in found.values()), default=0)
         figure.suptitle(self.figure)
-        figure.supxlabel(f'bars: standard deviation over {seeds} seeds' if seeds > 1 else
+        figure.supxlabel(f'large: mean, bars: standard deviation over {count} seeds; small: each '
+                         'seed' if count > 1 else
                          'one seed: a difference of a point or two is noise', fontsize=8,
                          color='0.4')
-        if handles:
+        if handles and not named:
             figure.legend(handles=list(handles.values()), labels=list(handles), fontsize=8,
                           loc='outside right center', frameon=False)
         figure.savefig(path)

@@ -3,6 +3,8 @@ import json
 from pathlib import Path
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from mmengine.config import Config
+
 from ..engine.hooks.checkpoint import FINAL
 from ..errors import MultiSSLError
 from ..utils.files import write_atomically
@@ -24,6 +26,8 @@ class Row(NamedTuple):
         start (str | None): Row whose checkpoint the pretraining starts from.
         within (tuple[str, str] | None): Row that trained this one on its way, and the name of
             the checkpoint that it left of it.
+        as_long_as (str | None): Config whose stages together are as long as this training is to
+            be: a control of equal compute.
     """
     title: str
     pretrain: Optional[str] = None
@@ -34,6 +38,7 @@ class Row(NamedTuple):
     options: Tuple[str, ...] = ()
     start: Optional[str] = None
     within: Optional[Tuple[str, str]] = None
+    as_long_as: Optional[str] = None
 
 
 class TableRun:
@@ -89,6 +94,9 @@ class TableRun:
         options = [*row.options]
         options += [f'model.experts.{k}.backbone.init_cfg.checkpoint={part}'
                     for k, part in enumerate(parts)]
+        if row.as_long_as is not None:
+            stages = Config.fromfile(self._config(row.as_long_as)).train_cfg.stages
+            options.append(f'train_cfg.max_epochs={sum(stages)}')
         if row.start is not None:
             options.append(f'load_from={self.checkpoint(row.start)}')
         final = self.out / key / FINAL

@@ -7,7 +7,7 @@ measured on; the chosen ones then stand in Table 4.
 """
 from typing import Dict
 
-from .pictures import COLUMNS, SEGMENTATION, SVM, PictureRun
+from .pictures import COLUMNS, SEGMENTATION, SVM, TABLE4, PictureRun
 from .results import PaperTable
 from .rows import Row
 
@@ -22,10 +22,6 @@ def _kept(title: str, *options: str) -> Row:
         'model.responses.replicas=None', *options))
 
 
-def _long(title: str, config: str) -> Row:
-    return Row(title, config, options=(f'train_cfg.max_epochs={_LONG}', ))
-
-
 _INFO_NCE = 'model.tasks.0.head.distill=info_nce'
 _D_M = ('model.responses.source=teacher', 'model.responses.replicas=None')
 ROWS: Dict[str, Row] = {
@@ -34,9 +30,7 @@ ROWS: Dict[str, Row] = {
                   within=('il_mocov2_densecl', 'stage1_mocov2.pth')),
     'densecl': Row('D, half as long', 'densecl'),
     # Controls: as many steps as IL as a whole.
-    'mocov2_long': _long('M', 'mocov2'),
-    'densecl_long': _long('D', 'densecl'),
-    'mtl_long': _long('Multi-task', 'mtl_mocov2_densecl'),
+    **{key: TABLE4.rows[key] for key in ('mocov2_long', 'densecl_long', 'mtl_long')},
     # M -> D, by how M is kept.
     'il_mocov2_densecl': Row('M -> D, KL (stored, 2 replicas)', 'il_mocov2_densecl'),
     'nothing': _kept('M -> D, nothing kept', 'model.distill_weights=0.'),
@@ -49,9 +43,11 @@ ROWS: Dict[str, Row] = {
                            'model.distill.type=multissl_mm.ResponseDistillation',
                            'model.distill.view=other', 'model.distill_weights=1.'),
     'infonce_falling': _kept('M -> D, InfoNCE falling to 0', _INFO_NCE,
+                             'model.distill_weights._delete_=True',
                              'model.distill_weights.type=multissl_mm.FallingWeights',
                              'model.distill_weights.start=1.'),
     'infonce_ratio': _kept('M -> D, InfoNCE at a gradient of 0.3', _INFO_NCE,
+                           'model.distill_weights._delete_=True',
                            'model.distill_weights.type=multissl_mm.RatioWeights',
                            'model.distill_weights.ratio=0.3'),
     'feature': _kept('M -> D, features', 'model.distill.type=multissl_mm.FeatureDistillation'),

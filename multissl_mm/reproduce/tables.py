@@ -1,4 +1,5 @@
 """The numbers of the paper's tables, each behind one call."""
+from functools import partial
 from pathlib import Path
 from typing import Dict, Iterable, Optional, Sequence
 
@@ -20,8 +21,8 @@ _PICTURES = {TABLE4.name: (PictureRun, EVALUATIONS), STUDY.name: (StudyRun, STUD
 def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
                     downstream: Optional[Sequence[str]] = None, seeds: Sequence[int] = (0, ),
                     full: bool = False, gpus: int = 0, checkpoint: Optional[str] = None,
-                    out: Optional[Path] = None, console: Optional[Console] = None
-                    ) -> Dict[str, Found]:
+                    out: Optional[Path] = None, console: Optional[Console] = None,
+                    jobs: int = 1) -> Dict[str, Found]:
     """Pretrains and evaluates rows of a table, prints it, and writes it to ``out``.
 
     Every step is a command of this project, run in the current directory and printed as one would
@@ -41,6 +42,7 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
         out (Path, optional): Defaults to ``work_dirs/table4_<demo or full>`` or
             ``work_dirs/tables_sound_<demo or full>``.
         console (Console, optional): Where progress and the table are printed.
+        jobs (int): How many commands run at once, each with its share of the cores.
 
     Returns:
         dict: Of every row that is there, evaluation: seed: metrics.
@@ -61,16 +63,16 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
                             'with --checkpoint')
     size = 'full' if full else 'demo'
     out = out or Path('work_dirs') / f'{name if pictures else "tables_sound"}_{size}'
-    steps = Steps(out / 'logs', console=console)
+    steps = Steps(out / 'logs', console=console, jobs=jobs)
     if not full:
         (picture_data if pictures else sound_data)(steps)
     if table is STUDY:
         validation_data(steps)
     given = {'detco' if pictures else 'supervised': checkpoint}
-    for seed in seeds:
-        run = kind(table.rows if pictures else ROWS, out, steps, seed, full, gpus, given)
-        for key in rows:
-            run.evaluate(key, downstream or runs)
+    runs_by_seed = [kind(table.rows if pictures else ROWS, out, steps, seed, full, gpus, given)
+                    for seed in seeds]
+    steps.together([partial(run.evaluate, key, downstream or runs)
+                    for run in runs_by_seed for key in rows])
     found = table.show(out, steps.console)
     if table is TABLE2A:
         show_bounds(out, steps.console)

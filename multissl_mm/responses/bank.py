@@ -3,6 +3,7 @@ import errno
 import hashlib
 import io
 import json
+import shutil
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -29,10 +30,11 @@ class ResponseBank:
     """Responses of one task to every sample, in memory-mapped shards.
 
     A shard holds ``shard_size`` consecutive samples of one replica, one ``.npy`` file per named
-    response, shape (rows, ...), and its SHA-256 beside it (``sha256sum -c`` reads it). It appears
-    under its name only when it is whole: an interrupted recording goes on with the shards that are
-    missing. ``manifest.json`` names the weights, the data and the views that the responses belong
-    to, and a bank of any other is refused.
+    response, shape (rows, ...), and its SHA-256 beside it (``sha256sum -c replica*/*.sha256``),
+    which is compared before a shard is read from. It appears under its name only when it is whole:
+    an interrupted recording goes on with the shards that are missing. ``manifest.json`` names the
+    weights, the data and the views that the responses belong to, and a bank of any other is
+    refused.
 
     A bank holds no file open itself and is cheap to pickle: it goes with the keys of samples to
     the loader's workers, which read it there (:class:`~multissl_mm.datasets.keyed.KeptResponses`).
@@ -58,6 +60,7 @@ class ResponseBank:
         self.samples, self.replicas = int(identity['samples']), replicas
         self.dtype, self.shard_size = np.dtype(dtype), shard_size
         self._shapes: Dict[str, Tuple[int, ...]] = {}
+        self._has_room = False
         self._check_manifest()
 
     # ------------------------------------------------------------------ what is there
@@ -86,17 +89,31 @@ class ResponseBank:
         per_replica = -(-self.samples // self.shard_size)
         return [(r, s) for r in range(self.replicas) for s in range(per_replica)]
 
-    def missing(self) -> List[Tuple[int, int]]:
-        """The (replica, shard) pairs that are not recorded yet, or are no longer whole."""
+    def missing(self, verify: bool = False) -> List[Tuple[int, int]]:
+        """The (replica, shard) pairs that are not recorded yet, or are no longer whole.
+
+        Args:
+            verify (bool): Compare what is there with its digests, too. Without it sizes count, and
+                digests when a shard is first read from.
+        """
         # Shards without a manifest may be of any run.
         shapes = self.shapes() if self._manifest_path.is_file() else {}
         return [(r, s) for r, s in self.shards() if not shapes or not all(
-            self._is_whole(self._path(r, s, name), (len(self.rows(s)), *shape))
+            self._is_whole(self._path(r, s, name), (len(self.rows(s)), *shape), verify)
             for name, shape in shapes.items())]
 
-    def _is_whole(self, path: Path, shape: Tuple[int, ...]) -> bool:
-        size = len(self._header(shape)) + self.dtype.itemsize * int(np.prod(shape))
-        return path.is_file() and path.stat().st_size == size
+    def _is_whole(self, path: Path, shape: Tuple[int, ...], verify: bool) -> bool:
+        if not path.is_file() or path.stat().st_size != self._size(shape):
+            return False
+        try:
+            if verify:
+                check_digest(path)
+        except (ValueError, OSError):
+            return False
+        return True
+
+    def _size(self, shape: Tuple[int, ...]) -> int:
+        return len(self._header(shape)) + self.dtype.itemsize * int(np.prod(shape))
 
     def shapes(self) -> Dict[str, Tuple[int, ...]]:
         """Of one sample's responses, by name; empty until a batch was answered."""
@@ -137,6 +154,7 @@ class ResponseBank:
                 if not writers:
                     shapes = {n: list(r.shape[1:]) for n, r in responses.items()}
                     write_atomically(self.root / 'responses.json', json.dumps(shapes))
+                    self._check_room()
                     writers = {n: stack.enter_context(_shard_file(
                         self._path(replica, shard, n), self._header((total, *shape))))
                         for n, shape in shapes.items()}
@@ -147,6 +165,20 @@ class ResponseBank:
             if done != total:
                 raise RuntimeError(f'{done} responses for the {total} samples of shard {shard}')
         _open.cache_clear()
+
+    def _check_room(self) -> None:
+        """Once, before anything is written: is there room for all that is missing?"""
+        if self._has_room:
+            return
+        needed = sum(self._size((len(self.rows(shard)), *shape))
+                     for _, shard in self.missing() for shape in self.shapes().values())
+        free = shutil.disk_usage(self.root).free
+        if needed > free:
+            raise MultiSSLError(
+                f'{self.root}: the responses of {self.name} need {needed / 1e9:.3g} GB more, but '
+                f'only {free / 1e9:.3g} GB are free; free some, or set model.responses.root to '
+                'another disk; what is recorded is kept')
+        self._has_room = True
 
     def _header(self, shape: Tuple[int, ...]) -> bytes:
         out = io.BytesIO()
@@ -187,12 +219,13 @@ def _shard_file(path: Path, header: bytes) -> Iterator[Callable[[bytes], None]]:
 
             write(header)
             yield write
-        write_atomically(f'{path}.sha256', f'{sha.hexdigest()}  {path.name}\n')
+        write_atomically(f'{path}.sha256', f'{sha.hexdigest()}  {path.parent.name}/{path.name}\n')
 
 
 @lru_cache(MAX_OPEN)
 def _open(path: Path) -> np.ndarray:
     try:
+        check_digest(path)
         return np.load(path, mmap_mode='r')
     except (OSError, ValueError, EOFError) as error:
         if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
@@ -200,6 +233,37 @@ def _open(path: Path) -> np.ndarray:
         raise MultiSSLError(
             f'{path} cannot be read ({error}); restore it, or resume from the checkpoint '
             "of the end of that task's stage, which records it again") from error
+
+
+#: Files whose digest this process has compared, with when they were written and their size.
+_verified: Dict[Path, Tuple[int, int]] = {}
+
+
+def check_digest(path: Path) -> None:
+    """Compares a shard with the digest beside it, once in a process.
+
+    It reads all of the shard, which random access does anyway in the course of an epoch: 16 MB, the
+    size of 16,384 responses of 512 numbers, take 10 to 40 ms. Shards of older versions have none.
+
+    Raises:
+        ValueError: If a bit has changed since it was written.
+        OSError: If it cannot be read.
+    """
+    status = path.stat()
+    written = status.st_mtime_ns, status.st_size
+    beside = path.with_name(f'{path.name}.sha256')
+    if _verified.get(path) == written or not beside.is_file():
+        return
+    sha = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while block := file.read(1 << 20):
+            sha.update(block)
+    noted, _, name = beside.read_text().strip().partition('  ')
+    if noted != sha.hexdigest():
+        raise ValueError(f'its bits are not those of {beside.name} any more')
+    if name not in (path.name, f'{path.parent.name}/{path.name}'):  # the former in older banks
+        raise ValueError(f'it is {name} under another name')
+    _verified[path] = written
 
 
 def _too_many_open(path: Path) -> str:

@@ -1,7 +1,8 @@
 """Recording what a model answers to every view of the training set (section 4.3 and 4.4)."""
 import secrets
 from pathlib import Path
-from typing import Dict, Iterator, List, Mapping, Sequence
+from tempfile import TemporaryFile
+from typing import Dict, Iterator, List, Mapping, Sequence, TypeVar
 
 import torch
 from mmengine.dist import is_main_process
@@ -18,6 +19,8 @@ from ..utils.digest import digest, state_digest
 from ..utils.model import looking_at, unwrap
 from .bank import ResponseBank
 from .sharing import SharedWork, agreed, check_shared, every_rank, until
+
+T = TypeVar('T')
 
 
 def keyed_sampler(runner: Runner) -> KeyedSampler:
@@ -63,12 +66,35 @@ def _recorded_bank(runner: Runner, model: Recorded, name: str) -> ResponseBank:
 def open_bank(runner: Runner, model: Recorded, name: str) -> ResponseBank:
     """The bank of one responder, of exactly the weights that the model has noted for it."""
     cfg = dict(model.responses.bank_cfg)
-    root = Path(cfg.pop('root', None) or Path(runner.work_dir) / 'responses') / name
+    cfg.pop('root', None)
+    root = _root(runner, model, name)
     dataset = runner.train_dataloader.dataset
     identity = dict(task=name, weights=model.responses.digest(name)[:16], samples=len(dataset),
                     seed=keyed_sampler(runner).seed, kind=model.response_kind(),
                     inputs=_inputs(model, name), **dataset.fingerprint())
     return ResponseBank(root, identity, replicas=model.responses.replicas, **cfg)
+
+
+def _root(runner: Runner, model: Recorded, name: str) -> Path:
+    root = model.responses.bank_cfg.get('root')
+    return Path(root or Path(runner.work_dir) / 'responses') / name
+
+
+def check_writable(runner: Runner, model: Recorded, names: Sequence[str]) -> None:
+    """Looks whether banks can be recorded, long before they are; one that is there is only read.
+
+    Raises:
+        MultiSSLError: Names the folder.
+    """
+    for root in (_root(runner, model, name) for name in names):
+        if (root / 'manifest.json').is_file():
+            continue
+        there = next(path for path in (root, *root.absolute().parents) if path.exists())
+        try:
+            TemporaryFile(dir=there).close()
+        except OSError as e:
+            raise MultiSSLError(f'{root}: responses could not be kept there ({e.strerror}); set '
+                                'model.responses.root to a folder that can be written') from e
 
 
 def record(runner: Runner, model: Recorded, name: str) -> None:
@@ -80,7 +106,7 @@ def record(runner: Runner, model: Recorded, name: str) -> None:
     """
     model.responses.set_digest(name, state_digest(model.responders(name)))
     bank = open_bank(runner, model, name)
-    missing, token = agreed(lambda: (bank.missing(), secrets.token_hex(8)))
+    missing, token = agreed(lambda: (bank.missing(verify=True), secrets.token_hex(8)))
     if missing:
         if is_main_process():
             bank.create()
@@ -95,11 +121,18 @@ def record(runner: Runner, model: Recorded, name: str) -> None:
             bar = progress.add_task(f'responses of {name}', total=len(missing))
             for replica, shard in work.take():
                 keys = [ViewKey(keyed_sampler(runner).seed, replica, i) for i in bank.rows(shard)]
-                bank.write(replica, shard, _responses(runner, model, name, keys))
+                bank.write(replica, shard, _while_wanted(
+                    work, _responses(runner, model, name, keys)))
                 progress.update(bar, completed=work.finished())
     every_rank(until(lambda: not bank.missing()),
                f'{bank.root} still lacks shards after the recording: is it one folder for all '
                'processes, and does nobody else write there? Set model.responses.root')
+
+
+def _while_wanted(work: SharedWork, batches: Iterator[T]) -> Iterator[T]:
+    for batch in batches:
+        work.stop_if_asked()
+        yield batch
 
 
 def _responses(runner: Runner, model: Recorded, name: str,

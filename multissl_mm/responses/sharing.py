@@ -9,6 +9,7 @@ from torch.distributed import HashStore, PrefixStore, Store, distributed_c10d
 
 from ..errors import MultiSSLError
 from ..utils.files import write_atomically
+from ..utils.stopping import Interrupted, requested
 
 #: Seconds after which a folder that does not show another rank's file is not shared: network file
 #: systems keep what they knew of a folder for up to a minute, but mostly for a few seconds.
@@ -39,11 +40,24 @@ class SharedWork(Generic[T]):
     def take(self) -> Iterator[T]:
         """Pieces that nobody else does, until there are none left or another rank has failed."""
         while True:
+            self.stop_if_asked()
             nth = self._store.add('taken', 1) - 1
             if nth >= len(self.pieces) or self._store.add('failed', 0):
                 return
             yield self.pieces[nth]
             self._store.add('finished', 1)
+
+    def stop_if_asked(self) -> None:
+        """Ends all ranks where one was asked to stop; to be called often.
+
+        Raises:
+            Interrupted: Finished pieces are kept.
+        """
+        if requested() or self._store.add('stopped', 0):
+            self._store.add('stopped', 1)
+            raise Interrupted(f'asked to stop: {self.finished()} of {len(self.pieces)} pieces of '
+                              'work are kept; the same command with --resume goes on with the '
+                              'others')
 
     def finished(self) -> int:
         """How many pieces all ranks have finished so far."""
@@ -67,6 +81,7 @@ class SharedWork(Generic[T]):
     def _wait(self) -> None:
         seen, since = -1, time.monotonic()
         while self._store.add('ready', 0) < get_world_size():
+            self.stop_if_asked()
             if self._store.add('failed', 0):
                 raise MultiSSLError('another process could not do its part; its message says why')
             finished = self.finished()

@@ -1,12 +1,13 @@
 """What is looked at before anything is built."""
 import json
 import os.path as osp
-from typing import Iterator, Optional, Sequence, Tuple
+from typing import Iterator, Sequence, Tuple
 
 from mmengine.config import Config
-from mmengine.runner import Runner
+from mmengine.runner import IterBasedTrainLoop, Runner
 
 from ..errors import MultiSSLError
+from ..utils.listed import check_coco, check_list, check_voc
 from .config import dicts
 
 
@@ -27,7 +28,9 @@ def check_stage_hook(cfg: Config) -> None:
 
 
 def check_steps(runner: Runner) -> None:
-    """Looks whether an epoch has a step, and warns of queues that are longer than the data.
+    """Looks whether an epoch has a step, and warns of what is longer than it.
+
+    That is a queue that is longer than the data, and a cosine of another length than the run.
 
     Args:
         runner (Runner): Before it trains; its training data are built.
@@ -45,6 +48,15 @@ def check_steps(runner: Runner) -> None:
             f'train_dataloader: {samples} samples are less than a batch of {loader.batch_size}'
             f'{on}, and with drop_last no epoch would have a step of the optimizer; give more '
             'data, a smaller train_dataloader.batch_size, or train_dataloader.drop_last=False')
+    for entry in dicts(runner.cfg.get('param_scheduler')):
+        length, by_epoch = entry.get('T_max'), entry.get('by_epoch', True)
+        run = runner.max_epochs if by_epoch and not isinstance(
+            runner.train_loop, IterBasedTrainLoop) else runner.max_iters
+        if isinstance(length, int) and length + entry.get('begin', 0) != run:
+            runner.logger.warning(
+                f'T_max of {entry.get("type")} is {length} {"epochs" if by_epoch else "steps"}, '
+                f'but the run has {run}: the learning rate will not end where the run does; leave '
+                'T_max out, and it follows')
     for entry in dicts(runner.cfg.get('model')):
         length = entry.get('queue_len')
         if isinstance(length, int) and length > samples:
@@ -55,11 +67,11 @@ def check_steps(runner: Runner) -> None:
 
 
 def check_data(cfg: Config, splits: Sequence[str]) -> None:
-    """Looks for the data folders, annotation files and classes that a config names.
+    """Looks for the data folders and annotation files that a config names, and into these.
 
     Raises:
-        MultiSSLError: Names the key and the path of the first that is not there, or the classes
-            that an annotation file does not have.
+        MultiSSLError: Names the key and the path of the first that is not there, what cannot be
+            used of an annotation file, or the classes that it does not have.
     """
     for split in splits:
         loader = cfg.get(f'{split}_dataloader')
@@ -74,20 +86,38 @@ def check_data(cfg: Config, splits: Sequence[str]) -> None:
                     raise MultiSSLError(
                         f'{where}.{key}: {candidates[0]} does not exist; put the data there, or '
                         f'say where they are with --cfg-options {where}.{key}=PATH')
-            classes = (dataset.get('metainfo') or {}).get('classes')
-            if 'Coco' in str(dataset.get('type')) and isinstance(classes, (list, tuple)):
-                _check_classes(next(filter(osp.isfile, paths[-1][1]), None), classes, where)
+            found = next(filter(osp.isfile, paths[-1][1]), None) if len(paths) > 1 else None
+            if found is not None and 'Coco' in str(dataset.get('type')):
+                _check_coco(found, dataset, where)
+            elif found is not None and 'VOCDataset' in str(dataset.get('type')):
+                part = (dataset.get('data_prefix') or {}).get('sub_data_root', '')
+                check_voc(found, osp.join(root, part, dataset.get('ann_subdir', 'Annotations')))
+            elif found is not None and found.endswith('.txt'):
+                check_list(found)
 
 
-def _check_classes(ann_file: Optional[str], classes: Sequence[str], where: str) -> None:
-    if ann_file is None:
-        return
+def _check_coco(ann_file: str, dataset: dict, where: str) -> None:
     try:
         with open(ann_file, encoding='utf-8-sig') as file:
-            known = [category['name'] for category in json.load(file)['categories']]
-    except (ValueError, KeyError, TypeError) as error:
+            found = json.load(file)
+    except ValueError as error:
         raise MultiSSLError(f'{where}.ann_file: {ann_file} is no annotation file of COCO '
                             f'({type(error).__name__}: {error})') from error
+    prefix = dataset.get('data_prefix')
+    folder = prefix.get('img') if isinstance(prefix, dict) else None
+    if folder is not None and not osp.isabs(folder):
+        folder = osp.join(dataset.get('data_root') or '', folder)
+    masks = any(step.get('with_mask') for step in dicts(dataset.get('pipeline')))
+    check_coco(found, ann_file, folder if folder is None or _exists(folder) else None,
+               boxes=True, masks=masks)
+    classes = (dataset.get('metainfo') or {}).get('classes')
+    if isinstance(classes, (list, tuple)):
+        known = [category['name'] for category in found['categories']]
+        _check_classes(ann_file, known, classes, where)
+
+
+def _check_classes(ann_file: str, known: Sequence[str], classes: Sequence[str], where: str
+                   ) -> None:
     absent = [name for name in classes if name not in known]
     if absent:
         raise MultiSSLError(

@@ -1,20 +1,27 @@
 """Configs: reading them, and going through them."""
+import os
 import os.path as osp
-from typing import Iterator
+from typing import Iterator, Union
 
 from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.utils import is_installed
 
 from ..errors import MultiSSLError
+from ..utils.files import AnyPath
 
 
-def load_config(path: str) -> Config:
+def load_config(path: Union[AnyPath, Config]) -> Config:
     """Reads a config: a file, or ``mmdet::folder/name.py`` of an installed package.
+
+    One that has been read already is given back.
 
     Raises:
         MultiSSLError: If there is no such file or package.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        return path
+    path = os.fspath(path)
     if '::' not in path:
         if not osp.isfile(path):
             raise MultiSSLError(f'{path}: no such config')

@@ -5,13 +5,16 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from ..errors import MultiSSLError
+from ..utils.stopping import listening
 from .checks import check_steps
 from .config import load_config
+from .continuity import check_same_data
 from .large_batch import use_large_batch
+from .lock import hold
 from .options import RunOptions
 from .prepare import prepare_cfg
-from .processes import start_group
-from .resume import choose_checkpoint
+from .processes import decided, start_group
+from .resume import after_restart, choose_checkpoint
 from .run_info import write_run_info
 
 
@@ -23,10 +26,12 @@ def train(options: RunOptions) -> Runner:
 
     Raises:
         MultiSSLError: If the options do not fit the config, the machine or the files.
+        Interrupted: A SystemExit, if it was asked to stop and has kept what it did.
     """
     runner = build_runner(prepare_cfg(load_config(options.config), options), options)
     check_steps(runner)
-    runner.train()
+    with listening():
+        runner.train()
     return runner
 
 
@@ -55,8 +60,17 @@ def build_runner(cfg: Config, options: RunOptions) -> Runner:
     start_group(cfg)
     if options.large_batch:
         use_large_batch(cfg, get_world_size())
-    choose_checkpoint(cfg, options.resume)
+    training = options.checkpoint is None
+    resume = options.resume
+    if training:
+        decided(lambda: hold(cfg.work_dir))
+        resume = after_restart(cfg, resume)
+    meta = choose_checkpoint(cfg, resume, options.accept_changes,
+                             options.overwrite or not training)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    if meta:
+        data = getattr(runner.train_dataloader, 'dataset', None)
+        decided(lambda: check_same_data(cfg.load_from, meta, data, options.accept_changes))
     _count_accumulation(runner)
     write_run_info(runner, options.config)
     return runner

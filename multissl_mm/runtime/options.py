@@ -1,9 +1,12 @@
 """What a run is asked for, on a command line or from Python."""
 import argparse
+import os
 from dataclasses import dataclass, fields
 from typing import Any, Dict, Optional
 
 from mmengine.config import DictAction
+
+from ..utils.permissions import ALLOW_OUTSIDE, TRUST_CHECKPOINT, add_permissions
 
 
 @dataclass(frozen=True)
@@ -11,7 +14,8 @@ class RunOptions:
     """A config and what is changed of it for this run.
 
     Attributes:
-        config (str): A file, or ``mmdet::folder/name.py`` of an installed package.
+        config (str): A file, or ``mmdet::folder/name.py`` of an installed package. Paths may be
+            ``Path``, here and below.
         checkpoint (str, optional): Of the whole model; is tested, and nothing is trained.
         work_dir (str, optional): Folder of logs and checkpoints. Defaults to the config's
             ``work_dir``, else to ``work_dirs/<config>``.
@@ -25,6 +29,10 @@ class RunOptions:
         large_batch (bool): Fit all that depends on the batch size to many GPUs, see
             :func:`~multissl_mm.runtime.large_batch.use_large_batch`. Defaults to False.
         no_validate (bool): Never run the val loop. Defaults to False.
+        accept_changes (bool): Resume with another config, data or number of processes than the
+            checkpoint was written with. Defaults to False.
+        overwrite (bool): Start a new run in a work directory that has checkpoints. Defaults to
+            False.
     """
     config: str
     checkpoint: Optional[str] = None
@@ -37,6 +45,14 @@ class RunOptions:
     auto_scale_lr: bool = False
     large_batch: bool = False
     no_validate: bool = False
+    accept_changes: bool = False
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        for field in fields(self):  # paths are texts from here on
+            value = getattr(self, field.name)
+            if isinstance(value, os.PathLike):
+                object.__setattr__(self, field.name, os.fspath(value))
 
 
 class ConfigOptions(DictAction):
@@ -72,6 +88,7 @@ def parse_options(parser: argparse.ArgumentParser) -> RunOptions:
     # torch.distributed.launch writes it the one way or the other, by version.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0,
                         help=argparse.SUPPRESS)
+    add_permissions(parser, ALLOW_OUTSIDE, TRUST_CHECKPOINT)
     parser.add_argument('--traceback', action='store_true', help='show where an error comes from')
     args = vars(parser.parse_args())
     return RunOptions(**{f.name: args[f.name] for f in fields(RunOptions) if f.name in args})

@@ -14,6 +14,9 @@ from .processes import distribute_on_cpu, set_environment
 
 STRICT_LOAD = 'multissl_mm.StrictLoadHook'
 LEFT_OUT = 'multissl_mm.LeftOutHook'
+INTERRUPTION = 'multissl_mm.InterruptionHook'
+HEARTBEAT = 'multissl_mm.HeartbeatHook'
+EPOCHS = 'multissl_mm.EpochTrainLoop'
 AMP = 'multissl_mm.AmpOptimWrapper'
 
 
@@ -76,8 +79,15 @@ def _prepare_training(cfg: Config, options: RunOptions) -> None:
                             f'{AMP}, or --amp, which does')
     check_stage_hook(cfg)
     dataset = (cfg.get('train_dataloader') or {}).get('dataset') or {}
-    if dataset.get('max_skip') and LEFT_OUT not in str(cfg.get('custom_hooks')):
-        cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type=LEFT_OUT)]
+    wanted = [LEFT_OUT] * bool(dataset.get('max_skip')) + [INTERRUPTION] + \
+        [HEARTBEAT] * (options.launcher != 'none')
+    hooks = list(cfg.get('custom_hooks') or [])
+    there = [hook.get('type') for hook in hooks]
+    cfg.custom_hooks = hooks + [dict(type=name) for name in wanted if name not in there]
+    loop = cfg.get('train_cfg') or {}
+    if loop.get('by_epoch') or loop.get('type') == 'EpochBasedTrainLoop':
+        loop.pop('by_epoch', None)
+        loop['type'] = EPOCHS
 
 
 def _prepare_loader(loader: dict) -> None:

@@ -2,15 +2,19 @@
 import os
 import subprocess
 import zlib
+from datetime import timedelta
+from typing import Any, Callable, List, TypeVar
 
 import torch.distributed
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.dist import init_dist, is_distributed
+from mmengine.dist import broadcast_object_list, init_dist, is_distributed, is_main_process
 from mmengine.utils.dl_utils import set_multi_processing
 
 from ..errors import MultiSSLError
 from .config import dicts
+
+T = TypeVar('T')
 
 #: What a launcher calls RANK, WORLD_SIZE and LOCAL_RANK.
 RANK_VARIABLES = dict(
@@ -18,6 +22,9 @@ RANK_VARIABLES = dict(
     mpi=('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_LOCAL_RANK'))
 #: What is one job's own, by launcher.
 JOB_VARIABLES = dict(slurm=('SLURM_JOB_ID', 'SLURM_STEP_ID'), mpi=('PMIX_NAMESPACE', ))
+
+#: Seconds that a process waits for others before the job ends; NCCL's default, for gloo, too.
+TIMEOUT = 600
 
 
 def set_environment(launcher: str, local_rank: int = 0) -> None:
@@ -54,13 +61,32 @@ def start_group(cfg: Config) -> None:
     """Starts the process group of a launched run, which the runner then finds."""
     if cfg.launcher == 'none' or is_distributed():
         return
-    if get_device() == 'cpu':  # MMEngine's own call needs CUDA
-        torch.distributed.init_process_group('gloo')
-        return
     env_cfg = cfg.get('env_cfg') or {}
+    if get_device() == 'cpu':  # MMEngine's own call needs CUDA
+        seconds = (env_cfg.get('dist_cfg') or {}).get('timeout', TIMEOUT)
+        torch.distributed.init_process_group('gloo', timeout=timedelta(seconds=seconds))
+        return
     # As a runner does it, and in its order: init_dist would choose `spawn` for data loaders.
     set_multi_processing(**env_cfg.get('mp_cfg', {}), distributed=True)
     init_dist(cfg.launcher, **env_cfg.get('dist_cfg', {}))
+
+
+def decided(make: Callable[[], T]) -> T:
+    """What rank 0 makes, on all ranks.
+
+    Raises:
+        MultiSSLError: On all ranks, if it cannot be made.
+    """
+    made: List[Any] = [None, None]
+    if is_main_process():
+        try:
+            made[0] = make()
+        except MultiSSLError as error:
+            made[1] = str(error)
+    broadcast_object_list(made)
+    if made[1] is not None:
+        raise MultiSSLError(made[1])
+    return made[0]
 
 
 def distribute_on_cpu(cfg: Config) -> None:

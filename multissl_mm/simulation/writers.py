@@ -16,7 +16,7 @@ from pycocotools import mask as coco_mask
 from rich.progress import track
 
 from ..errors import MultiSSLError
-from ..utils.files import write_atomically
+from ..utils.files import check_folder, write_atomically
 from ..utils.keyed_random import key_to_seed
 from .render import render
 from .scene import CLASSES, random_scene
@@ -214,6 +214,7 @@ def check_part(out: Path, part: str, seed: int, count: int, size: int) -> bool:
 
 def read_manifest(path: Path, manifest: Dict[str, Any]) -> bool:
     """Whether what a manifest announces is there and whole; an error where it is another."""
+    check_folder(path.parent)
     if not path.is_file():
         return False
     found = json.loads(path.read_text())

@@ -1,9 +1,11 @@
 """What every command-line tool of the project does about errors."""
+import errno
 import os
 import sys
 from typing import Callable, Iterable, Iterator, TypeVar
 
 from ..errors import MultiSSLError
+from .stopping import Interrupted
 
 T = TypeVar('T')
 
@@ -17,14 +19,22 @@ def run_tool(main: Callable[[], None]) -> None:
     trace = '--traceback' in sys.argv or os.environ.get('MULTISSL_TRACEBACK', '0') not in ('', '0')
     try:
         main()
-    except (MultiSSLError, FileNotFoundError, KeyError) as e:
+    except Interrupted as e:
+        print(f'{_rank()}{e.message}', file=sys.stderr)
+        _leave_group()
+        raise
+    except (MultiSSLError, OSError, KeyError) as e:
         # An unknown `type` is MMEngine's KeyError; any other KeyError is a bug of ours.
-        if trace or (isinstance(e, KeyError) and 'registry' not in str(e)):
+        if trace or (isinstance(e, KeyError) and 'registry' not in str(e)) or \
+                (isinstance(e, OSError) and e.errno not in _REFUSED):
             raise
-        rank = f'[rank {os.environ["RANK"]}] ' if 'RANK' in os.environ else ''
-        print(f'{rank}error: {_message(e)}', file=sys.stderr)
+        print(f'{_rank()}error: {_message(e)}', file=sys.stderr)
         sys.exit(1)
     _leave_group()
+
+
+def _rank() -> str:
+    return f'[rank {os.environ["RANK"]}] ' if 'RANK' in os.environ else ''
 
 
 def progress_bar(items: Iterable[T], total: int, what: str, shown: bool = True) -> Iterator[T]:
@@ -43,9 +53,15 @@ def _leave_group() -> None:
         dist.destroy_process_group()
 
 
+#: What the system says where nothing is wrong with a program.
+_REFUSED = (errno.ENOENT, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+
+
 def _message(error: Exception) -> str:
     if isinstance(error, FileNotFoundError) and error.filename:
         return f'{error.filename}: no such file or directory'
+    if isinstance(error, OSError) and error.strerror:
+        return f'{error.filename or "a file of this run could not be written"}: {error.strerror}'
     text = str(error.args[0]) if isinstance(error, KeyError) else str(error)
     # Raised in a worker of a data loader, the text is that worker's traceback.
     return text.rpartition(f'{type(error).__name__}: ')[2].strip()

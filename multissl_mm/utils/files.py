@@ -4,15 +4,19 @@ import os
 import secrets
 import shutil
 import socket
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator, Union
+from typing import Iterable, Iterator, Union
 
 from ..errors import MultiSSLError
 
+#: Whatever names a file or folder.
+AnyPath = Union[str, Path]
+
 
 @contextmanager
-def atomic_path(path: Union[str, Path], durable: bool = True) -> Iterator[Path]:
+def atomic_path(path: AnyPath, durable: bool = True) -> Iterator[Path]:
     """A name to write to, which becomes ``path`` when the block ends and its bytes are on disk.
 
     The name is nobody else's, whether of another run or of another machine, so that several may
@@ -44,14 +48,33 @@ def atomic_path(path: Union[str, Path], durable: bool = True) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def write_atomically(path: Union[str, Path], data: Union[str, bytes],
+def write_atomically(path: AnyPath, data: Union[str, bytes],
                      durable: bool = True) -> None:
     """Writes text or bytes, see :func:`atomic_path`."""
     with atomic_path(path, durable) as part:
         part.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
-def check_readable(path: Union[str, Path]) -> None:
+def check_folder(path: AnyPath) -> None:
+    """For who is to write into a folder: looks whether it is one, or can be made.
+
+    Raises:
+        MultiSSLError: If a file is in its place.
+    """
+    path = Path(path).absolute()
+    there = next(p for p in (path, *path.parents) if os.path.lexists(p))
+    if not there.is_dir():
+        raise MultiSSLError(f'{there} is {"a file" if there.exists() else "a link to nothing"}, '
+                            'where a folder is to be written; give another name, or move it')
+
+
+def kinds(paths: Iterable[AnyPath]) -> str:
+    """How many files there are of each kind, for messages: ``3 .txt, 1 without suffix``."""
+    counts = Counter(os.path.splitext(path)[1].lower() or 'without suffix' for path in paths)
+    return ', '.join(f'{count} {kind}' for kind, count in counts.most_common())
+
+
+def check_readable(path: AnyPath) -> None:
     """For who could not read a file: looks whether the system lets it be opened now.
 
     Raises:
@@ -67,7 +90,7 @@ def check_readable(path: Union[str, Path]) -> None:
                             'itself may be whole') from e
 
 
-def link_or_copy(source: Union[str, Path], target: Union[str, Path]) -> None:
+def link_or_copy(source: AnyPath, target: AnyPath) -> None:
     """Another name for the same bytes, or a copy where the file system has no links."""
     with atomic_path(target) as part:
         try:
@@ -76,7 +99,7 @@ def link_or_copy(source: Union[str, Path], target: Union[str, Path]) -> None:
             shutil.copyfile(source, part)
 
 
-def remove_leftovers(folder: Union[str, Path]) -> None:
+def remove_leftovers(folder: AnyPath) -> None:
     """Removes what killed processes of this machine left in a folder of files they were writing.
 
     Those of running processes, which may be of another run, and of other machines stay.

@@ -1,7 +1,6 @@
 """Reading pictures: what is accepted stands here, for training, evaluation and inference."""
 import logging
 import os
-from collections import Counter
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -13,6 +12,7 @@ from mmengine.logging import print_log
 from PIL import Image, UnidentifiedImageError
 
 from ..errors import MultiSSLError
+from .files import kinds
 
 #: What a file that is a picture ends with, in any case of letters.
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm')
@@ -136,14 +136,13 @@ def find_images(folder: Union[str, Path]) -> List[str]:
     # By folder: '-' comes before '/'. Plain texts, since there may be millions.
     paths = sorted(files_below(folder), key=lambda path: path.split(os.sep))
     others = [path for path in paths if not is_image(path)]
-    counts = Counter(_suffix(path) or 'without suffix' for path in others)
-    kinds = ', '.join(f'{count} {kind}' for kind, count in counts.most_common())
     if len(others) == len(paths):
         raise MultiSSLError(f'{folder}: no picture in it, nor in its folders '
-                            f'({", ".join(SUFFIXES)})' + f'; there are {kinds}' * bool(kinds))
+                            f'({", ".join(SUFFIXES)})' +
+                            f'; there are {kinds(others)}' * bool(others))
     if others:
         print_log(f'{folder}: {len(paths) - len(others)} pictures; left out for their suffix: '
-                  f'{kinds}', logger='current', level=logging.WARNING)
+                  f'{kinds(others)}', logger='current', level=logging.WARNING)
     return [path for path in paths if is_image(path)]
 
 

@@ -1,7 +1,15 @@
-"""PyAV, which only what reads or writes MP4 needs."""
+"""PyAV, which only what reads or writes MP4 needs: opening videos, and turning their pictures."""
+from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
+from typing import Any, Iterator, Tuple, Union
+
+import numpy as np
 
 from ..errors import MultiSSLError
+
+#: Quarter turns to the left, by the first row (a, b) of a display matrix without mirroring.
+_TURNS = {(1, 0): 0, (0, -1): 1, (-1, 0): 2, (0, 1): 3}
 
 
 def import_av() -> ModuleType:
@@ -16,3 +24,45 @@ def import_av() -> ModuleType:
         raise MultiSSLError(f'video is read and written with the package av ({error}); pip install '
                             '"multissl_mm[video]"') from error
     return av
+
+
+@contextmanager
+def open_video(path: Union[str, Path]) -> Iterator[Tuple[Any, Any]]:
+    """A file of video, and the first stream of pictures in it.
+
+    Raises:
+        MultiSSLError: Names the file, if it has no such stream, or if it, or what the block reads
+            of it, cannot be decoded.
+    """
+    av = import_av()
+    try:
+        with av.open(str(path), metadata_errors='replace') as file:
+            if not file.streams.video:
+                kinds = ', '.join(sorted({stream.type for stream in file.streams})) or 'nothing'
+                raise MultiSSLError(f'{path} has no pictures in it, only {kinds}: it is no video; '
+                                    'restore it')
+            yield file, file.streams.video[0]
+    except (av.FFmpegError, OSError) as error:
+        raise MultiSSLError(f'{path} cannot be decoded ({error}); restore it') from error
+
+
+def upright(frame: Any, path: Union[str, Path]) -> np.ndarray:
+    """A frame turned as its file says that it is to be shown: (H, W, 3), uint8, RGB.
+
+    Players turn pictures so; what does not has left and right swapped against the sound.
+
+    Raises:
+        MultiSSLError: If that is mirrored, or no quarter turn.
+    """
+    picture = frame.to_ndarray(format='rgb24')
+    for side in frame.side_data:
+        if getattr(side.type, 'name', '') == 'DISPLAYMATRIX':
+            a, b, _, c, d = np.frombuffer(bytes(side), np.int32)[:5] / 65536
+            unit = max(abs(a), abs(b))
+            turn = _TURNS.get((round(a / unit), round(b / unit))) if unit else None
+            if turn is None or abs(abs(a * d - b * c) - unit * unit) > .01 * unit * unit or \
+                    a * d < b * c or min(abs(a), abs(b)) > .01 * unit:
+                raise MultiSSLError(f'{path} is to be shown mirrored, or turned by no multiple of '
+                                    '90 degrees; write it anew the way it is to be seen')
+            return np.ascontiguousarray(np.rot90(picture, turn))
+    return picture

@@ -1,14 +1,25 @@
 """The one way to a filled backbone."""
+from pathlib import Path
+
 import pytest
 import sounds
 import tiny
 import torch
 from mmengine.config import Config
 from pictures import encoder_config
+from PIL import Image
 
-from multissl_mm.apis import NormalisePixels, ToSpectrograms, load_encoder, load_model
+from multissl_mm.apis import (
+    ImageInferencer,
+    NormalisePixels,
+    ToSpectrograms,
+    load_encoder,
+    load_model,
+)
 from multissl_mm.apis.encoder import IMAGENET
+from multissl_mm.converters import export_backbone
 from multissl_mm.errors import MultiSSLError
+from multissl_mm.runtime import RunOptions
 
 CONFIGS = tiny.CONFIGS
 
@@ -163,3 +174,22 @@ def test_a_whole_model_or_none(tmp_path):
         load_model(cfg, str(tmp_path / 'b.pth'))
     with pytest.raises(MultiSSLError, match='has only a backbone'):
         load_model(str(CONFIGS / 'demo/concat_mocov2_densecl.py'), 'random')
+
+
+def test_paths_work_wherever_texts_do(tmp_path, scope):
+    """Bug 40."""
+    config, weights = tmp_path / 'c.py', tmp_path / 'w.pth'
+    encoder_config().dump(config)
+    load_encoder(config, 'random')
+    state = load_encoder(str(config), Path('random')).backbone.state_dict()
+    torch.save(dict(state_dict={f'backbone.{k}': v for k, v in state.items()}), weights)
+    assert load_encoder(config, weights).config.filename == str(config)
+    infer = ImageInferencer(config, weights, 'cpu', image_size=64)
+    Image.new('RGB', (64, 64)).save(tmp_path / 'a.png')
+    assert infer(tmp_path / 'a.png', out_dir=tmp_path / 'out')['visualization']
+    export_backbone(weights, tmp_path / 'b.pth', config=config)
+    options = RunOptions(config, work_dir=tmp_path, resume=weights)
+    assert (options.config, options.work_dir) == (str(config), str(tmp_path))
+    (tmp_path / 'taken').write_text('a file')
+    with pytest.raises(MultiSSLError, match='taken is a file, where a folder is to be written'):
+        infer(tmp_path / 'a.png', out_dir=tmp_path / 'taken')

@@ -1,5 +1,6 @@
 """Recordings in; representations, maps, other directions, retrieved videos out."""
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import sounds
 import torch
 from commands import run_tool
 from mmengine.config import Config
+from PIL import Image
 from tiny import CONFIGS
 
 from multissl_mm.apis import SoundInferencer, load_encoder, write_predictions
@@ -115,7 +117,8 @@ def test_the_command_line(scenes, street, tmp_path):
 
 @pytest.fixture(scope='module')
 def infer(scenes, tmp_path_factory):
-    return SoundInferencer(*trained('sp', scenes, tmp_path_factory.mktemp('sp')), device='cpu')
+    paths = map(Path, trained('sp', scenes, tmp_path_factory.mktemp('sp')))
+    return SoundInferencer(*paths, device='cpu')
 
 
 @pytest.mark.parametrize('kind, text', [
@@ -142,10 +145,14 @@ def test_bad_recordings_are_named(infer, tmp_path, kind, text):
 def test_bad_panoramas_are_named(infer, street, scenes, tmp_path):
     (tmp_path / 'bad.png').write_text('no picture')
     (tmp_path / 'bad.mp4').write_text('no video')
-    for name, text in (('bad.png', 'as an image'), ('bad.mp4', 'as a video')):
-        with pytest.raises(MultiSSLError, match=f'{name}:? cannot be read {text}'):
+    for name, text in (('bad.png', 'read as an image'), ('bad.mp4', 'decoded')):
+        with pytest.raises(MultiSSLError, match=f'{name}:? cannot be {text}'):
             infer(str(street), panorama=str(tmp_path / name), out_dir=str(tmp_path / 'out'))
     video = scenes.parent / 'omniaudio' / 'scene0001' / 'VIDEO_0001_cropped.mp4'
+    for ending in ('.webp', '.tif'):  # bug 40: a panorama is whatever is a picture, by any path
+        Image.new('RGB', (64, 32)).save(tmp_path / f'p{ending}')
+        assert infer(street, panorama=tmp_path / f'p{ending}', out_dir=tmp_path / 'out')[
+            'visualization']
     with pytest.raises(MultiSSLError, match='VIDEO_0001_cropped.mp4 ends before 99.00 s'):
         read_panorama(str(video), 99.)
 

@@ -186,7 +186,7 @@ def test_the_command_goes_on_without_bad_scenes_and_resumes(root, tmp_path):
     assert (out / index['metainfo']['source'] / index['data_list'][0]['video']).is_file()
 
     before = (out / 'scene0002' / 'flow.npy').stat().st_mtime_ns
-    good, bad = convert(root, out, HOW._replace(flow_steps=2, rows=(0., 1.)), [1, 2], 1)
+    good, bad, _ = convert(root, out, HOW._replace(flow_steps=2, rows=(0., 1.)), [1, 2], 1)
     assert (out / 'scene0002' / 'flow.npy').stat().st_mtime_ns == before  # not done again
     assert len(good) == 1 and set(bad) == {1}
     for n in (1, 2):

@@ -56,7 +56,7 @@ def test_another_split_is_not_taken_for_it(plain):
 
 
 @pytest.mark.parametrize('text, words', [
-    ('../a.jpg 0', 'line 1: ../a.jpg is not in'), ('/etc/a.jpg', 'is not in'),
+    ('../a.jpg 0', 'line 1: ../a.jpg leads out of the folder'), ('/etc/a.jpg', 'leads out'),
     ('', 'lists no picture'), ('none.jpg', 'none.jpg: no such picture')])
 def test_lists_are_checked(plain, text, words):
     """F22"""
@@ -83,12 +83,15 @@ def config(plain, work_dir, **options):
 
 
 def test_a_run_on_a_plain_folder(plain, tmp_path):
-    """One option is enough; a queue that is longer than the data is named."""
-    options = config(plain, tmp_path / 'run', train_dataloader__batch_size=4)
+    """One option is enough; a queue or a schedule (bug 19) that is longer than the run is named."""
+    options = config(plain, tmp_path / 'run', train_dataloader__batch_size=4, param_scheduler=[
+        dict(type='CosineAnnealingLR', T_max=200), dict(type='CosineAnnealingLR', T_max=1)])
     runner = train(options)
     assert runner.iter == 2
     log = next((tmp_path / 'run').rglob('*.log')).read_text()
     assert 'queue_len of mocov2 is 64, more than the 8 samples' in log
+    assert 'T_max of CosineAnnealingLR is 200 epochs, but the run has 1:' in log
+    assert 'T_max of CosineAnnealingLR is 1 ' not in log
 
 
 def test_a_run_without_a_step_is_refused(plain, tmp_path):

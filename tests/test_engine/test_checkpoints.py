@@ -1,4 +1,5 @@
 """What is kept of a run: whole, finite, named; and what ends it."""
+import errno
 import os
 import signal
 from pathlib import Path
@@ -182,7 +183,7 @@ def test_a_checkpoint_with_nan_is_not_loaded(tmp_path):
 # -------------------------------------------------------------------------------- several ranks
 
 def train(cfg, **options):
-    options = runtime.RunOptions('toy.py', launcher='pytorch', **options)
+    options = runtime.RunOptions('toy.py', launcher='pytorch', accept_changes=True, **options)
     cfg.experiment_name = 'toy'
     runner = runtime.build_runner(runtime.prepare_cfg(cfg, options), options)
     runner.train()
@@ -262,3 +263,50 @@ def test_auto_scale_lr_counts_accumulation(tmp_path, by):
     runner.train()
     assert runner.optim_wrapper.get_lr()['lr'] == [.01 * 8 / 16]
     assert runner.cfg.auto_scale_lr.base_batch_size == 16
+
+
+@pytest.mark.parametrize('checkpoint, warned', [
+    (dict(interval=1), False), (dict(by_epoch=False, interval=1), True)])
+def test_checkpoints_between_steps_of_the_optimizer_are_named(tmp_path, checkpoint, warned):
+    cfg = toy.config(tmp_path, epochs=1, checkpoint=checkpoint)  # two batches
+    cfg.optim_wrapper.accumulative_counts = 2
+    run(cfg)
+    log = next(tmp_path.rglob('*.log')).read_text()
+    assert ('gradients of 2 batches are accumulated' in log) == warned
+
+
+# -------------------------------------------------------------------------------- full disks
+
+@pytest.mark.parametrize('target', ['epoch_2.pth', 'best_accuracy_epoch_2.pth'])
+def test_a_checkpoint_that_cannot_be_written_ends_nothing(tmp_path, monkeypatch, target):
+    """F10: the run ended; now it is said, tried again at its time, and is an error at the end."""
+    replace = os.replace
+
+    def full(source, to):
+        if Path(to).name == target:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(source, to)
+
+    monkeypatch.setattr(files.os, 'replace', full)
+    with pytest.raises(MultiSSLError, match=rf'training is through, but \d .*{target}: cannot be '
+                                            r'written \(No space left'):
+        run(validated(tmp_path, [1., 2., 0.], epochs=3))
+    best = 1 if 'best' in target else 2
+    assert names(tmp_path) == {'final.pth', 'epoch_3.pth', 'last_checkpoint',
+                               f'best_accuracy_epoch_{best}.pth'}
+    assert (tmp_path / 'final.pth').samefile(tmp_path / 'epoch_3.pth')
+
+
+def test_what_is_older_stays_where_the_last_one_cannot_be_written(tmp_path, monkeypatch):
+    replace = os.replace
+
+    def full(source, to):
+        if Path(to).name in ('epoch_2.pth', 'epoch_3.pth'):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        replace(source, to)
+
+    monkeypatch.setattr(files.os, 'replace', full)
+    with pytest.raises(MultiSSLError, match='2 checkpoints could not be written'):
+        run(toy.config(tmp_path, epochs=3, checkpoint=dict(interval=1, max_keep_ckpts=1)))
+    assert names(tmp_path) == {'epoch_1.pth', 'last_checkpoint'}
+    assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / 'epoch_1.pth')

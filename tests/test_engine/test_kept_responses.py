@@ -102,6 +102,16 @@ def test_only_the_views_of_responders_are_recorded(images, tmp_path):
     assert {replica for _, replicas in seen for replica in replicas} == {0, 1}
 
 
+def test_a_root_that_cannot_be_written_is_known_before_the_first_step(images, tmp_path):
+    """F11: noticed when all of stage 1 was over."""
+    (tmp_path / 'file').write_text('')
+    cfg = tiny.tiny_config('il_mocov2_densecl', images, tmp_path / 'run')
+    cfg.model.responses.root = str(tmp_path / 'file' / 'bank')
+    with pytest.raises(MultiSSLError, match='file/bank/mocov2: responses could not be kept there'):
+        train_here(cfg)
+    assert not list((tmp_path / 'run').glob('*.pth'))
+
+
 def test_a_complete_bank_may_be_read_only(images, tmp_path):
     cfg = config(images, tmp_path / 'a')
     train(cfg, 'a')

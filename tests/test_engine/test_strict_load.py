@@ -10,6 +10,7 @@ from torch import nn
 from multissl_mm.engine.hooks.strict_load import check_pretrained
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.registry import MODELS
+from multissl_mm.utils.checkpoint import load_checkpoint_file
 
 
 @pytest.fixture
@@ -94,10 +95,48 @@ def test_load_from_must_fill_the_backbone(file):
         hook().after_load_checkpoint(SimpleNamespace(model=model), dict(state_dict=bare))
 
 
-def test_parts_that_are_tested_whole(file):
-    """Any model may ask for all of its weights, by an attribute."""
+def test_what_is_tested_is_whole(file):
+    """Bug 3: a detector with random heads, or with those of other classes, is not tested."""
     model = model_from(file, 'backbone.')
-    model.decoder, model.tested_whole = nn.Linear(1, 1), True
-    hook().after_load_checkpoint(SimpleNamespace(model=model), torch.load(file))
-    with pytest.raises(MultiSSLError, match='tested lacks decoder.weight'):
-        hook(check_init=False).after_load_checkpoint(SimpleNamespace(model=model), torch.load(file))
+    model.decoder, model.neck = nn.Linear(1, 1), nn.Linear(1, 2)
+    runner, checkpoint = SimpleNamespace(model=model), torch.load(file)
+    hook().after_load_checkpoint(runner, checkpoint)  # of a training
+    with pytest.raises(MultiSSLError, match='tested lacks decoder.weight, decoder.bias, neck.bias'
+                       r', neck.weight \(1,\) instead of \(2, 1\) of Module'):
+        hook(check_init=False).after_load_checkpoint(runner, checkpoint)
+
+
+def test_what_is_resumed_is_more_than_weights(file):
+    model = model_from(file, 'backbone.')
+    resumed = SimpleNamespace(model=model, _resume=True)
+    checkpoint = dict(torch.load(file), message_hub={}, optimizer={}, meta=dict(epoch=1, iter=2))
+    hook().after_load_checkpoint(resumed, checkpoint)
+    for key, value, lacks in (('message_hub', None, 'message_hub:'), ('optimizer', None, 'optim'),
+                              ('meta', dict(epoch=1), 'meta.iter:'),
+                              ('meta', None, 'meta.epoch, meta.iter:')):
+        other = {k: v for k, v in checkpoint.items() if k != key}
+        other.update({} if value is None else {key: value})
+        with pytest.raises(MultiSSLError, match=f'resumed has no {lacks}.* load_from=FILE'):
+            hook().after_load_checkpoint(resumed, other)
+
+
+class Renamed(nn.Linear):
+    """Reads what its version 1 called `w`."""
+    _version = 2
+
+    def _load_from_state_dict(self, state_dict, prefix, metadata, *args):
+        if metadata.get('version') == 1:
+            state_dict[f'{prefix}weight'] = state_dict.pop(f'{prefix}w')
+        super()._load_from_state_dict(state_dict, prefix, metadata, *args)
+
+
+@pytest.mark.parametrize('version, key', [(1, 'w'), (2, 'weight')])
+def test_old_keys_that_a_model_converts_fill_it(file, tmp_path, version, key):
+    model = nn.Module()
+    model.head = Renamed(1, 1)
+    state = model.state_dict()
+    state[f'head.{key}'] = state.pop('head.weight')
+    state._metadata['head'] = dict(version=version)
+    torch.save(dict(state_dict=state), tmp_path / 'old.pth')
+    hook(check_init=False).after_load_checkpoint(
+        SimpleNamespace(model=model), load_checkpoint_file(tmp_path / 'old.pth'))

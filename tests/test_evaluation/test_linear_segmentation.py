@@ -222,7 +222,7 @@ def change(edit):
     (change(lambda c: c['annotations'].clear()),
      'train2017.json: has no pictures or no annotations'),
     (change(lambda c: c['annotations'][3].pop('segmentation')),
-     'train2017.json: 1 of 72 annotations have no segmentation'),
+     r'annotation 4 of 2.png has no mask .*\(1 of 72 annotations'),
     (change(lambda c: c['images'][0].pop('file_name')),
      r'cannot be read as COCO instances \(KeyError'),
     (lambda r: (r / 'annotations/instances_train2017.json').write_text('{"ima'),
@@ -230,8 +230,9 @@ def change(edit):
     (lambda r: (r / 'train2017/2.png').unlink(), r'2.png: no such image.*\(1 of 24'),
     (change(lambda c: c['categories'][0].update(name='pink')),
      'different categories, among them blue, pink'),
-    (change(lambda c: c['annotations'][0].update(segmentation=[[1.]])),
-     'annotation 1 of .*1.png: its mask cannot be read'),
+    (change(lambda c: c['annotations'][0].update(
+        segmentation=dict(counts=[-1], size='ab'))),
+     'annotation 1 of .*1.png has a segmentation without counts or size'),
 ])
 def test_errors_are_for_people(damage, message, coco, mean_pixels, tmp_path):
     root = tmp_path / 'coco'

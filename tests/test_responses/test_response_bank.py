@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import pickle
 import resource
+import shutil
 
 import numpy as np
 import pytest
@@ -98,6 +99,42 @@ def test_what_is_not_whole_is_missing(tmp_path, damage):
     assert again.missing() == ([(0, 1)] if damage in ('truncated', 'empty') else again.shards())
 
 
+@pytest.mark.parametrize('damage', ['bit', 'zeroed', 'swapped'])
+def test_changed_bits_are_noticed_and_recorded_again(tmp_path, damage):
+    """F5: accepted silently, with other weights in the end."""
+    bank = ResponseBank(tmp_path, IDENTITY, replicas=2, shard_size=10)
+    fill(bank)
+    shard = tmp_path / 'replica000' / 'q_00001.npy'
+    if damage == 'swapped':
+        for name in (shard.name, f'{shard.name}.sha256'):
+            a, b = shard.with_name(name), tmp_path / 'replica001' / name
+            a.rename(tmp_path / 'x')
+            b.rename(a)
+            (tmp_path / 'x').rename(b)
+    else:
+        content = bytearray(shard.read_bytes())
+        content[-7:] = bytes(7) if damage == 'zeroed' else \
+            bytes([content[-7] ^ 1, *content[-6:]])
+        shard.write_bytes(content)
+    again = ResponseBank(tmp_path, IDENTITY, replicas=2, shard_size=10)
+    bank_module._open.cache_clear()
+    with pytest.raises(MultiSSLError, match='q_00001.npy cannot be read .it'):
+        again.read(0, 10)
+    assert again.missing(verify=True) == [(0, 1), (1, 1)][:2 if damage == 'swapped' else 1]
+    again.read(0, 0)
+
+
+def test_room_is_known_before_anything_is_recorded(tmp_path, monkeypatch):
+    """F9: SIGBUS in the middle of it."""
+    bank = ResponseBank(tmp_path, IDENTITY, replicas=2, shard_size=10)
+    bank.create()
+    usage = shutil.disk_usage(tmp_path)._replace(free=500)
+    monkeypatch.setattr(bank_module.shutil, 'disk_usage', lambda path: usage)
+    with pytest.raises(MultiSSLError, match='m need 1.07e-06 GB more, but only 5e-07 GB are free'):
+        bank.write(0, 0, iter([dict(q=torch.zeros(10, 3))]))
+    assert not list(tmp_path.rglob('*.npy'))
+
+
 def test_a_bank_that_was_not_recorded_cannot_be_read(tmp_path):
     """R7"""
     bank = ResponseBank(tmp_path / 'new', IDENTITY, shard_size=10)
@@ -116,7 +153,8 @@ def test_manifest_says_what_the_bank_is(tmp_path):
     shard = tmp_path / 'replica002' / 'dense_00002.npy'
     assert np.load(shard).shape == (5, 2)
     noted = shard.with_name('dense_00002.npy.sha256').read_text()
-    assert noted == f'{hashlib.sha256(shard.read_bytes()).hexdigest()}  dense_00002.npy\n'
+    digest = hashlib.sha256(shard.read_bytes()).hexdigest()
+    assert noted == f'{digest}  replica002/dense_00002.npy\n'
 
 
 def big_bank(root):

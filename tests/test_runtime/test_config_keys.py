@@ -110,7 +110,7 @@ def test_a_config_of_mmselfsup_0():
     (('car', ), None)])
 def test_classes_are_those_of_the_annotation_file(tmp_path, classes, words):
     """Bug 21"""
-    (tmp_path / 'a.json').write_text(json.dumps(dict(categories=[
+    (tmp_path / 'a.json').write_text(json.dumps(dict(images=[], annotations=[], categories=[
         dict(id=1, name='Bus'), dict(id=2, name='car')])))
     cfg = Config(dict(train_dataloader=dict(dataset=dict(
         type='RepeatDataset', dataset=dict(

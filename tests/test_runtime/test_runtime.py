@@ -72,9 +72,10 @@ def test_work_dir_options_and_hook():
     cfg = prepare(cfg_options={'optim_wrapper.optimizer.lr': 0.1}, no_validate=True)
     assert cfg.work_dir == 'work_dirs/some' and cfg.optim_wrapper.optimizer.lr == 0.1
     assert cfg.val_cfg is cfg.val_dataloader is cfg.val_evaluator is None
-    assert cfg.custom_hooks == [dict(type='multissl_mm.StrictLoadHook', check_init=True)]
+    stop, strict = dict(type='multissl_mm.InterruptionHook'), 'multissl_mm.StrictLoadHook'
+    assert cfg.custom_hooks == [stop, dict(type=strict, check_init=True)]
     assert prepare(dict(work_dir='a'), work_dir='b').work_dir == 'b'
-    own = [dict(type='multissl_mm.StrictLoadHook', check_init=False)]
+    own = [dict(stop, seconds=1.), dict(type=strict, check_init=False)]
     assert prepare(dict(custom_hooks=own)).custom_hooks == own
 
 

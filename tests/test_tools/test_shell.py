@@ -44,13 +44,41 @@ def test_several_nodes(tmp_path):
 def test_slurm(tmp_path):
     output = start(tmp_path, 'tools/slurm_train.sh', 'part', 'job', 'c.py', 'work', GPUS='4',
                  SRUN_ARGS='--quotatype auto')
-    for piece in ('srun [-p] [part] [--job-name] [job] [--ntasks] [4]', '[--gres] [gpu:4]',
+    for piece in ('[--signal] [USR1@120]',
+                  'srun [-p] [part] [--job-name] [job] [--ntasks] [4]', '[--gres] [gpu:4]',
                   '[--quotatype] [auto] [python]',
                   'train.py] [c.py] [--work-dir] [work] [--launcher] [slurm]'):
         assert piece in output
     output = start(tmp_path, 'tools/slurm_test.sh', 'part', 'job', 'c.py', 'x.pth',
                  GPUS_PER_NODE='0')
     assert '--gres' not in output and 'test.py] [c.py] [x.pth] [--launcher] [slurm]' in output
+
+
+def test_restarts_are_torchruns(tmp_path):
+    """F14: the option went to train.py, which knows none."""
+    for given in (['--max-restarts', '3'], ['--max-restarts=3']):
+        output = start(tmp_path, 'tools/dist_train.sh', 'c.py', '4', *given, '--resume')
+        assert '[--max_restarts] [3] [--nproc_per_node] [4]' in output
+        assert output.endswith('train.py] [c.py] [--resume] [--launcher] [pytorch]')
+
+
+@pytest.mark.parametrize('script', [['dist_train.sh', 'c.py', '2'],
+                                    ['slurm_train.sh', 'part', 'job', 'c.py', 'work']])
+@pytest.mark.parametrize('status', [0, 3, 75])
+def test_the_launchers_status_is_that_of_the_run(tmp_path, script, status):
+    """A batch job that says "try again later" is queued again, where that is wished."""
+    for name, text in (('python', f'exit {status}'), ('srun', f'exit {status}'),
+                       ('scontrol', 'echo scontrol "$@"')):
+        (tmp_path / name).write_text(f'#!/bin/sh\n{text}\n')
+        (tmp_path / name).chmod(0o755)
+    env = {**os.environ, 'PATH': f'{tmp_path}:{os.environ["PATH"]}', 'REQUEUE': '1',
+           'SLURM_JOB_ID': '12'}
+    env.pop('PYTHON', None)
+    done = subprocess.run(['bash', f'tools/{script[0]}', *script[1:]], cwd=ROOT, env=env,
+                          capture_output=True, text=True)
+    assert done.returncode == status
+    requeued = script[0].startswith('slurm') and status == 75
+    assert done.stdout == 'scontrol requeue 12\n' * requeued
 
 
 def test_slurm_gives_the_loaders_workers_a_cpu_each(tmp_path):

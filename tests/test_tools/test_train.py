@@ -38,7 +38,7 @@ def test_two_processes_on_the_cpu_then_resume(tmp_path, images):
     assert '--launcher pytorch' in info['command'] and info['config'] == str(config)
 
     # on one process, from the newest checkpoint
-    done = run(sys.executable, 'tools/train.py', config, '--resume')
+    done = run(sys.executable, 'tools/train.py', config, '--resume', '--accept-changes')
     assert done.returncode == 0, done.stderr[-3000:]
     weights = torch.load(work / 'epoch_2.pth', weights_only=False)
     assert weights['meta']['epoch'] == 2

@@ -14,6 +14,7 @@ from pathlib import Path
 from multissl_mm.analysis.feature_map import METHODS, draw_feature_map
 from multissl_mm.evaluation.voc07 import LAYERS
 from multissl_mm.utils.cli import run_tool
+from multissl_mm.utils.permissions import TRUST_CHECKPOINT, add_permissions
 
 
 def main() -> None:
@@ -33,6 +34,7 @@ def main() -> None:
     parser.add_argument('--workers', type=int, default=2)
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--out', type=Path, default=Path('feature_map.png'), help='picture')
+    add_permissions(parser, TRUST_CHECKPOINT)
     parser.add_argument('--traceback', action='store_true', help='show where an error comes from')
     args = vars(parser.parse_args())
     args.pop('traceback')

@@ -12,6 +12,7 @@ import multissl_mm  # noqa: F401  (creates the scope of its registries)
 from multissl_mm.evaluation.linear_segmentation import PENALTIES, run_linear_segmentation
 from multissl_mm.evaluation.voc07 import processes
 from multissl_mm.utils.cli import run_tool
+from multissl_mm.utils.permissions import ALLOW_OUTSIDE, TRUST_CHECKPOINT, add_permissions
 
 
 def main() -> None:
@@ -35,6 +36,7 @@ def main() -> None:
     add('--seed', type=int, default=0, help='of random weights')
     add('--out', help='default: work_dirs/linear_segmentation/<config>/<checkpoint>.json')
     add('--launcher', choices=['none', 'pytorch'], help='default: pytorch under torchrun')
+    add_permissions(parser, ALLOW_OUTSIDE, TRUST_CHECKPOINT)
     add('--traceback', action='store_true', help='show where an error comes from')
     args = vars(parser.parse_args())
     args.pop('traceback')

@@ -21,6 +21,7 @@ from multissl_mm.evaluation.checkpoint_scores import score_checkpoints, scores_t
 from multissl_mm.runtime import load_config
 from multissl_mm.utils.cli import run_tool
 from multissl_mm.utils.files import write_atomically
+from multissl_mm.utils.permissions import ALLOW_OUTSIDE, TRUST_CHECKPOINT, add_permissions
 
 
 def main() -> None:
@@ -37,6 +38,7 @@ def main() -> None:
     add('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', default={},
         help='change entries of the config')
     add('--out', metavar='JSON')
+    add_permissions(parser, ALLOW_OUTSIDE, TRUST_CHECKPOINT)
     add('--traceback', action='store_true', help='show where an error comes from')
     args = parser.parse_args()
     cfg = load_config(args.config)

@@ -11,6 +11,7 @@ import argparse
 import multissl_mm  # noqa: F401  (creates the scope of its registries)
 from multissl_mm.evaluation.voc07 import COSTS, LAYERS, LOW_SHOTS, SOLVERS, processes, run_voc07_svm
 from multissl_mm.utils.cli import run_tool
+from multissl_mm.utils.permissions import ALLOW_OUTSIDE, TRUST_CHECKPOINT, add_permissions
 
 
 def main() -> None:
@@ -40,6 +41,7 @@ def main() -> None:
     add('--out', help='default: work_dirs/voc07_svm/<config>/<checkpoint>_<digest>_'
         '<layer>.json')
     add('--launcher', choices=['none', 'pytorch'], help='default: pytorch under torchrun')
+    add_permissions(parser, ALLOW_OUTSIDE, TRUST_CHECKPOINT)
     add('--traceback', action='store_true', help='show where an error comes from')
     args = vars(parser.parse_args())
     args.pop('traceback')

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from multissl_mm.converters.omniaudio import label_omniaudio
 from multissl_mm.utils.cli import run_tool
+from multissl_mm.utils.permissions import TRUST_CHECKPOINT, add_permissions
 
 
 def main() -> None:
@@ -24,6 +25,7 @@ def main() -> None:
     parser.add_argument('--device', default='cpu', help='default: %(default)s')
     parser.add_argument('--root', type=Path, help='folder of the recordings, if they have moved')
     parser.add_argument('--strict', action='store_true', help='exit with 1 if any scene is bad')
+    add_permissions(parser, TRUST_CHECKPOINT)
     parser.add_argument('--traceback', action='store_true', help='show where an error comes from')
     args = parser.parse_args()
     done = label_omniaudio(args.out, args.config, args.checkpoint, args.device, args.root)

@@ -11,6 +11,7 @@ import logging
 
 from multissl_mm.converters import concat_backbones
 from multissl_mm.utils.cli import run_tool
+from multissl_mm.utils.permissions import TRUST_CHECKPOINT, add_permissions
 
 
 def main() -> None:
@@ -20,6 +21,7 @@ def main() -> None:
     parser.add_argument('out', help='checkpoint to write')
     parser.add_argument('checkpoints', nargs='+', help='one per encoder')
     parser.add_argument('--prefix', default='backbone.', help="of the backbones' keys in them")
+    add_permissions(parser, TRUST_CHECKPOINT)
     parser.add_argument('--traceback', action='store_true', help='show where an error comes from')
     args = parser.parse_args()
     logging.disable(logging.INFO)  # MMEngine's lines on every parameter and file

@@ -21,6 +21,7 @@ import logging
 from multissl_mm.converters import export_backbone
 from multissl_mm.utils.checkpoint import some
 from multissl_mm.utils.cli import run_tool
+from multissl_mm.utils.permissions import TRUST_CHECKPOINT, add_permissions
 
 
 def main() -> None:
@@ -34,6 +35,7 @@ def main() -> None:
     parser.add_argument('--add', default='', metavar='PREFIX', help='put this before what is left, '
                         'e.g. ear. for one ear of a BinauralEncoder')
     parser.add_argument('--config', help='fit model.backbone of this config instead')
+    add_permissions(parser, TRUST_CHECKPOINT)
     parser.add_argument('--traceback', action='store_true', help='show where an error comes from')
     args = parser.parse_args()
     logging.disable(logging.INFO)  # MMEngine's lines on every parameter and file

@@ -6,7 +6,7 @@ pipeline = [dict(_base_.train_pipeline[0], cache_mb=512),
             dict(_base_.train_pipeline[1], transforms=[view]),
             _base_.train_pipeline[2]]
 train_dataloader = dict(
-    batch_size=128, num_workers=0, persistent_workers=False, pin_memory=False,
+    batch_size=64, num_workers=0, persistent_workers=False, pin_memory=False,
     dataset=dict(dataset=dict(
         _delete_=True, type='mmpretrain.CustomDataset', data_root='data/demo/imagenet',
         data_prefix='train', with_label=False, pipeline=pipeline)))

@@ -1,5 +1,6 @@
 """Labels of real recordings, by a Cityscapes segmentation model of mmsegmentation."""
 import json
+import os
 from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
@@ -11,7 +12,7 @@ from ...datasets.classes import CLASSES
 from ...datasets.omniaudio import CONVERTER, read_index
 from ...errors import MultiSSLError
 from ...utils.checkpoint import compare, load_state_dict_file, some
-from ...utils.files import atomic_path, remove_leftovers, write_atomically
+from ...utils.files import AnyPath, atomic_path, remove_leftovers, write_atomically
 from .video import crop, read_frames
 
 #: What Cityscapes calls our classes 1 to 5 (trainIds 15, 13, 16, 17 and 14).
@@ -151,7 +152,7 @@ class Labelled(NamedTuple):
         return lines
 
 
-def label_omniaudio(out: Path, config: str, checkpoint: str, device: str = 'cpu',
+def label_omniaudio(out: Path, config: AnyPath, checkpoint: AnyPath, device: str = 'cpu',
                     root: Optional[Path] = None) -> Labelled:
     """Labels the vehicles of what :func:`~multissl_mm.converters.omniaudio.convert` wrote.
 
@@ -173,6 +174,7 @@ def label_omniaudio(out: Path, config: str, checkpoint: str, device: str = 'cpu'
         MultiSSLError: If mmsegmentation is not installed, the model is not one of Cityscapes, or
             the index cannot be used.
     """
+    config, checkpoint = os.fspath(config), os.fspath(checkpoint)
     for path in (config, checkpoint):
         if '://' not in path and not Path(path).is_file():
             raise MultiSSLError(f'{path}: no such file')

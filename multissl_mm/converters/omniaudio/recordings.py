@@ -1,4 +1,5 @@
 """The recordings of a scene: which there are, and whether every sample of them can be used."""
+import re
 from pathlib import Path
 from typing import Dict, Iterator, List, Tuple
 
@@ -11,6 +12,21 @@ from ...errors import MultiSSLError
 MAY_LACK = (3, 4)
 #: Tracks, or video and sound, may differ in length by so many seconds.
 TOLERANCE = 0.5
+#: A track is silent if it is so many dB below the loudest one of its scene.
+SILENT = 60.
+#: Files of a scene that are read, by their names in lower case.
+READ = (r'.*_tr[1-8]\.wav', r'video_.*_cropped\.mp4', r'labels_.*\.npz')
+
+
+def files_of(folder: Path) -> List[Path]:
+    """Files of a scene, sorted; those whose names begin with a dot are the system's."""
+    return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith('.'))
+
+
+def other_files(folder: Path) -> List[Path]:
+    """Files of a scene that are not read."""
+    return [p for p in files_of(folder)
+            if not any(re.fullmatch(pattern, p.name.lower()) for pattern in READ)]
 
 
 def find_tracks(folder: Path) -> Dict[int, Path]:
@@ -21,7 +37,7 @@ def find_tracks(folder: Path) -> Dict[int, Path]:
     """
     tracks = {}
     for n in range(1, 9):
-        found = sorted(p for p in folder.iterdir() if p.name.lower().endswith(f'_tr{n}.wav'))
+        found = [p for p in files_of(folder) if p.name.lower().endswith(f'_tr{n}.wav')]
         if len(found) > 1:
             raise MultiSSLError(f'{folder} has {len(found)} files for track {n}: '
                                 f'{", ".join(p.name for p in found)}; keep one')
@@ -61,9 +77,10 @@ def check_sound(tracks: Dict[int, Path], seconds: float, silence: float
             raise MultiSSLError(f'{tracks[n]} lasts {info.frames / rate:.2f} s, other tracks '
                                 f'{longest / rate:.2f} s: it was cut off; restore it')
     power: List[float] = []
+    levels: Dict[int, float] = {}
     block = int(round(seconds * rate))
     for n, path in tracks.items():
-        done = 0
+        done, total, squares = 0, 0., 0.
         with soundfile.SoundFile(str(path)) as file:
             for sound in read_blocks(file, block):
                 if not np.isfinite(sound).all():
@@ -71,11 +88,19 @@ def check_sound(tracks: Dict[int, Path], seconds: float, silence: float
                     raise MultiSSLError(f'{path} has a sample that is not a number at {at:.2f} s; '
                                         'restore it')
                 done += len(sound)
+                total += float(sound.sum(dtype=np.float64))
+                squares += float(np.square(sound, dtype=np.float64).sum())
                 if n == 1 and len(sound) == block:
                     power.append(float(np.square(sound, dtype=np.float64).mean()))
         if done < infos[n].frames:
             raise MultiSSLError(f'{path} ends after {done / rate:.2f} s, its header says '
                                 f'{infos[n].frames / rate:.2f} s: it was cut off; restore it')
+        levels[n] = squares / max(done, 1) - (total / max(done, 1))**2  # without a constant
+    for n, level in levels.items():
+        if level <= max(levels.values()) * 10**(-SILENT / 10) and max(levels.values()) > 0:
+            or_leave = ', or remove it: a scene may lack this track' if n in MAY_LACK else ''
+            raise MultiSSLError(f'{tracks[n]} is silent from beginning to end, other tracks are '
+                                f'not; restore it{or_leave}')
     threshold = np.mean(power) * 10**(-silence / 10) if power else 0.
     starts = [i * seconds for i, p in enumerate(power) if p > threshold]
     return rate, min(info.frames for info in infos.values()) / rate, starts

@@ -1,13 +1,13 @@
 """Scenes of OmniAudio as arrays that are read piece by piece, and an index of their segments."""
 import json
 import os
+import re
 import shutil
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
-from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -17,10 +17,11 @@ from ...datasets.classes import CLASSES
 from ...datasets.ear_pairs import EAR_PAIRS, PAIR_NAMES
 from ...datasets.omniaudio import VERSION
 from ...errors import MultiSSLError
-from ...utils.files import write_atomically
+from ...utils.checkpoint import some
+from ...utils.files import check_folder, kinds, write_atomically
 from ...utils.video import import_av
 from .options import DEFAULT, Options
-from .recordings import TOLERANCE, check_sound, find_tracks
+from .recordings import TOLERANCE, check_sound, files_of, find_tracks, other_files
 from .video import cut_video
 
 
@@ -30,19 +31,21 @@ def read_labels(folder: Path) -> Optional[np.ndarray]:
     Raises:
         MultiSSLError: If there is a file of them that cannot be read.
     """
-    for path in folder.glob('LABELS_*.npz'):
+    for path in files_of(folder):
+        if not path.match('LABELS_*.npz'):
+            continue
         try:
             with np.load(path) as file:
                 return file['labels']
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-            raise MultiSSLError(f'{path} cannot be read ({error}); restore or remove it') from error
+        except Exception as error:  # damage leads NumPy's reader to anything
+            words = ' '.join(str(error).split()) or type(error).__name__
+            raise MultiSSLError(f'{path} cannot be read ({words}); restore or remove it') from error
     return None
 
 
 def state_of(folder: Path) -> Dict[str, List[int]]:
     """Size and time of every file of a scene, by which a file that has changed is noticed."""
-    return {p.name: [p.stat().st_size, p.stat().st_mtime_ns] for p in sorted(folder.iterdir())
-            if p.is_file()}
+    return {p.name: [p.stat().st_size, p.stat().st_mtime_ns] for p in files_of(folder)}
 
 
 def read_done(path: Path, **same: Any) -> Optional[Dict[str, Any]]:
@@ -77,14 +80,15 @@ def convert_scene(root: Path, out: Path, options: Options, scene: int) -> Dict[s
         return done['entry']
     tracks = find_tracks(folder)
     rate, duration, starts = check_sound(tracks, options.seconds, options.silence)
-    videos = sorted(folder.glob('VIDEO_*_cropped.mp4'))
+    videos = [p for p in files_of(folder) if p.match('VIDEO_*_cropped.mp4')]
     if len(videos) != 1:
         raise MultiSSLError(f'{folder} has {len(videos)} files VIDEO_*_cropped.mp4, not one')
     arrays = cut_video(videos[0], read_labels(folder), options)
     seen = len(arrays['frames']) / options.fps
-    if seen < duration - TOLERANCE:
+    if abs(seen - duration) > TOLERANCE:
         raise MultiSSLError(f'{videos[0]} lasts {seen:.2f} s, the sound {duration:.2f} s; restore '
-                            'the video')
+                            'the shorter one, or cut the other where it is known that both begin '
+                            'together')
     duration = min(duration, seen)
     entry = dict(
         scene=scene, duration=duration, frames=len(arrays['frames']), sample_rate=rate,
@@ -121,21 +125,37 @@ def find_scenes(root: Path, first: int = 0, last: int = 10**6) -> List[int]:
     """
     if not root.is_dir():
         raise MultiSSLError(f'{root}: no such folder')
-    scenes = sorted(int(p.name[5:]) for p in root.glob('scene[0-9]*') if p.is_dir())
+    scenes = sorted(int(p.name[5:]) for p in root.iterdir() if _is_scene(p))
     scenes = [scene for scene in scenes if first <= scene <= last]
     if not scenes:
-        raise MultiSSLError(f'{root} has no folders scene0001, scene0002, ... (--scenes?)')
+        others = left_out(root)
+        raise MultiSSLError(f'{root} has no folders scene0001, scene0002, ... (--scenes?)' +
+                            f'; there are {some(others)}' * bool(others))
     return scenes
 
 
+def left_out(root: Path) -> List[str]:
+    """Names in a folder of scenes that may have been meant as scenes but are not named so."""
+    return sorted(p.name for p in root.iterdir() if not p.name.startswith('.') and
+                  not _is_scene(p) and (p.is_dir() or 'scene' in p.name.lower()))
+
+
+def _is_scene(path: Path) -> bool:
+    return re.fullmatch(r'scene\d{4}', path.name, re.ASCII) is not None and path.is_dir()
+
+
 class Converted(NamedTuple):
-    """What became of scenes: the entries of the index, and why others are left out."""
+    """What became of scenes: the entries of the index, and why others are left out.
+
+    ``ignored`` are lines on what else there is, and why it was not read.
+    """
     good: List[Dict[str, Any]]
     bad: Dict[int, str]
+    ignored: List[str]
 
     def summary(self, out: Path) -> List[str]:
         """Lines for people."""
-        good, bad = self
+        good, bad, ignored = self
         segments = sum(len(entry['segments']) for entry in good)
         lines = [f'{len(good)} scenes, {sum(e["duration"] for e in good) / 60:.1f} minutes, '
                  f'{segments} segments in {out / "index.json"}']
@@ -147,7 +167,7 @@ class Converted(NamedTuple):
         if bad:
             lines += [f'{len(bad)} scenes are left out:',
                       *(f'  scene {scene}: {bad[scene]}' for scene in sorted(bad))]
-        return lines
+        return lines + ignored
 
 
 def convert(root: Path, out: Path, options: Options = DEFAULT,
@@ -173,6 +193,7 @@ def convert(root: Path, out: Path, options: Options = DEFAULT,
         MultiSSLError: If not one scene can be used.
     """
     options.check()
+    check_folder(out)
     import_av()  # without it no scene could be converted
     scenes = find_scenes(root) if scenes is None else scenes
     good: List[Dict[str, Any]] = []
@@ -197,7 +218,20 @@ def convert(root: Path, out: Path, options: Options = DEFAULT,
     if not good:
         reasons = '\n'.join(list(bad.values())[:3])
         raise MultiSSLError(f'none of the {len(scenes)} scenes in {root} can be used:\n{reasons}')
-    meta = dict(dataset='OmniAudio', version=VERSION, source=os.path.relpath(root, out),
-                sample_rate=usual, classes=CLASSES, **options._asdict())
+    # Not by the paths' names: through a link, '..' leads to where the link's target is.
+    source = os.path.relpath(root.resolve(), out.resolve())
+    meta = dict(dataset='OmniAudio', version=VERSION, source=source, sample_rate=usual,
+                classes=CLASSES, **options._asdict())
     write_atomically(out / 'index.json', json.dumps(dict(metainfo=meta, data_list=good)))
-    return Converted(good, bad)
+    return Converted(good, bad, _ignored(root, scenes))
+
+
+def _ignored(root: Path, scenes: Sequence[int]) -> List[str]:
+    lines, others = [], left_out(root)
+    if others:
+        lines.append(f'not read, since scenes are called scene0001, scene0002, ...: '
+                     f'{", ".join(others)}')
+    files = [path for scene in scenes for path in other_files(root / f'scene{scene:04d}')]
+    if files:
+        lines.append(f'not read, neither video nor track: {kinds(files)} in the folders of scenes')
+    return lines

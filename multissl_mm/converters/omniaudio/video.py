@@ -6,32 +6,47 @@ import cv2
 import numpy as np
 
 from ...errors import MultiSSLError
-from ...utils.video import import_av
+from ...utils.video import open_video, upright
 from .options import Options
+from .recordings import TOLERANCE
 
 
 def read_frames(path: Path, rate: float) -> Iterator[Tuple[int, np.ndarray]]:
     """Frames of a video at a steady rate: (its number in the file, (H, W, 3) RGB), one by one.
 
+    They are the right way up, see :func:`multissl_mm.utils.video.upright`.
+
     Raises:
-        MultiSSLError: If the video cannot be decoded.
+        MultiSSLError: If the video cannot be decoded, or has times at which its pictures would not
+            go with the sound: a late start, a gap, a step back.
     """
-    av, wanted = import_av(), 0
-    try:
-        with av.open(str(path)) as file:
-            stream = file.streams.video[0]
-            stream.thread_count = 1  # scenes are done in parallel
-            native = float(stream.average_rate or rate)
-            for number, frame in enumerate(file.decode(stream)):
-                time = number / native if frame.time is None else frame.time
-                picture = None
-                while time >= wanted / rate - .5 / native:
-                    if picture is None:
-                        picture = frame.to_ndarray(format='rgb24')
-                    yield number, picture
-                    wanted += 1
-    except (av.FFmpegError, IndexError, OSError) as error:
-        raise MultiSSLError(f'{path} cannot be decoded ({error}); restore it') from error
+    wanted, before = 0, None
+    with open_video(path) as (file, stream):
+        stream.thread_count = 1  # scenes are done in parallel
+        native = float(stream.average_rate or rate)
+        for number, frame in enumerate(file.decode(stream)):
+            time = number / native if frame.time is None else frame.time
+            _check_time(path, time, before, 1 / native)
+            picture, before = None, time
+            while time >= wanted / rate - .5 / native:
+                if picture is None:
+                    picture = upright(frame, path)
+                yield number, picture
+                wanted += 1
+
+
+def _check_time(path: Path, time: float, before: Optional[float], usual: float) -> None:
+    """Looks whether a picture comes when it should, ``usual`` seconds after the one before."""
+    if before is None:
+        if abs(time) > max(.1, usual):
+            raise MultiSSLError(f'{path} has its first picture at {time:.2f} s, while the sound '
+                                'begins at 0; write it anew from 0 on, in step with the sound')
+    elif time <= before:
+        raise MultiSSLError(f'{path} has a picture at {time:.2f} s after that at {before:.2f} s; '
+                            'write it anew, with times in order')
+    elif time - before > max(TOLERANCE, 2.5 * usual):
+        raise MultiSSLError(f'{path} has no picture between {before:.2f} s and {time:.2f} s; '
+                            'restore it')
 
 
 def crop(picture: np.ndarray, rows: Tuple[float, float]) -> np.ndarray:
@@ -90,6 +105,9 @@ def cut_video(path: Path, labels: Optional[np.ndarray], options: Options) -> Dic
     arrays = dict(frames=np.stack(frames), flow=np.stack(flows))
     arrays['masks'] = find_foreground(arrays['frames'])
     if labels is not None:
+        if labels.ndim != 3 or len(labels) <= kept[-1]:
+            raise MultiSSLError(f'{path} has {kept[-1] + 1} frames at least, but its labels are '
+                                f'{labels.shape}, not of as many frames; restore or remove them')
         arrays['labels'] = np.stack([
             cv2.resize(crop(labels[min(n, len(labels) - 1)], options.rows), (width, height),
                        interpolation=cv2.INTER_NEAREST) for n in kept])

@@ -12,12 +12,13 @@ from torch import nn
 from ...errors import MultiSSLError
 from ...models.protocols import Recorded, Staged
 from ...registry import HOOKS
-from ...responses.recording import keep, keyed_sampler, record
+from ...responses.recording import check_writable, keep, keyed_sampler, record
 from ...responses.weights import tell_stage
 from ...utils.files import link_or_copy
 from ...utils.keyed_random import keyed_randomness
 from ...utils.model import unwrap
 from ..loops.staged import StagedTrainLoop, all_schedulers, tell_stages
+from .checkpoint import AtomicCheckpointHook
 
 
 @HOOKS.register_module()
@@ -76,6 +77,8 @@ class ILStageHook(Hook):
         self._check_checkpoints(runner)
         if isinstance(model, Recorded) and model.responses.replicas is not None:
             keyed_sampler(runner)
+        if isinstance(model, Recorded) and model.responses.stored:
+            check_writable(runner, model, names[:-1])
         self._begin = runner.epoch
         if self.batch_sizes is not None:
             self._use_batch_sizes(runner, self.batch_sizes)
@@ -210,6 +213,11 @@ class ILStageHook(Hook):
         loaded = runner._load_from if runner.epoch == self._begin else None
         last = loaded or runner.message_hub.runtime_info.get('last_ckpt')
         if last is None or not os.path.isfile(last):
+            return
+        saved = [hook.saved_iter for hook in runner.hooks
+                 if isinstance(hook, AtomicCheckpointHook)]
+        if not loaded and saved and runner.iter not in saved:
+            runner.logger.error(f'{name} is not kept: its checkpoint could not be written')
             return
         target = Path(runner.work_dir) / name
         link_or_copy(last, target)

@@ -10,12 +10,12 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ...errors import MultiSSLError
-from ...models.protocols import TestedWhole
 from ...registry import HOOKS
 from ...utils.checkpoint import (
     backbone_state_dict,
     compare,
     digest,
+    fill_in,
     load_state_dict_file,
     not_finite,
     some,
@@ -33,9 +33,9 @@ class StrictLoadHook(Hook):
 
     - every module with ``init_cfg=dict(type='Pretrained', ...)`` must find all its parameters and
       buffers in that file; keys that the module has no use for are logged;
-    - the checkpoint of ``load_from``, of a test or of a resumed run must have every key
-      ``backbone.*`` of the model; in a test of a downstream task of sound, every key; and no value
-      that is NaN or infinite;
+    - the checkpoint of ``load_from`` or of a resumed run must have every key ``backbone.*`` of the
+      model, that of a test every key; and no value that is NaN or infinite;
+    - that of a resumed run must have all that a run goes on from;
     - all ranks must then start with the same weights, epoch and iteration.
 
     ``tools/train.py`` and ``tools/test.py`` add it to every run.
@@ -55,14 +55,17 @@ class StrictLoadHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: Mapping[str, Any]) -> None:
         model, found = unwrap(runner.model), unwrapped(checkpoint, 'load_from')
-        whole = not self.check_init and isinstance(model, TestedWhole) and model.tested_whole
-        expected = {k: v for k, v in model.state_dict().items()
-                    if whole or k.startswith('backbone.')}
+        if getattr(runner, '_resume', False):
+            check_resumable(checkpoint)
+        if not self.check_init:
+            lacks = fill_in(model, found).lacks
+            if lacks:
+                raise MultiSSLError(
+                    f'the checkpoint that is being tested lacks {some(lacks, 10)} of '
+                    f'{type(model).__name__}, which would be tested with random weights there; '
+                    'test one that was written when this config was trained')
+        expected = {k: v for k, v in model.state_dict().items() if k.startswith('backbone.')}
         lacks = compare(expected, found).lacks
-        if lacks and whole:
-            raise MultiSSLError(
-                f'the checkpoint that is being tested lacks {some(lacks)} of '
-                f'{type(model).__name__}; test one that was written when this config was trained')
         if lacks:
             raise MultiSSLError(
                 f'the checkpoint that is being loaded (load_from) does not fill the backbone of '
@@ -78,6 +81,22 @@ class StrictLoadHook(Hook):
 
     def before_test(self, runner: Runner) -> None:
         check_ranks(runner)
+
+
+def check_resumable(checkpoint: Mapping[str, Any]) -> None:
+    """Looks whether a run can go on from a checkpoint, beyond its weights.
+
+    Raises:
+        MultiSSLError: If it has only weights, or not all that MMEngine writes.
+    """
+    meta = checkpoint.get('meta')
+    lacks = [key for key in ('message_hub', 'optimizer') if key not in checkpoint] + [
+        f'meta.{key}' for key in ('epoch', 'iter') if not isinstance(meta, Mapping) or
+        not isinstance(meta.get(key), int)]
+    if lacks:
+        raise MultiSSLError(f'the checkpoint that is being resumed has no {", ".join(lacks)}: it '
+                            'is not one that a run of MMEngine left to go on from; start a new run '
+                            'from its weights with --cfg-options load_from=FILE')
 
 
 def check_ranks(runner: Runner, *progress: int) -> None:

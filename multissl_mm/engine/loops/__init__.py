@@ -1,3 +1,4 @@
+from .epochs import EpochTrainLoop
 from .staged import StagedTrainLoop
 
-__all__ = ['StagedTrainLoop']
+__all__ = ['EpochTrainLoop', 'StagedTrainLoop']

@@ -2,17 +2,18 @@
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Union
 
 from mmengine.logging import MessageHub
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from ...errors import MultiSSLError
 from ...registry import LOOPS
+from .epochs import EpochTrainLoop
 
 _STAGES = 'multissl_mm/stages'
 
 
 @LOOPS.register_module()
-class StagedTrainLoop(EpochBasedTrainLoop):
+class StagedTrainLoop(EpochTrainLoop):
     """Trains for the epochs of all stages (section 4.3).
 
     ``train_cfg=dict(type='multissl_mm.StagedTrainLoop', stages=[200, 200])`` is all that a config

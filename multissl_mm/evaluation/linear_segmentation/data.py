@@ -11,6 +11,8 @@ from pycocotools.coco import COCO
 from ...errors import MultiSSLError
 from ...utils.checkpoint import some
 from ...utils.cli import progress_bar
+from ...utils.files import AnyPath
+from ...utils.listed import absent, check_coco
 
 #: Share of a cell that a class must cover at least to be there.
 COVERED = .15
@@ -31,7 +33,7 @@ class COCOSplit(NamedTuple):
     classes: List[str]
 
 
-def load_coco(data_root: str, split: str, pictures: Optional[int] = None) -> COCOSplit:
+def load_coco(data_root: AnyPath, split: str, pictures: Optional[int] = None) -> COCOSplit:
     """Reads ``annotations/instances_<split>.json`` of a COCO folder.
 
     Args:
@@ -54,26 +56,23 @@ def load_coco(data_root: str, split: str, pictures: Optional[int] = None) -> COC
         ids = sorted(found.getImgIds())
         names = [found.cats[k]['name'] for k in sorted(found.getCatIds())]
         files = [found.imgs[i]['file_name'] for i in ids]
-        without = sum(not item.get('segmentation') for item in found.anns.values())
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as e:
         raise MultiSSLError(f'{path}: cannot be read as COCO instances ({type(e).__name__}: {e}); '
                             'copy it again') from e
     if not found.anns or not ids:
         raise MultiSSLError(f'{path}: has no pictures or no annotations; linear segmentation '
                             'learns from masks')
-    if without:
-        raise MultiSSLError(f'{path}: {without} of {len(found.anns)} annotations have no '
-                            'segmentation; linear segmentation needs masks, not boxes alone')
+    check_coco(found.dataset, path, masks=True)
     paths = [osp.join(data_root, split, file) for file in files]
     if pictures is not None and pictures < len(ids):
         if pictures < 1:
             raise MultiSSLError(f'{pictures} pictures of {split}: at least 1 is needed')
         chosen = np.arange(pictures) * len(ids) // pictures
         ids, paths = [ids[i] for i in chosen], [paths[i] for i in chosen]
-    absent = [p for p in paths if not osp.isfile(p)]
-    if absent:
-        raise MultiSSLError(f'{absent[0]}: no such image, though {path} lists it ({len(absent)} of '
-                            f'{len(paths)} are missing)')
+    missing = absent(paths)
+    if missing:
+        raise MultiSSLError(f'{missing[0]}: no such image, though {path} lists it ({len(missing)} '
+                            f'of {len(paths)} are missing)')
     return COCOSplit(paths, ids, found, names)
 
 
@@ -115,7 +114,7 @@ def coverage(split: COCOSplit, size: Tuple[int, int], progress: bool = False) ->
     return shares
 
 
-def check_same_classes(train: COCOSplit, held_out: COCOSplit, data_root: str) -> None:
+def check_same_classes(train: COCOSplit, held_out: COCOSplit, data_root: AnyPath) -> None:
     """An error where two splits do not have the same categories."""
     different = set(train.classes) ^ set(held_out.classes)
     if different or train.classes != held_out.classes:

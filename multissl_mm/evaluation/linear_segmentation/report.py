@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ...apis import Encoder, load_encoder
 from ...errors import MultiSSLError
 from ...runtime import load_config
+from ...utils.files import AnyPath
 from ..provenance import provenance, write_result
 from ..voc07.features import check_finite, check_takes_pictures, extract_features, features_device
 from .data import COVERED, check_same_classes, coverage, load_coco
@@ -44,9 +45,9 @@ class LastMap(nn.Module):
         return last.permute(0, 2, 3, 1)
 
 
-def run_linear_segmentation(config: Union[str, Config],
-                            checkpoint: str,
-                            data_root: str = 'data/coco',
+def run_linear_segmentation(config: Union[AnyPath, Config],
+                            checkpoint: AnyPath,
+                            data_root: AnyPath = 'data/coco',
                             train: str = 'train2017',
                             held_out: str = 'val2017',
                             train_pictures: Optional[int] = 5000,
@@ -57,7 +58,7 @@ def run_linear_segmentation(config: Union[str, Config],
                             workers: int = 2,
                             device: str = 'auto',
                             seed: int = 0,
-                            out: Optional[str] = None,
+                            out: Optional[AnyPath] = None,
                             verbose: bool = True) -> Optional[Dict[str, Any]]:
     """Evaluates the backbone of a checkpoint, prints a table and writes JSON.
 
@@ -86,7 +87,7 @@ def run_linear_segmentation(config: Union[str, Config],
     start = time.time()
     fitted, tested = load_coco(data_root, train, train_pictures), load_coco(data_root, held_out)
     check_same_classes(fitted, tested, data_root)
-    cfg = load_config(config) if isinstance(config, str) else config
+    cfg = load_config(config)
     encoder = load_encoder(cfg, checkpoint, prefix=prefix, seed=seed)
     device = features_device(device)
     features = extract_features(LastMap(encoder), fitted.paths + tested.paths, image_size,
@@ -103,7 +104,7 @@ def run_linear_segmentation(config: Union[str, Config],
     result = dict(
         **provenance(config, checkpoint, encoder, seed),
         dimensions=channels, map=[height, width], image_size=image_size, covered=COVERED,
-        data_root=data_root, images={train: count, held_out: len(tested.paths)},
+        data_root=str(data_root), images={train: count, held_out: len(tested.paths)},
         **evaluate_cells(features[:count], present, features[count:], other, fitted.classes,
                          penalties, device, verbose),
         seconds=dict(features=extracted - start, fit=time.time() - extracted))

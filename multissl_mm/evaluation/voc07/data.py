@@ -8,7 +8,9 @@ import numpy as np
 
 from ...errors import MultiSSLError
 from ...utils.checkpoint import some
+from ...utils.files import AnyPath
 from ...utils.images import read_image
+from ...utils.listed import absent, check_inside, read_lines
 
 
 class VOCSplit(NamedTuple):
@@ -17,7 +19,7 @@ class VOCSplit(NamedTuple):
     labels: np.ndarray
 
 
-def load_voc2007(data_root: str) -> Tuple[List[str], VOCSplit, VOCSplit]:
+def load_voc2007(data_root: AnyPath) -> Tuple[List[str], VOCSplit, VOCSplit]:
     """Reads ``ImageSets/Main/{class}_{trainval,test}.txt`` of a VOC2007 folder.
 
     Returns:
@@ -44,7 +46,7 @@ def load_voc2007(data_root: str) -> Tuple[List[str], VOCSplit, VOCSplit]:
     return names, trainval, test
 
 
-def _load_split(data_root: str, main: str, names: Sequence[str], split: str) -> VOCSplit:
+def _load_split(data_root: AnyPath, main: str, names: Sequence[str], split: str) -> VOCSplit:
     columns: List[Dict[str, int]] = []
     for name in names:
         path = osp.join(main, f'{name}_{split}.txt')
@@ -55,24 +57,25 @@ def _load_split(data_root: str, main: str, names: Sequence[str], split: str) -> 
                                 f'them {some(sorted(different), 3)}; extract the data again')
     ids = list(columns[0])
     paths = [osp.join(data_root, 'JPEGImages', f'{i}.jpg') for i in ids]
-    absent = [path for path in paths if not osp.isfile(path)]
-    if absent:
-        raise MultiSSLError(f'{absent[0]}: no such image, though {split} lists it ({len(absent)} '
-                            f'of {len(ids)} are missing); extract the images of {split}')
+    missing = absent(paths)
+    if missing:
+        raise MultiSSLError(f'{missing[0]}: no such image, though {split} lists it '
+                            f'({len(missing)} of {len(ids)} are missing); extract the images of '
+                            f'{split}')
     return VOCSplit(paths, np.array([[column[i] for column in columns] for i in ids]))
 
 
 def _load_labels(path: str) -> Dict[str, int]:
     labels: Dict[str, int] = {}
-    with open(path, encoding='utf-8-sig') as f:
-        for number, line in enumerate(f, 1):
-            words = line.split()
-            if not words:
-                continue
-            if len(words) != 2 or words[1] not in ('-1', '0', '1') or words[0] in labels:
-                raise MultiSSLError(f'{path}, line {number}: {line.strip()!r} is not a new image '
-                                    'id and -1, 0 or 1; extract the data again')
-            labels[words[0]] = int(words[1])
+    for number, line in enumerate(read_lines(path), 1):
+        words = line.split()
+        if not words:
+            continue
+        if len(words) != 2 or words[1] not in ('-1', '0', '1') or words[0] in labels:
+            raise MultiSSLError(f'{path}, line {number}: {line!r} is not a new image id and -1, 0 '
+                                'or 1; extract the data again')
+        check_inside(words[0], f'{path}, line {number}')
+        labels[words[0]] = int(words[1])
     if not labels:
         raise MultiSSLError(f'{path}: lists no images; extract the data again')
     return labels

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from ...apis import load_encoder
 from ...runtime import load_config
+from ...utils.files import AnyPath
 from ..provenance import provenance, write_result
 from .data import load_voc2007
 from .features import PooledFeatures, extract_features
@@ -18,9 +19,9 @@ from .low_shot import evaluate_low_shot
 from .svm import COSTS, evaluate_voc07
 
 
-def run_voc07_svm(config: Union[str, Config],
-                  checkpoint: str,
-                  data_root: str = 'data/VOCdevkit/VOC2007',
+def run_voc07_svm(config: Union[AnyPath, Config],
+                  checkpoint: AnyPath,
+                  data_root: AnyPath = 'data/VOCdevkit/VOC2007',
                   layer: str = 'feat5',
                   image_size: int = 224,
                   prefix: str = 'backbone.',
@@ -33,7 +34,7 @@ def run_voc07_svm(config: Union[str, Config],
                   jobs: int = -1,
                   seed: int = 0,
                   solver: str = 'liblinear',
-                  out: Optional[str] = None,
+                  out: Optional[AnyPath] = None,
                   verbose: bool = True) -> Optional[Dict[str, Any]]:
     """Evaluates the backbone of a checkpoint, prints a table and writes JSON.
 
@@ -56,7 +57,7 @@ def run_voc07_svm(config: Union[str, Config],
         MultiSSLError: Names the file, image or key, and what to do.
     """
     start = time.time()
-    cfg = load_config(config) if isinstance(config, str) else config
+    cfg = load_config(config)
     class_names, train, test = load_voc2007(data_root)
     encoder = load_encoder(cfg, checkpoint, prefix=prefix, seed=seed)
     model = PooledFeatures(encoder, layer)
@@ -80,7 +81,7 @@ def run_voc07_svm(config: Union[str, Config],
         features_sha256=hashlib.sha256(features.tobytes()).hexdigest(),
         pooling=model.pooling,
         image_size=image_size,
-        data_root=data_root,
+        data_root=str(data_root),
         images=dict(trainval=len(train.paths), test=len(test.paths)),
         **result,
         seconds=dict(features=extracted - start, svm=time.time() - extracted))

@@ -24,8 +24,6 @@ class SoundDownstream(BaseModel):
         init_cfg (dict, optional): See :class:`mmengine.model.BaseModel`.
     """
 
-    #: A test needs all weights of it, those of the decoder, too; see :class:`StrictLoadHook`.
-    tested_whole = True
     #: Entries of a batch that :meth:`loss` needs.
     targets: Tuple[str, ...] = ()
 

@@ -1,0 +1,168 @@
+"""Every file of a data set, opened once."""
+import json
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+import soundfile
+from mmengine.config import Config
+from mmengine.registry import DATASETS, DefaultScope
+
+from ..datasets import KeyedDataset
+from ..datasets.wrappers import children
+from ..errors import MultiSSLError
+from ..runtime import check_data
+from ..utils.cli import progress_bar
+from ..utils.files import AnyPath, kinds, write_atomically
+from ..utils.images import find_images, is_image, read_image
+
+
+class Verified(NamedTuple):
+    """What became of files: how many are of which kind and size, and why others are broken."""
+    good: Dict[str, int]
+    broken: Dict[str, str]
+
+    def summary(self, most: int = 20) -> List[str]:
+        """Lines for people; of many broken files the first ones."""
+        lines = [f'{count} {what}' for what, count in self.good.items()]
+        if not self.broken:
+            return [*lines, 'no file is broken']
+        shown = list(self.broken.values())[:most]
+        more = len(self.broken) - len(shown)
+        return [*lines, f'{len(self.broken)} files are broken ({kinds(self.broken)}):',
+                *(f'  {why}' for why in shown), *([f'  ... and {more} more'] if more else [])]
+
+
+def verify_dataset(data: Any, splits: Sequence[str] = ('train', 'val', 'test'), workers: int = 2,
+                   out: Optional[AnyPath] = None, progress: bool = True) -> Verified:
+    """Opens and decodes every file that the data sets of a config name, or that is in a folder.
+
+    Pictures are decoded as training decodes them, recordings read to their last sample, arrays of
+    the converter read and compared with what the index says. Files that several samples or splits
+    share are opened once.
+
+    Args:
+        data (Config | str | Path): A config, or a folder of pictures.
+        splits (sequence[str]): Of which dataloaders of a config; those that it has.
+        workers (int): Processes.
+        out (str | Path, optional): JSON file for the report: every broken file, and why.
+        progress (bool): Show a bar.
+
+    Raises:
+        MultiSSLError: If there is nothing to verify, or a list or index cannot be used.
+    """
+    files = list(dict.fromkeys(_files_of(data, splits)))
+    good: Counter = Counter()
+    broken: Dict[str, str] = {}
+    try:
+        with ProcessPoolExecutor(max(workers, 1)) as pool:
+            found = pool.map(_look, files, chunksize=8)
+            for file, (what, fault) in zip(files, progress_bar(found, len(files), 'files',
+                                                               progress)):
+                good[what] += fault is None
+                if fault is not None:
+                    broken[file.path] = fault
+    except BrokenProcessPool as error:
+        raise MultiSSLError('a worker was killed, perhaps for want of memory; lower --workers'
+                            ) from error
+    result = Verified({what: count for what, count in sorted(good.items()) if count}, broken)
+    if out is not None:
+        write_atomically(out, json.dumps(result._asdict(), indent=2) + '\n')
+    return result
+
+
+class _File(NamedTuple):
+    """A file to open: a picture, a recording of so many seconds, an array of so many frames."""
+    path: str
+    least: float = 0.
+
+
+def _files_of(data: Any, splits: Sequence[str]) -> Iterator[_File]:
+    if not isinstance(data, Config):
+        yield from map(_File, find_images(data))
+        return
+    found = [split for split in splits if data.get(f'{split}_dataloader')]
+    if not found:
+        raise MultiSSLError(f'{data.filename or "the config"} has no dataloader of '
+                            f'{", ".join(splits)}')
+    check_data(data, found)
+    with DefaultScope.overwrite_default_scope(data.get('default_scope', 'mmengine')):
+        for split in found:
+            yield from _named_by(DATASETS.build(data[f'{split}_dataloader'].dataset))
+
+
+def _named_by(dataset: Any) -> Iterator[_File]:
+    """Files of a dataset, of those in a wrapper one after the other."""
+    inner = [dataset.dataset] if isinstance(dataset, KeyedDataset) else children(dataset)
+    for child in inner:
+        yield from _named_by(child)
+    if inner:
+        return
+    dataset.full_init()
+    for index in range(len(dataset)):
+        info = dataset.get_data_info(index)
+        for key in ('img_path', 'seg_map_path'):
+            if info.get(key):
+                yield _File(info[key])
+        for track in info.get('tracks', {}).values():
+            yield _File(track, info['duration'])
+        if 'arrays' in info and Path(info['arrays']).is_dir():
+            yield from (_File(str(path), info['frames'])
+                        for path in sorted(Path(info['arrays']).glob('*.npy')))
+
+
+def _look(file: _File) -> Tuple[str, Optional[str]]:
+    """What a file is, and what is wrong with it."""
+    path = Path(file.path)
+    kind = 'pictures' if is_image(path) else \
+        'arrays' if path.suffix == '.npy' else 'recordings' if file.least else 'other files'
+    try:
+        {'pictures': _look_at_picture, 'arrays': _look_at_array,
+         'recordings': _listen}.get(kind, _read)(file)
+    except MultiSSLError as error:
+        return kind, str(error)
+    except Exception as error:  # of whatever decodes it
+        words = ' '.join(str(error).split()) or type(error).__name__
+        return kind, f'{path}: cannot be read ({words})'
+    return kind, None
+
+
+def _look_at_picture(file: _File) -> None:
+    read_image(file.path)
+
+
+def _look_at_array(file: _File) -> None:
+    array = np.load(file.path, mmap_mode='r')
+    if len(array) != file.least:
+        raise MultiSSLError(f'{file.path} has {len(array)} frames, the index says {file.least:g}; '
+                            'run the converter again')
+    for part in _parts(array):
+        if np.issubdtype(part.dtype, np.floating) and not np.isfinite(part).all():
+            raise MultiSSLError(f'{file.path} has a value that is not finite; run the converter '
+                                'again')
+
+
+def _parts(array: np.ndarray, size: int = 256) -> Iterable[np.ndarray]:
+    return (np.asarray(array[i:i + size]) for i in range(0, len(array), size))
+
+
+def _listen(file: _File) -> None:
+    frames = 0
+    with soundfile.SoundFile(file.path) as sound:
+        for block in sound.blocks(sound.samplerate, dtype='float32'):
+            if not np.isfinite(block).all():
+                raise MultiSSLError(f'{file.path} has a sample that is not a number at '
+                                    f'{frames / sound.samplerate:.2f} s; restore it')
+            frames += len(block)
+        if frames < (file.least - .01) * sound.samplerate:
+            raise MultiSSLError(f'{file.path} ends after {frames / sound.samplerate:.2f} s, the '
+                                f'index says {file.least:.2f} s: it was cut off; restore it')
+
+
+def _read(file: _File) -> None:
+    with open(file.path, 'rb') as opened:
+        while opened.read(1 << 20):
+            pass

@@ -1,0 +1,129 @@
+"""Real runs of two processes behind their launcher, and what clusters do to them."""
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import tiny
+from runs import assert_same, last_checkpoint
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
+ROOT = Path(tiny.__file__).parent.parent
+
+
+class Job:
+    """``tools/dist_train.sh`` with two ranks, and all its processes."""
+
+    def __init__(self, folder, config, *arguments):
+        self.log = folder / f'log{len(list(folder.glob("log*")))}.txt'
+        env = {**os.environ, 'PYTHON': sys.executable, 'CUDA_VISIBLE_DEVICES': ''}
+        with open(self.log, 'w') as out:
+            self.launcher = subprocess.Popen(
+                ['bash', 'tools/dist_train.sh', str(config), '2', *arguments], cwd=ROOT, env=env,
+                stdout=out, stderr=out)
+
+    @property
+    def text(self):
+        return self.log.read_text()
+
+    def wait_for(self, pattern, seconds=400):
+        end = time.monotonic() + seconds
+        while not re.search(pattern, self.text):
+            assert time.monotonic() < end and self.launcher.poll() is None, self.text[-3000:]
+            time.sleep(.1)
+
+    def processes(self):
+        """Process ids: the launcher's, then torchrun's, then all others."""
+        found = [self.launcher.pid]
+        for pid in found:
+            found += children(pid)
+        return found
+
+    def ranks(self):
+        return sorted(children(children(self.launcher.pid)[0]))
+
+    def end(self, seconds=400):
+        """The launcher's status; then everything that it started must end, too."""
+        before = self.processes()
+        status = self.launcher.wait(seconds)
+        end = time.monotonic() + 60  # loaders look after their parent every few seconds
+        while any(Path(f'/proc/{pid}/cmdline').exists() and
+                  str(self.launcher.args[2]) in Path(f'/proc/{pid}/cmdline').read_text()
+                  for pid in before):
+            assert time.monotonic() < end, 'something runs on'
+            time.sleep(.2)
+        return status
+
+
+def children(pid):
+    try:
+        text = Path(f'/proc/{pid}/task/{pid}/children').read_text()
+    except OSError:
+        return []
+    return [int(child) for child in text.split()]
+
+
+@pytest.fixture
+def config(tmp_path, tmp_path_factory):
+    images = tiny.write_images(tmp_path_factory.mktemp('many'), 160)
+    cfg = tiny.tiny_config('il_mocov2_densecl', images, tmp_path / 'work', log_level='INFO',
+                           train_dataloader__num_workers=1, train_dataloader__batch_size=4)
+    cfg.default_hooks.checkpoint.type = 'multissl_mm.AtomicCheckpointHook'  # 20 steps an epoch
+    cfg.custom_hooks = [dict(type='multissl_mm.HeartbeatHook', after=10.)]
+    cfg.dump(tmp_path / 'config.py')
+    return tmp_path / 'config.py'
+
+
+def test_asked_to_stop_again_and_again(tmp_path, config):
+    """Six times, by each signal to the launcher and to all processes; to the same bits."""
+    assert Job(tmp_path, config, '--work-dir', str(tmp_path / 'whole')).end() == 0
+    done = 0
+    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+        for to_all in (False, True):
+            job = Job(tmp_path, config, '--work-dir', str(tmp_path / 'work'), '--resume')
+            job.wait_for(r'Epoch\(train\) ')
+            begin = time.monotonic()
+            for pid in job.processes() if to_all and number != signal.SIGINT else \
+                    [job.launcher.pid]:
+                os.kill(pid, number)
+            status = job.end()
+            took = time.monotonic() - begin
+            assert status == 75, job.text[-3000:]
+            steps = set(re.findall(r'asked to stop: step (\d+) ', job.text))
+            assert len(steps) == 1  # one and the same on both ranks
+            print(f'{number.name} {"all" if to_all else "launcher"}: {took:.1f} s, step {steps}')
+            assert took < 60 and done < int(*steps)
+            done = int(*steps)
+    assert Job(tmp_path, config, '--work-dir', str(tmp_path / 'work'), '--resume').end() == 0
+    a, b = last_checkpoint(tmp_path / 'whole'), last_checkpoint(tmp_path / 'work')
+    for key in ('state_dict', 'optimizer', 'param_schedulers'):
+        assert_same(a[key], b[key], key)
+
+
+def test_a_stopped_rank_is_named_and_ends_the_job(tmp_path, config):
+    job = Job(tmp_path, config, '--cfg-options', 'env_cfg.dist_cfg.timeout=30')
+    job.wait_for(r'Epoch\(train\) ')
+    begin, stopped = time.monotonic(), job.ranks()[1]
+    os.kill(stopped, signal.SIGSTOP)
+    assert job.end() == 1
+    assert re.search(r'rank \d gives no sign of life', job.text), job.text[-3000:]
+    assert time.monotonic() - begin < 150  # 30, and torchrun waits for 30 before it kills
+
+
+def test_restarts_come_to_the_same_weights(tmp_path, config):
+    """A rank is killed four times; torchrun starts all again, which resume without being told."""
+    assert Job(tmp_path, config, '--work-dir', str(tmp_path / 'whole')).end() == 0
+    job = Job(tmp_path, config, '--max-restarts', '4')
+    for restart in range(4):
+        job.wait_for(rf'(?s)(resumed epoch.*){{{restart}}}Epoch\(train\) ')
+        os.kill(job.ranks()[restart % 2], signal.SIGKILL)
+        job.wait_for(rf'(?s)(resumed epoch.*){{{restart}}}')
+        time.sleep(3)
+    assert job.end() == 0, job.text[-3000:]
+    a, b = last_checkpoint(tmp_path / 'whole'), last_checkpoint(tmp_path / 'work')
+    for key in ('state_dict', 'optimizer', 'param_schedulers'):
+        assert_same(a[key], b[key], key)

@@ -1,0 +1,105 @@
+"""Asked to stop anywhere, and resumed: the same bits as never interrupted."""
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from mmengine.hooks import Hook
+from runs import assert_same, last_checkpoint
+
+from multissl_mm import runtime
+from multissl_mm.registry import HOOKS
+from multissl_mm.responses.bank import ResponseBank
+from multissl_mm.utils.stopping import TRY_AGAIN, Interrupted, listening, requested
+
+# 24 pictures in batches of 8: 3 steps an epoch; epochs 1 and 2 are stage 1, 3 and 4 stage 2.
+
+
+@HOOKS.register_module()
+class SignalHook(Hook):
+    """Asks the process to stop in given steps, and notes which samples a run has seen."""
+
+    def __init__(self, step=0, number=signal.SIGTERM):
+        self.step, self.number = step, number
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        seen = [(runner.epoch, batch_idx, s.sample_idx) for s in data_batch['data_samples']]
+        with open(Path(runner.work_dir, 'seen.txt'), 'a') as file:
+            file.writelines(f'{line}\n' for line in seen)
+        if runner.iter + 1 == self.step:
+            os.kill(os.getpid(), self.number)
+
+
+def train(cfg, **hook):
+    cfg.custom_hooks = [dict(type='multissl_mm.SignalHook', **hook)]
+    cfg.experiment_name = f'{Path(cfg.work_dir).name}_{hook.get("step")}'
+    options = runtime.RunOptions('config.py', resume='auto')
+    runner = runtime.build_runner(runtime.prepare_cfg(cfg, options), options)
+    with listening():
+        runner.train()
+
+
+def seen(folder):
+    return Path(folder, 'seen.txt').read_text().splitlines()
+
+
+@pytest.mark.parametrize('name, checkpoint, stops', [
+    ('il_mocov2_densecl', {}, [2, 3, 7, 11]),  # the 3rd is an epoch's last, the 7th a stage's 1st
+    ('mtl_mocov2_densecl', dict(by_epoch=False, interval=2), [1, 5])])
+def test_stopped_anywhere_equals_never_stopped(images, tmp_path, name, checkpoint, stops):
+    """F12, F13: the epoch began anew, samples came twice, other weights."""
+    def config(folder):
+        return tiny.tiny_config(name, images, tmp_path / folder,
+                                default_hooks__checkpoint=dict(
+                                    type='multissl_mm.AtomicCheckpointHook',
+                                    **dict(dict(interval=1, max_keep_ckpts=-1), **checkpoint)))
+
+    train(config('whole'))
+    for stop, number in zip(stops, [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGUSR2]):
+        with pytest.raises(Interrupted, match=str(TRY_AGAIN)) as ended:
+            train(config('parts'), step=stop, number=number)
+        assert f'step {stop} ' in ended.value.message and '--resume' in ended.value.message
+        kept = last_checkpoint(tmp_path / 'parts')
+        assert kept['meta']['iter'] == stop
+    train(config('parts'))
+    assert seen(tmp_path / 'parts') == seen(tmp_path / 'whole')  # none twice, none left out
+    a, b = (last_checkpoint(tmp_path / folder) for folder in ('whole', 'parts'))
+    for key in ('state_dict', 'optimizer', 'param_schedulers'):
+        assert_same(a[key], b[key], key)
+    assert not (tmp_path / 'parts' / 'interrupted.pth').exists()
+    assert torch.load(tmp_path / 'parts' / 'final.pth', weights_only=False)
+
+
+def test_stopped_while_responses_are_recorded(images, tmp_path, monkeypatch):
+    """What is recorded is kept, and the rest follows."""
+    def config():
+        return tiny.tiny_config('il_mocov2_densecl', images, tmp_path)
+
+    write, count = ResponseBank.write, []
+
+    def write_and_ask(bank, *args):
+        count.append(args[:2])
+        if len(count) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        write(bank, *args)
+
+    monkeypatch.setattr(ResponseBank, 'write', write_and_ask)
+    with pytest.raises(Interrupted) as ended:
+        train(config())
+    assert '2 of 6 pieces of work are kept' in ended.value.message
+    train(config())
+    assert len(count) == 3 + 4 and len(set(count)) == 6  # the third again
+
+
+def test_signals_do_what_they_did_outside(monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+    with listening():
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert requested() == 'SIGTERM'
+        os.kill(os.getpid(), signal.SIGINT)  # launchers repeat
+        monkeypatch.setattr('multissl_mm.utils.stopping._since', -10.)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert requested() is None and signal.getsignal(signal.SIGTERM) is before

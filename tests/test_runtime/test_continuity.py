@@ -1,0 +1,194 @@
+"""A run goes on as it began, alone in its folder, or says what is otherwise."""
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+import toy
+from ranks import on_ranks
+
+from multissl_mm import runtime
+from multissl_mm.errors import MultiSSLError
+from multissl_mm.runtime import lock
+
+
+def start(cfg, train=True, **options):
+    cfg.experiment_name = f'{cfg.work_dir}_{len(list(Path(cfg.work_dir).glob("*")))}'
+    options = runtime.RunOptions('config.py', **options)
+    runner = runtime.build_runner(runtime.prepare_cfg(cfg, options), options)
+    if train:
+        runner.train()
+    return runner
+
+
+@pytest.fixture
+def run(images, tmp_path):
+    """A finished run of one epoch in tmp_path/work, and its config anew."""
+    work = tmp_path / 'work'
+    work.mkdir()
+
+    def config(**options):
+        options = dict(dict(train_cfg__max_epochs=1, default_hooks__checkpoint=dict(
+            type='multissl_mm.AtomicCheckpointHook', interval=1)), **options)
+        return tiny.tiny_config('mocov2', images, work, **options)
+
+    start(config())
+    return config
+
+
+@pytest.mark.parametrize('change, said', [
+    (dict(optim_wrapper__optimizer=dict(type='SGD', lr=.7)),
+     'optimizer.lr 0.03 -> 0.7.*would change nothing'),
+    (dict(optim_wrapper__optimizer=dict(type='Adam', lr=.03)), "type 'SGD' -> 'Adam'"),
+    (dict(auto_scale_lr=dict(base_batch_size=8, enable=True)),
+     'auto_scale_lr.enable nothing -> True')
+])
+def test_what_a_checkpoint_brings_cannot_be_changed(run, change, said):
+    """F15, F18: tracebacks of the optimizer, or a learning rate that was ignored."""
+    with pytest.raises(MultiSSLError, match=said):
+        start(run(**change), resume='auto', accept_changes=True)
+
+
+@pytest.mark.parametrize('change, said', [
+    (dict(train_dataloader__batch_size=4), 'batch_size 8 -> 4, which means other batches'),
+    (dict(model__backbone=dict(tiny.backbone(), frozen_stages=1)), 'frozen_stages nothing -> 1'),
+    (dict(train_cfg__max_epochs=2), 'train_cfg.max_epochs 1 -> 2'),
+    (dict(model__tasks=[dict(tiny.simclr_task(), name='mocov2')]),
+     "tasks.0.type 'multissl_mm.MoCoV2Task' -> .multi"),
+])
+def test_other_settings_are_refused_or_accepted_by_name(run, change, said, capsys):
+    """F15, F18: accepted without a word."""
+    with pytest.raises(MultiSSLError, match=f'{said}.*--accept-changes'):
+        start(run(**change), resume='auto', train=False)
+    start(run(**change), resume='auto', train=False, accept_changes=True)
+    assert '[resume] accepted: ' in capsys.readouterr().out
+
+
+def test_what_does_not_matter_may_change(run, capsys):
+    start(run(train_dataloader__num_workers=2, log_level='ERROR',
+              train_dataloader__persistent_workers=True), resume='auto', train=False)
+    assert '[resume]' not in capsys.readouterr().out
+
+
+def test_other_data_are_refused(run, tmp_path):
+    """F5: pictures replaced under the same names."""
+    other = tiny.write_images(tmp_path / 'other')
+    cfg = run()
+    cfg.train_dataloader.dataset.dataset.data_root = str(other)  # the same, moved
+    start(cfg.copy(), resume='auto', train=False)
+    next(other.rglob('*.JPEG')).write_bytes(next(other.rglob('0001.JPEG')).read_bytes() + b'0')
+    with pytest.raises(MultiSSLError, match='epoch_1.pth was trained on other data'):
+        start(cfg.copy(), resume='auto', train=False)
+
+
+def resumed_on_two_ranks(cfg):
+    cfg = cfg.copy()
+    return start(cfg, train=False, resume='auto', launcher='pytorch')
+
+
+def test_other_processes_are_refused_on_all_ranks(run, tmp_path):
+    with pytest.raises(Exception, match='processes 1 -> 2'):
+        on_ranks(tmp_path / 'ranks', resumed_on_two_ranks, run())
+
+
+# ------------------------------------------------------------------------ which one is resumed
+
+@pytest.mark.parametrize('damage', ['pointer gone', 'pointer empty', 'cut off', 'bit'])
+def test_the_newest_whole_checkpoint_is_found(tmp_path, damage, capsys):
+    """F16: the run began anew and overwrote what there was, or failed without a name."""
+    for epoch in (1, 2, 3):
+        path = tmp_path / f'epoch_{epoch}.pth'
+        torch.save(dict(state_dict=dict(a=torch.ones(1000)), meta={}), path)
+        os.utime(path, (epoch, epoch))
+    pointer = tmp_path / 'last_checkpoint'
+    pointer.write_text(str(path))
+    content, expected = path.read_bytes(), path
+    if damage == 'pointer gone':
+        pointer.unlink()
+    elif damage == 'pointer empty':
+        pointer.write_text('')
+    else:
+        expected = tmp_path / 'epoch_2.pth'
+        flipped = bytearray(content)
+        flipped[content.index(b'\0\0\x80\x3f' * 8) + 6] ^= 16  # of a weight
+        path.write_bytes(content[:-99] if damage == 'cut off' else flipped)
+    assert runtime.newest_checkpoint(str(tmp_path)) == str(expected)
+    assert (f'{path}: ' in capsys.readouterr().out) == (expected != path)
+    for other in tmp_path.glob('epoch_*'):
+        other.write_bytes(b'PK')
+    with pytest.raises(MultiSSLError, match='none of its 3 checkpoints is whole; nothing is'):
+        runtime.newest_checkpoint(str(tmp_path))
+
+
+def test_a_used_folder_is_not_begun_anew(run):
+    """F17: overwritten silently."""
+    with pytest.raises(MultiSSLError, match=r'epoch_1.pth\); go on with it by --resume'):
+        start(run(), train=False)
+    start(run(), train=False, overwrite=True)
+
+
+@pytest.mark.parametrize('variable', ['TORCHELASTIC_RESTART_COUNT', 'SLURM_RESTART_COUNT'])
+def test_a_run_that_is_started_again_resumes(run, monkeypatch, variable):
+    """F14: it began anew, or hung."""
+    monkeypatch.setenv(variable, '1')
+    for told in (None, 'auto', 'what it began with.pth'):
+        assert start(run(), train=False, resume=told).cfg.load_from.endswith('epoch_1.pth')
+
+
+def test_one_run_at_a_time(tmp_path, monkeypatch):
+    """F17: both exit 0, and the checkpoints of one are gone."""
+    monkeypatch.setattr(lock, 'WAIT', 0.)
+    monkeypatch.setattr(lock, '_held', {})
+    ours, theirs = os.pipe(), os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            lock.hold(tmp_path)
+            os.write(ours[1], b'x')
+            os.read(theirs[0], 1)
+        finally:
+            os._exit(0)
+    os.read(ours[0], 1)
+    with pytest.raises(MultiSSLError, match=f'is in use by another run .process {pid} on'):
+        lock.hold(tmp_path)
+    os.write(theirs[1], b'x')
+    os.waitpid(pid, 0)
+    lock.hold(tmp_path)  # whatever ended it
+    lock.hold(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason='root may write anywhere')
+def test_a_folder_without_permission_is_named(tmp_path):
+    tmp_path.chmod(0o555)
+    with pytest.raises(MultiSSLError, match='nothing can be written there'):
+        lock.hold(tmp_path / 'work')
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    Path(tmp_path, 'file').write_text('')
+    with pytest.raises(MultiSSLError, match='file/work: nothing can be written there'):
+        lock.hold(tmp_path / 'file' / 'work')
+
+
+@pytest.mark.parametrize('free, said', [
+    (9, 'work: nothing can be written there .No space left'),
+    (lock.LEAST + 1, 'a checkpoint takes about .* MB are free')])
+def test_a_full_disk_is_known_before_the_first_step(tmp_path, monkeypatch, free, said):
+    """F10"""
+    usage = shutil.disk_usage(tmp_path)._replace(free=free)
+    monkeypatch.setattr(shutil, 'disk_usage', lambda path: usage)
+    cfg = toy.config(tmp_path / 'work')
+    cfg.model.weight_mb = 2 if free > 9 else 0
+    with pytest.raises(MultiSSLError, match=said):
+        start(cfg)
+    assert not list(tmp_path.rglob('*.pth'))
+
+
+def test_older_checkpoints_are_resumed_with_a_word(tmp_path, capsys):
+    cfg = toy.config(tmp_path, epochs=1)
+    cfg.default_hooks.checkpoint = dict(type='CheckpointHook', interval=1)
+    start(cfg)
+    start(toy.config(tmp_path), resume='auto')
+    assert 'is not checked' in capsys.readouterr().out
