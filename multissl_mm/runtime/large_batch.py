@@ -61,14 +61,15 @@ def use_large_batch(cfg: Config, ranks: int) -> Config:
     _scale_optimizer(cfg, times)
     cfg.param_scheduler = _warmed(cfg)
     model = cfg.model
-    momentum = model.get('momentum', .999)
-    model.momentum = tuple(m**times for m in momentum) if isinstance(momentum, (list, tuple)) \
-        else momentum**times
+    if 'momentum' in model or model.get('tasks'):
+        momentum = model.get('momentum', .999)
+        model.momentum = tuple(m**times for m in momentum) if isinstance(
+            momentum, (list, tuple)) else momentum**times
     queues = [task for task in model.get('tasks', ()) if task.get('queue_len')]
     for task in queues:
         task.queue_len = max(task.queue_len, QUEUE * batch)
     print_log(f'--large-batch: {batch} of base {base}: {cfg.optim_wrapper.optimizer}, momentum '
-              f'{model.momentum}, queues {[task.queue_len for task in queues]}', logger='current')
+              f'{model.get("momentum")}, queues {[task.queue_len for task in queues]}', logger='current')
     return cfg
 
 
@@ -94,8 +95,9 @@ def _warmed(cfg: Config) -> List[Dict[str, Any]]:
     """The schedule, with a warm-up that is counted in iterations."""
     epochs = min(cfg.train_cfg.get('stages') or [cfg.train_cfg.max_epochs])
     share = min(WARMUP / epochs, .3)
+    rules = cfg.get('param_scheduler') or []
     schedule = []
-    for rule in cfg.get('param_scheduler') or []:
+    for rule in [rules] if isinstance(rules, dict) else rules:
         name = rule.type.split('.')[-1]
         if name == 'WarmRestartLR':
             rule.update(warmup=max(share, rule.get('warmup', .3)), convert_to_iter_based=True)

@@ -55,6 +55,11 @@ def test_a_moderate_batch_keeps_its_optimizer(scope):
     assert use_large_batch(Config(before.to_dict()), 4).to_dict() == before.to_dict()
 
 
+def test_a_model_that_nothing_follows(scope):
+    cfg = use_large_batch(shipped('supervised.py'), 64)
+    assert 'momentum' not in cfg.model and cfg.optim_wrapper.optimizer.type == 'mmpretrain.LARS'
+
+
 def test_of_adam(scope):
     cfg = shipped('mocov2.py')
     cfg.optim_wrapper.optimizer = dict(type='AdamW', lr=1e-3)
