@@ -69,7 +69,8 @@ def use_large_batch(cfg: Config, ranks: int) -> Config:
     for task in queues:
         task.queue_len = max(task.queue_len, QUEUE * batch)
     print_log(f'--large-batch: {batch} of base {base}: {cfg.optim_wrapper.optimizer}, momentum '
-              f'{model.get("momentum")}, queues {[task.queue_len for task in queues]}', logger='current')
+              f'{model.get("momentum")}, queues {[task.queue_len for task in queues]}',
+              logger='current')
     return cfg
 
 
