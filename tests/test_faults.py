@@ -15,7 +15,6 @@ def test_damaged_files(tmp_path):
     assert sum(found['named'] for found in counts.values()) > 20
 
 
-@pytest.mark.slow
 @pytest.mark.faults
 def test_two_thousand_damaged_files(tmp_path):
     check(tmp_path, range(200))

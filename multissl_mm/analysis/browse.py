@@ -77,7 +77,9 @@ def browse_dataset(cfg: Config, out: Path, split: str = 'train', count: int = 4,
 def _preprocessor(cfg: Config) -> nn.Module:
     model = cfg.get('model') or {}
     found = model.get('data_preprocessor') or cfg.get('data_preprocessor')
-    return MODELS.build(dict(dict(type='BaseDataPreprocessor'), **(found or {})))
+    if found and not found.get('type'):  # the model knows of what kind
+        return MODELS.build(dict(model, data_preprocessor=found)).data_preprocessor
+    return MODELS.build(found or dict(type='BaseDataPreprocessor'))
 
 
 def _names(cfg: Config) -> List[str]:
@@ -138,6 +140,8 @@ def _panels(name: str, value: Tensor, preprocessor: nn.Module) -> List[Panel]:
         value = value.abs().square().clamp_min(1e-5).log()
     if value.dim() > 3 and value.size(-3) not in (2, 3):  # several of something else: the first
         value = value.flatten(0, -4)[0]
+    if value.size(-1) > 64 * value.size(-2):  # waveforms, of which spectrograms are shown
+        return []
     if value.dim() == 4 and value.size(1) == 2 and name != 'flow':  # pairs of ears
         return [panel for k, pair in enumerate(value)
                 for panel in _panels(f'{name} {k + 1}', pair, preprocessor)]
@@ -203,7 +207,10 @@ def _objects(panels: List[Panel], sample: Any) -> List[Panel]:
     return [Panel(f'{len(boxes)} objects', picture)]
 
 
-def _draw(rows: List[Tuple[str, List[Panel]]], title: str) -> Figure:
+def _draw(rows: List[Tuple[str, List[Panel]]], title: str, most: int = 7) -> Figure:
+    # What does not fit beside each other goes on below.
+    rows = [(caption if at == 0 else '', panels[at:at + most])
+            for caption, panels in rows for at in range(0, len(panels), most)]
     widths = [min(max(_shape(p)[1] / _shape(p)[0], .7), 3.) for p in _longest(rows)]
     figure = Figure(figsize=(1.9 * sum(widths) + .4, 2.3 * len(rows) + .5), dpi=110,
                     layout='constrained')

@@ -58,7 +58,7 @@ class Steps:
             self._run(title, log, command, done)
 
     def together(self, parts: Sequence[Callable[[], None]]) -> None:
-        """Calls functions that :meth:`run` commands, :attr:`jobs` of them at a time.
+        """Calls functions that :meth:`run` commands, ``jobs`` of them at a time.
 
         They start in the given order. After a failure no further command is started.
 

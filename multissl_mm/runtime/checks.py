@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.runner import IterBasedTrainLoop, Runner
 
 from ..errors import MultiSSLError
-from ..utils.listed import check_coco, check_list, check_voc
+from ..utils.listed import check_coco, check_data_list, check_list, check_voc
 from .config import dicts
 
 
@@ -94,6 +94,8 @@ def check_data(cfg: Config, splits: Sequence[str]) -> None:
                 check_voc(found, osp.join(root, part, dataset.get('ann_subdir', 'Annotations')))
             elif found is not None and found.endswith('.txt'):
                 check_list(found)
+            elif found is not None and found.endswith('.json'):
+                check_data_list(found)
 
 
 def _check_coco(ann_file: str, dataset: dict, where: str) -> None:

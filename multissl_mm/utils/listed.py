@@ -1,4 +1,5 @@
 """Files that lists, indices and annotations name: looked at before anything is learned of them."""
+import json
 import math
 import os
 import os.path as osp
@@ -37,6 +38,23 @@ def check_list(path: str) -> None:
     for number, line in enumerate(read_lines(path), 1):
         if line:
             check_inside(line, f'{path}, line {number}')
+
+
+def check_data_list(path: str) -> None:
+    """The same for a file of JSON as MMEngine's data sets read it.
+
+    Raises:
+        MultiSSLError: As :func:`check_list`.
+    """
+    try:
+        with open(path, encoding='utf-8-sig') as file:
+            found = json.load(file)
+    except ValueError:  # of another format, or damaged: its data set knows
+        return
+    entries = found.get('data_list') if isinstance(found, dict) else None
+    for number, entry in enumerate(entries if isinstance(entries, list) else []):
+        if isinstance(entry, dict) and 'img_path' in entry:
+            check_inside(entry['img_path'], f'{path}, data_list.{number}')
 
 
 def read_lines(path: str) -> List[str]:

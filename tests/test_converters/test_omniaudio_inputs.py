@@ -136,6 +136,7 @@ def test_mirrored_pictures_are_refused(root, matrix):
     (np.r_[0:2:.25, 4:6:.25], 'has no picture between 1.75 s and 4.00 s'),
 ])
 def test_pictures_that_do_not_go_with_the_sound(root, times, message):
+    (root / 'scene0001' / 'LABELS_0001.npz').unlink()  # of another video
     write_video(root / VIDEO, times)
     refused(root, f'VIDEO_0001_cropped.mp4 {message}')
 

@@ -160,9 +160,10 @@ def test_bf16_is_close_to_full_precision(images, tmp_path):
     full, _ = train('mtl_mocov2_densecl', images, tmp_path / 'full')
     half, runner = train('mtl_mocov2_densecl', images, tmp_path / 'half', **AMP)
     assert runner.optim_wrapper.cast_dtype is torch.bfloat16
-    for a, b in zip(full.losses, half.losses):
+    # Of the same weights first; with every step the two runs part further.
+    for allowed, a, b in zip((.01, .03, .05, .1, .15, .2), full.losses, half.losses):
         assert a.keys() == b.keys()
-        assert all(abs(a[k] - b[k]) < .05 * abs(a[k]) for k in a)
+        assert all(abs(a[k] - b[k]) < allowed * abs(a[k]) for k in a)
     assert full.losses[-1] != half.losses[-1]
 
 

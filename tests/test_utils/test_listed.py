@@ -66,6 +66,18 @@ def test_lists_of_pictures(tmp_path):
         check_data(cfg, ['train'])
 
 
+def test_lists_of_mmengine(tmp_path):
+    cfg = Config(dict(train_dataloader=dict(dataset=dict(
+        type='mmengine.BaseDataset', ann_file=str(tmp_path / 'list.json')))))
+    (tmp_path / 'list.json').write_text(
+        '{"data_list": [{"img_path": "a.png"}, {"img_path": "../b.png"}]}')
+    with pytest.raises(MultiSSLError, match=r'list.json, data_list.1: \.\./b.png leads out'):
+        check_data(cfg, ['train'])
+    for text in ('{"data_list": [{"img_path": "a.png"}]}', '{"a": 1}\n{"a": 2}\n'):
+        (tmp_path / 'list.json').write_text(text)
+        check_data(cfg, ['train'])
+
+
 def box(**changes):
     return dict(dict(id=7, image_id=1, category_id=1, iscrowd=0, area=9, bbox=[1, 1, 3, 3],
                      segmentation=[[1, 1, 4, 1, 4, 4]]), **changes)
