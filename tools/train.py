@@ -21,6 +21,8 @@ def main() -> None:
     parser.add_argument('--amp', action='store_true', help='mixed precision')
     parser.add_argument('--auto-scale-lr', action='store_true',
                         help='scale the learning rate by the batch size, accumulation included')
+    parser.add_argument('--large-batch', action='store_true', help='fit rate, warm-up, optimizer, '
+                        'momentum encoder and queues to the batch of many GPUs')
     parser.add_argument('--no-validate', action='store_true', help='never run the val loop')
     parser.add_argument('--accept-changes', action='store_true', help='resume with another config, '
                         'data or number of processes than the checkpoint was written with')

@@ -1,5 +1,6 @@
 """From options to a run, on one process or several."""
 from mmengine.config import Config
+from mmengine.dist import get_world_size
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
@@ -8,6 +9,7 @@ from ..utils.stopping import listening
 from .checks import check_steps
 from .config import load_config
 from .continuity import check_same_data
+from .large_batch import use_large_batch
 from .lock import hold
 from .options import RunOptions
 from .prepare import prepare_cfg
@@ -56,6 +58,8 @@ def build_runner(cfg: Config, options: RunOptions) -> Runner:
         MultiSSLError: If the checkpoint that it starts from is not there.
     """
     start_group(cfg)
+    if options.large_batch:
+        use_large_batch(cfg, get_world_size())
     training = options.checkpoint is None
     resume = options.resume
     if training:

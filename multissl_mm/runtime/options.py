@@ -26,6 +26,8 @@ class RunOptions:
             directory, if it has one.
         amp (bool): Train in mixed precision. Defaults to False.
         auto_scale_lr (bool): Scale the learning rate by the batch size. Defaults to False.
+        large_batch (bool): Fit all that depends on the batch size to many GPUs, see
+            :func:`~multissl_mm.runtime.large_batch.use_large_batch`. Defaults to False.
         no_validate (bool): Never run the val loop. Defaults to False.
         accept_changes (bool): Resume with another config, data or number of processes than the
             checkpoint was written with. Defaults to False.
@@ -41,6 +43,7 @@ class RunOptions:
     resume: Optional[str] = None
     amp: bool = False
     auto_scale_lr: bool = False
+    large_batch: bool = False
     no_validate: bool = False
     accept_changes: bool = False
     overwrite: bool = False

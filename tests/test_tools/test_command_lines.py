@@ -35,6 +35,8 @@ def test_a_tool_is_a_command_line_and_nothing_else(name):
 
 @pytest.mark.parametrize('arguments, message', [
     (['analysis_tools/compare_runs.py', 'a', 'b'], 'a: no such folder'),
+    (['analysis_tools/cost.py', 'a.py', '--step', 1, '--loader', 1, '--disk', 1],
+     'a.py: no such config'),
     (['analysis_tools/curves.py', 'a'], 'a: no such folder'),
     (['analysis_tools/demo_data_difficulty.py', 'a', '--epochs', 0], '--epochs must be at least 1'),
     (['benchmarks/loader.py', 'a.py'], 'a.py: no such config'),
@@ -43,6 +45,7 @@ def test_a_tool_is_a_command_line_and_nothing_else(name):
     (['dataset_converters/label_omniaudio.py', 'a', 'm.py', 'm.pth'], 'm.py: no such file'),
     (['dataset_converters/omniaudio.py', 'a', 'b'], 'a: no such folder'),
     (['dataset_converters/omniaudio.py', '.', 'b', '--size', 16, 100], 'a multiple of 64'),
+    (['dataset_converters/pack.py', 'a', 'b'], 'a: no such folder'),
     (['model_converters/concat_backbones.py', 'a.py', 'b', 'c'], 'a.py: no such config'),
     (['model_converters/export_backbone.py', 'a.pth', 'b'], 'a.pth: no such checkpoint'),
     (['model_converters/to_stage1.py', 'a.py', 'a.pth', 'b'], 'a.pth: no such checkpoint'),

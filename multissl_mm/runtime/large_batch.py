@@ -1,0 +1,110 @@
+"""A config's recipe for batches many times as large as those it was written for."""
+from typing import Any, Dict, List
+
+from mmengine.config import Config
+from mmengine.logging import print_log
+
+from ..errors import MultiSSLError
+
+WARMUP = 10  # epochs
+#: From so many base batches on the optimizer becomes one with a rate per layer.
+LAYERWISE = 4
+#: Batches that a queue holds at least.
+QUEUE = 4
+#: Biases and norms have no weight decay and the plain rate, as in MoCo v3's and BYOL's recipes;
+#: ``downsample.1`` is a norm of a ResNet.
+_PLAIN = {key: dict(decay_mult=0., lars_exclude=True) for key in ('bias', 'bn', 'downsample.1')}
+
+
+def use_large_batch(cfg: Config, ranks: int) -> Config:
+    """Changes all of a pretraining config that depends on the size of the batch.
+
+    With ``r`` the batch of all ranks, accumulation included, over
+    ``auto_scale_lr.base_batch_size``:
+
+    ================================  =============================================================
+    learning rate of SGD              times ``r``; from ``r = 4`` on LARS, times ``10 r``: the 0.3
+                                      for 256 of BYOL and MoCo v3 where SGD has 0.03
+    of Adam, AdamW                    times the square root of ``r``; from ``r = 4`` on LAMB
+    warm-up                           linear, 10 epochs of every stage, but at most 30 % of it
+    momentum ``m`` of what follows    ``m ** r``: 0.999 at 256 is 0.984 at 4,096, so that an epoch
+                                      moves the momentum encoder as far as before
+    queues                            at least 4 batches
+    ================================  =============================================================
+
+    A batch no larger than the base changes nothing. The new batch is noted as the base, so that the
+    config that a run writes can be used as it is.
+
+    Args:
+        cfg (Config): Of a pretraining run; changed in place.
+        ranks (int): Processes that train.
+
+    Returns:
+        Config: ``cfg``.
+
+    Raises:
+        MultiSSLError: If the config says no base, or has an optimizer that this recipe does not
+            know.
+    """
+    base = (cfg.get('auto_scale_lr') or {}).get('base_batch_size')
+    if not base:
+        raise MultiSSLError('--large-batch: the config says no auto_scale_lr.base_batch_size to '
+                            'scale from')
+    batch = (cfg.train_dataloader.batch_size * ranks *
+             cfg.optim_wrapper.get('accumulative_counts', 1))
+    times = batch / base
+    if times <= 1:
+        print_log(f'--large-batch: {batch} is no more than base_batch_size {base}; nothing is '
+                  'changed', logger='current')
+        return cfg
+    cfg.auto_scale_lr.base_batch_size = batch
+    _scale_optimizer(cfg, times)
+    cfg.param_scheduler = _warmed(cfg)
+    model = cfg.model
+    if 'momentum' in model or model.get('tasks'):
+        momentum = model.get('momentum', .999)
+        model.momentum = tuple(m**times for m in momentum) if isinstance(
+            momentum, (list, tuple)) else momentum**times
+    queues = [task for task in model.get('tasks', ()) if task.get('queue_len')]
+    for task in queues:
+        task.queue_len = max(task.queue_len, QUEUE * batch)
+    print_log(f'--large-batch: {batch} of base {base}: {cfg.optim_wrapper.optimizer}, momentum '
+              f'{model.get("momentum")}, queues {[task.queue_len for task in queues]}',
+              logger='current')
+    return cfg
+
+
+def _scale_optimizer(cfg: Config, times: float) -> None:
+    optimizer = cfg.optim_wrapper.optimizer
+    kind = optimizer.type
+    if kind not in ('SGD', 'Adam', 'AdamW'):
+        raise MultiSSLError(f'--large-batch: optim_wrapper.optimizer is {kind}; the recipe is for '
+                            'SGD, Adam and AdamW')
+    optimizer.lr *= times if kind == 'SGD' else times**.5
+    if times < LAYERWISE:
+        return
+    if kind == 'SGD':
+        optimizer.update(type='mmpretrain.LARS', lr=10 * optimizer.lr)
+    else:
+        optimizer.type = 'mmpretrain.Lamb'
+    own = cfg.optim_wrapper.get('paramwise_cfg') or {}
+    cfg.optim_wrapper.paramwise_cfg = dict(
+        own, custom_keys={**_PLAIN, **own.get('custom_keys', {})})
+
+
+def _warmed(cfg: Config) -> List[Dict[str, Any]]:
+    """The schedule, with a warm-up that is counted in iterations."""
+    epochs = min(cfg.train_cfg.get('stages') or [cfg.train_cfg.max_epochs])
+    share = min(WARMUP / epochs, .3)
+    rules = cfg.get('param_scheduler') or []
+    schedule = []
+    for rule in [rules] if isinstance(rules, dict) else rules:
+        name = rule.type.split('.')[-1]
+        if name == 'WarmRestartLR':
+            rule.update(warmup=max(share, rule.get('warmup', .3)), convert_to_iter_based=True)
+        elif name == 'CosineAnnealingLR' and not rule.get('begin', 0):
+            schedule.append(dict(type='LinearLR', start_factor=1e-3, begin=0, end=share * epochs,
+                                 by_epoch=True, convert_to_iter_based=True))
+            rule.update(begin=share * epochs, end=epochs, convert_to_iter_based=True)
+        schedule.append(rule)
+    return schedule

@@ -1,0 +1,100 @@
+"""What --large-batch makes of a config, and that it can be built and stepped."""
+from collections import OrderedDict
+
+import pytest
+import tiny
+import torch
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import PARAM_SCHEDULERS
+from torch import nn
+
+from multissl_mm.errors import MultiSSLError
+from multissl_mm.runtime import load_config
+from multissl_mm.runtime.large_batch import use_large_batch
+
+
+def shipped(name, batch_size=64):
+    cfg = load_config(str(tiny.CONFIGS / name))
+    cfg.train_dataloader.batch_size = batch_size
+    return cfg
+
+
+@pytest.mark.parametrize('ranks, momentum', [(64, .999**16), (256, .999**64)])
+def test_of_64_and_256_gpus(scope, ranks, momentum):
+    cfg = use_large_batch(shipped('il_mocov2_densecl.py'), ranks)
+    optimizer = cfg.optim_wrapper.optimizer
+    assert optimizer.type == 'mmpretrain.LARS'
+    assert optimizer.lr == pytest.approx(.3 * ranks / 4) and optimizer.weight_decay == 1e-4
+    assert cfg.model.momentum == pytest.approx(momentum)
+    assert [task.queue_len for task in cfg.model.tasks] == [max(65536, 256 * ranks)] * 2
+    [schedule] = cfg.param_scheduler
+    assert schedule.warmup == 10 / 200 and schedule.convert_to_iter_based
+    # What a run has written is not scaled again.
+    again = use_large_batch(Config(cfg.to_dict()), ranks)
+    assert again.to_dict() == cfg.to_dict()
+
+
+def test_a_picture_moves_the_momentum_encoder_as_far(scope):
+    assert use_large_batch(shipped('mocov2.py'), 64).model.momentum == pytest.approx(.984, abs=5e-4)
+
+
+def test_short_queues_hold_four_batches(scope):
+    cfg = shipped('mocov2.py')
+    cfg.model.tasks[0].queue_len = 1024
+    assert use_large_batch(cfg, 16).model.tasks[0].queue_len == 4096
+
+
+def test_a_moderate_batch_keeps_its_optimizer(scope):
+    cfg = shipped('mocov2.py')
+    cfg.optim_wrapper.accumulative_counts = 2
+    use_large_batch(cfg, 4)  # 512 of 256
+    assert cfg.optim_wrapper.optimizer.type == 'SGD'
+    assert cfg.optim_wrapper.optimizer.lr == pytest.approx(.06)
+    before = shipped('mocov2.py')
+    assert use_large_batch(Config(before.to_dict()), 4).to_dict() == before.to_dict()
+
+
+def test_a_model_that_nothing_follows(scope):
+    cfg = use_large_batch(shipped('supervised.py'), 64)
+    assert 'momentum' not in cfg.model and cfg.optim_wrapper.optimizer.type == 'mmpretrain.LARS'
+
+
+def test_of_adam(scope):
+    cfg = shipped('mocov2.py')
+    cfg.optim_wrapper.optimizer = dict(type='AdamW', lr=1e-3)
+    use_large_batch(cfg, 64)
+    assert cfg.optim_wrapper.optimizer == dict(type='mmpretrain.Lamb', lr=pytest.approx(4e-3))
+
+
+def test_it_trains(scope):
+    cfg = use_large_batch(shipped('mocov2.py'), 64)
+    model = nn.Sequential(OrderedDict(conv=nn.Conv2d(3, 4, 1), bn=nn.BatchNorm2d(4)))
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    groups = wrapper.optimizer.param_groups
+    assert [group.get('lars_exclude', False) for group in groups] == [False, True, True, True]
+    warm, cosine = (PARAM_SCHEDULERS.build(
+        dict(rule, type=f'mmengine.{rule["type"]}'),
+        default_args=dict(optimizer=wrapper, epoch_length=5))
+        if not rule.pop('convert_to_iter_based') else
+        PARAM_SCHEDULERS.get(f'mmengine.{rule.pop("type")}').build_iter_from_epoch(
+            optimizer=wrapper, epoch_length=5, **rule)
+        for rule in map(dict, cfg.param_scheduler))
+    rates = []
+    for _ in range(1000):
+        rates.append(groups[0]['lr'])
+        wrapper.update_params(model(torch.ones(2, 3, 1, 1)).mean())
+        warm.step()
+        cosine.step()
+    assert rates[0] == pytest.approx(4.8e-3) and max(rates) == pytest.approx(4.8, rel=1e-3)
+    assert rates.index(max(rates)) in range(48, 52) and rates[-1] < 1e-3  # epoch 10 of 200
+
+
+@pytest.mark.parametrize('change, words', [
+    (dict(auto_scale_lr=None), 'no auto_scale_lr.base_batch_size'),
+    (dict(optim_wrapper=dict(optimizer=dict(type='Lion', lr=1.))), 'optimizer is Lion')])
+def test_what_it_cannot_scale(scope, change, words):
+    cfg = shipped('mocov2.py')
+    cfg.update(change)
+    with pytest.raises(MultiSSLError, match=words):
+        use_large_batch(cfg, 64)
