@@ -96,7 +96,7 @@ def _warmed(cfg: Config) -> List[Dict[str, Any]]:
     """The schedule, with a warm-up that is counted in iterations."""
     epochs = min(cfg.train_cfg.get('stages') or [cfg.train_cfg.max_epochs])
     share = min(WARMUP / epochs, .3)
-    rules = cfg.get('param_scheduler') or []
+    rules: Any = cfg.get('param_scheduler') or []
     schedule = []
     for rule in [rules] if isinstance(rules, dict) else rules:
         name = rule.type.split('.')[-1]
