@@ -3,13 +3,14 @@ import os
 import subprocess
 import zlib
 from datetime import timedelta
-from typing import Any, Callable, List, TypeVar
+from typing import Any, Callable, Dict, List, TypeVar
 
 import torch.distributed
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import broadcast_object_list, init_dist, is_distributed, is_main_process
 from mmengine.utils.dl_utils import set_multi_processing
+from torch.distributed import PrefixStore
 
 from ..errors import MultiSSLError
 from .config import dicts
@@ -64,11 +65,25 @@ def start_group(cfg: Config) -> None:
     env_cfg = cfg.get('env_cfg') or {}
     if get_device() == 'cpu':  # MMEngine's own call needs CUDA
         seconds = (env_cfg.get('dist_cfg') or {}).get('timeout', TIMEOUT)
-        torch.distributed.init_process_group('gloo', timeout=timedelta(seconds=seconds))
+        torch.distributed.init_process_group('gloo', timeout=timedelta(seconds=seconds),
+                                             **_own_store())
         return
     # As a runner does it, and in its order: init_dist would choose `spawn` for data loaders.
     set_multi_processing(**env_cfg.get('mp_cfg', {}), distributed=True)
-    init_dist(cfg.launcher, **env_cfg.get('dist_cfg', {}))
+    init_dist(cfg.launcher, **env_cfg.get('dist_cfg', {}), **_own_store())
+
+
+def _own_store() -> Dict[str, Any]:
+    """Where the processes of a run meet that torchrun has started again.
+
+    It keeps one store for all starts, in which they would find the addresses of processes that
+    are no more: refused connections, or a hang (torch 2.11; older ones had a part for each start).
+    """
+    start = os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')
+    if start == '0' or os.environ.get('TORCHELASTIC_USE_AGENT_STORE') != 'True':
+        return {}
+    store, rank, world_size = next(torch.distributed.rendezvous('env://'))
+    return dict(store=PrefixStore(f'start{start}', store), rank=rank, world_size=world_size)
 
 
 def decided(make: Callable[[], T]) -> T:

@@ -194,6 +194,7 @@ def test_soak(images, tmp_path, name):
     print(f'{name}: MB {[round(mb) for _, mb, _ in rows]}, descriptors {[n for *_, n in rows]}')
     half = rows[len(rows) // 2:]  # of an incremental run: within stage 2
     assert max(mb for _, mb, _ in half) < 1.05 * half[0][1]
-    assert max(n for *_, n in half) <= half[0][2] + 2
+    # A look may fall into a checkpoint that is being written, or into the loader's queues.
+    assert max(n for *_, n in half) <= max(n for *_, n in rows[:len(rows) // 2]) + 2
     Meter.rows.clear()
     assert not {n for n in set(os.listdir('/dev/shm')) - shared if n.startswith('torch_')}

@@ -1,4 +1,5 @@
 """A run goes on as it began, alone in its folder, or says what is otherwise."""
+import multiprocessing
 import os
 import shutil
 from pathlib import Path
@@ -7,11 +8,13 @@ import pytest
 import tiny
 import torch
 import toy
+from mmengine.config import Config
 from ranks import on_ranks
 
 from multissl_mm import runtime
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.runtime import lock
+from multissl_mm.runtime.processes import start_group
 
 
 def start(cfg, train=True, **options):
@@ -192,3 +195,32 @@ def test_older_checkpoints_are_resumed_with_a_word(tmp_path, capsys):
     start(cfg)
     start(toy.config(tmp_path), resume='auto')
     assert 'is not checked' in capsys.readouterr().out
+
+
+def meet(rank, port, start):
+    os.environ.update(MASTER_PORT=str(port), TORCHELASTIC_USE_AGENT_STORE='True',
+                      TORCHELASTIC_RESTART_COUNT=str(start))
+    start_group(Config(dict(launcher='pytorch', env_cfg=dict(dist_cfg=dict(timeout=30)))))
+    ones = torch.ones(1)
+    torch.distributed.all_reduce(ones)
+    if start % 2 == rank:
+        os._exit(1)  # without a word to the store
+    return int(ones)
+
+
+@pytest.mark.parametrize('starts', [2, pytest.param(20, marks=pytest.mark.faults)])
+def test_processes_that_are_started_again_meet(starts):
+    """F14: in the one store that torchrun keeps they found addresses of those that are no more."""
+    agent = torch.distributed.TCPStore('127.0.0.1', 0, is_master=True, wait_for_workers=False)
+    for start in range(starts):
+        context = multiprocessing.get_context('fork')
+        queue = context.SimpleQueue()
+        ranks = [context.Process(target=toy._rank, args=(
+            lambda rank: meet(rank, agent.port, start), rank, agent.port, queue))  # noqa: B023
+            for rank in range(2)]
+        for process in ranks:
+            process.start()
+        assert queue.get() == (1 - start % 2, '2')
+        for process in ranks:
+            process.join(60)
+            process.kill()
