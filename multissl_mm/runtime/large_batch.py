@@ -97,8 +97,9 @@ def _warmed(cfg: Config) -> List[Dict[str, Any]]:
     epochs = min(cfg.train_cfg.get('stages') or [cfg.train_cfg.max_epochs])
     share = min(WARMUP / epochs, .3)
     rules = cfg.get('param_scheduler') or []
+    listed: List[Any] = [rules] if isinstance(rules, dict) else list(rules)
     schedule = []
-    for rule in [rules] if isinstance(rules, dict) else rules:
+    for rule in listed:
         name = rule.type.split('.')[-1]
         if name == 'WarmRestartLR':
             rule.update(warmup=max(share, rule.get('warmup', .3)), convert_to_iter_based=True)
