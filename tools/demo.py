@@ -1,8 +1,9 @@
 """The main job in small, end to end: ``make demo``.
 
-Writes the demo data, pretrains MoCo v2 -> DenseCL incrementally, evaluates random initialisation,
-stage 1 alone and the incremental model with the VOC07 SVM protocol, linear segmentation and Mask
-R-CNN, and prints a table and a picture of the trade-off (the paper's Figure 1b). Every step is a
+Writes the demo data, pretrains MoCo v2 -> DenseCL incrementally, DenseCL alone, and both at once for
+as long, evaluates them and random initialisation with the VOC07 SVM protocol and linear
+segmentation (IL and random also with Mask R-CNN), and prints a table and a picture of the trade-off
+(the paper's Figure 1b). Every step is a
 command of this project, printed as one would type it. What is finished is not done again: remove
 the folder of the run to start over.
 """
@@ -18,8 +19,13 @@ def main() -> None:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--out', type=Path, default=Path('work_dirs/demo'),
                         help='folder of the run (default: %(default)s)')
+    parser.add_argument('--seed', type=int, default=0, help='the table is over all seeds in there')
+    parser.add_argument('--jobs', type=int, metavar='N', help='commands that run at once (default: '
+                        '2 where there are two cores)')
     parser.add_argument('--traceback', action='store_true', help='show where an error comes from')
-    run_demo(parser.parse_args().out)
+    args = vars(parser.parse_args())
+    args.pop('traceback')
+    run_demo(**args)
 
 
 if __name__ == '__main__':

@@ -67,8 +67,8 @@ def test_errors_are_for_people(arguments, message, tmp_path, monkeypatch):
      ['table2a', '--rows', 'a', '--downstream', 'sp', '--seeds', 0, 1, '--full', '--gpus', 4,
       '--checkpoint', 'x', '--out', 'y'],
      dict(name='table2a', rows=['a'], downstream=['sp'], seeds=[0, 1], full=True, gpus=4,
-          checkpoint='x', out=Path('y'))),
-    ('demo.py', 'run_demo', ['--out', 'x'], Path('x')),
+          checkpoint='x', out=Path('y'), jobs=1)),
+    ('demo.py', 'run_demo', ['--out', 'x', '--seed', 1], dict(out=Path('x'), seed=1, jobs=None)),
     ('demo_sound.py', 'run_sound_demo', [], Path('work_dirs/demo_sound')),
 ])
 def test_long_work_gets_its_arguments(name, function, options, arguments, monkeypatch):
