@@ -110,7 +110,7 @@ def write_noise(root: Path, rate: int) -> None:
             noise = rng.normal(0, .1, int(SECONDS * rate)).astype(np.float32)
             soundfile.write(root / path, noise, rate, subtype='PCM_16')
         scenes.append(dict(scene=scene, duration=SECONDS, frames=int(4 * SECONDS), tracks=tracks,
-                           video='', pairs=[0, 1, 2, 3], arrays=[],
+                           video='VIDEO_0001_cropped.mp4', pairs=[0, 1, 2, 3], arrays=[],
                            segments=np.arange(0., SECONDS - 2, 2).tolist()))
     meta = dict(dataset='OmniAudio', version=VERSION, source='.', sample_rate=rate, fps=4.)
     (root / 'index.json').write_text(json.dumps(dict(metainfo=meta, data_list=scenes)))
