@@ -9,6 +9,9 @@ import torch.distributed.nn
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+#: In gloo's error where another process was at the port that it took for itself, on a busy machine.
+PORT_TAKEN = 'connectFullMesh'
+
 
 def _child(rank: int, world: int, folder: Path, store: str, function: Callable, args: tuple,
            kwargs: dict) -> None:
@@ -37,8 +40,7 @@ def on_ranks(folder: Path, function: Callable, *args: Any, world: int = 2,
                 start_method='fork')
             break
         except torch.multiprocessing.ProcessRaisedException as error:
-            # Gloo takes any free port, and on a busy machine another process may have been at it.
-            if attempt == 2 or 'connectFullMesh' not in str(error):
+            if attempt == 2 or PORT_TAKEN not in str(error):
                 raise
     return [torch.load(folder / f'rank{rank}', weights_only=False) for rank in range(world)]
 
