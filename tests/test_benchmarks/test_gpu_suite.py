@@ -1,10 +1,11 @@
 """The GPU's suite, tiny and on the CPU: all parts run, and a failure is seen and loses nothing."""
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 import tiny
-import torch
 from commands import run_tool
 
 from multissl_mm.benchmarks import gpu_suite
@@ -66,6 +67,25 @@ def test_parity_sees_broken_gradients(scope):
         gpu_suite.losses(model, gpu_suite.batch(cfg, DRY.parity), 'cpu')
 
 
-def test_the_script_says_how_it_ended():
-    text = (Path(tiny.__file__).parent.parent / 'tools/benchmarks/gpu_suite.sh').read_text()
-    assert 'timeout 600' in text and torch.__version__
+def test_the_script_brings_its_packages(tmp_path):
+    """Wheels into a folder of this run alone, before the project, and away afterwards."""
+    fake = tmp_path / 'python'
+    fake.write_text('#!/bin/sh\nprintf "[%s]" "$PYTHONPATH" "$@"; echo; exit 3\n')
+    fake.chmod(0o755)
+    script = str(Path(tiny.__file__).parent.parent / 'tools/benchmarks/gpu_suite.sh')
+    env = {**os.environ, 'PYTHON': str(fake), 'PYTHONPATH': ''}
+
+    def run(**more):
+        return subprocess.run(['bash', script, '--dry', '--out', 'a b'], env={**env, **more},
+                              capture_output=True, text=True)
+
+    done = run()
+    assert done.returncode == 3 and done.stdout.endswith('gpu_suite.py][--dry][--out][a b]\n')
+    (tmp_path / 'x-1-py3-none-any.whl').touch()
+    fake.write_text(fake.read_text().replace('exit 3', '[ "$1" = -m ] || exit 3'))
+    done = run(WHEELS=str(tmp_path))
+    pip, suite = done.stdout.splitlines()
+    assert done.returncode == 3 and pip.endswith(f'[{tmp_path}/x-1-py3-none-any.whl]')
+    packages = pip.split('[--target][')[1].split(']')[0]
+    assert suite.startswith('[') and suite.split(']')[0].endswith(f':{packages}')
+    assert not Path(packages).exists()
