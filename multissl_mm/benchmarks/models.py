@@ -55,13 +55,19 @@ def tasks(sizes: Sizes) -> List[Dict[str, Any]]:
             for kind in ('MoCoV2', 'DenseCL')]
 
 
-def training_step(model: BaseModel, *batch: Any) -> Callable[[], None]:
-    """A function that makes one step of a model on a batch, by SGD."""
+def training_step(model: BaseModel, *batch: Any, amp: bool = False) -> Callable[[], None]:
+    """A function that makes one step of a model on a batch, by SGD.
+
+    Args:
+        amp (bool): Forward in bfloat16, which needs no scaling of the loss.
+    """
+    kind = next(model.parameters()).device.type
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1e-3,
                                 momentum=0.9, weight_decay=1e-4)
 
     def step() -> None:
-        loss, _ = model.parse_losses(model(*batch, mode='loss'))
+        with torch.autocast(kind, torch.bfloat16, enabled=amp):
+            loss, _ = model.parse_losses(model(*batch, mode='loss'))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -50,10 +50,13 @@ def test_every_model_makes_a_step(name, scope, tmp_path):
 
 
 def test_step_time(scope, tmp_path, monkeypatch):
-    monkeypatch.setattr(step_time, 'peak_memory', lambda name, sizes: float(len(name)))
+    monkeypatch.setattr(step_time, 'peak_memory', lambda name, *args: float(len(name)))
     found = step_time.measure_step_time(SIZES, 1, ['multi-task M+D'], tmp_path / 'x.json')
-    assert set(found.seconds) == {'mmpretrain.DenseCL', 'MoCo v2', 'DenseCL', 'multi-task M+D',
-                                  'MoCo v2 + DenseCL'}
+    models = {'mmpretrain.DenseCL', 'MoCo v2', 'DenseCL', 'multi-task M+D'}
+    assert set(found.seconds) == models | {'MoCo v2 + DenseCL', 'supervised'}
+    assert found.rates['DenseCL'] == pytest.approx(2 / found.seconds['DenseCL'][0])
+    assert set(found.of_limit) == models and found.of_limit['DenseCL'] == pytest.approx(
+        found.seconds['supervised'][0] / found.seconds['DenseCL'][0] * 4 / 3)
     assert set(found.ratios) == {'multi-task M+D / mmpretrain.DenseCL',
                                  'multi-task M+D / MoCo v2 + DenseCL'}
     assert not any('memory' in line for line in found.failed)  # 7 is less than 18
