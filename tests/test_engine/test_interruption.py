@@ -1,4 +1,5 @@
 """Asked to stop anywhere, and resumed: the same bits as never interrupted."""
+import itertools
 import os
 import signal
 from pathlib import Path
@@ -6,7 +7,10 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+import toy
+from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
+from mmengine.registry import METRICS
 from runs import assert_same, last_checkpoint
 
 from multissl_mm import runtime
@@ -14,6 +18,7 @@ from multissl_mm.registry import HOOKS
 from multissl_mm.responses.bank import ResponseBank
 from multissl_mm.utils.stopping import TRY_AGAIN, Interrupted, listening, requested
 
+COUNT = itertools.count()  # MMEngine keeps loggers by the names of runs
 # 24 pictures in batches of 8: 3 steps an epoch; epochs 1 and 2 are stage 1, 3 and 4 stage 2.
 
 
@@ -70,6 +75,52 @@ def test_stopped_anywhere_equals_never_stopped(images, tmp_path, name, checkpoin
         assert_same(a[key], b[key], key)
     assert not (tmp_path / 'parts' / 'interrupted.pth').exists()
     assert torch.load(tmp_path / 'parts' / 'final.pth', weights_only=False)
+
+
+@METRICS.register_module()
+class AskedMetric(BaseMetric):
+    """Counts batches; in the first validation of a work directory the process is asked to stop."""
+
+    def __init__(self, folder):
+        super().__init__()
+        self.path = Path(folder, 'validated.txt')
+
+    def process(self, data_batch, data_samples):
+        self.results.append(1)
+        if not self.path.exists():
+            self.path.touch()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def compute_metrics(self, results):
+        with open(self.path, 'a') as file:
+            file.write(f'{len(results)} ')
+        return dict(batches=sum(results))
+
+
+@pytest.mark.parametrize('averaged', [False, True])
+def test_a_validation_is_left_and_begins_anew(tmp_path, averaged):
+    """The checkpoint of it is of the epoch's end, although none was due."""
+    def go():
+        cfg = toy.config(tmp_path, checkpoint=dict(interval=2))
+        cfg.merge_from_dict(dict(
+            val_cfg={}, val_evaluator=dict(type='AskedMetric', folder=str(tmp_path)),
+            val_dataloader=cfg.train_dataloader, custom_hooks=[dict(type='EMAHook')] * averaged,
+            experiment_name=f'{tmp_path.name}_{next(COUNT)}'))
+        options = runtime.RunOptions('config.py', resume='auto')
+        with listening():
+            runtime.build_runner(runtime.prepare_cfg(cfg, options), options).train()
+
+    with pytest.raises(Interrupted) as ended:
+        go()
+    meta, validated = last_checkpoint(tmp_path)['meta'], (tmp_path / 'validated.txt').read_text()
+    if averaged:  # with the averages in the model: after the next step
+        assert (meta['epoch'], meta['iter'], validated) == (1, 3, '2 ')
+    else:
+        assert (meta['epoch'], meta['iter'], validated) == (1, 2, '')
+        assert 'step 2 (whose validation is left)' in ended.value.message
+    go()
+    assert (tmp_path / 'validated.txt').read_text() == '2 2 '
+    assert last_checkpoint(tmp_path)['meta']['iter'] == 4
 
 
 def test_stopped_while_responses_are_recorded(images, tmp_path, monkeypatch):
