@@ -10,6 +10,7 @@ import torch
 import toy
 from mmengine.config import Config
 from ranks import on_ranks
+from runs import assert_same, last_checkpoint
 
 from multissl_mm import runtime
 from multissl_mm.errors import MultiSSLError
@@ -195,6 +196,22 @@ def test_older_checkpoints_are_resumed_with_a_word(tmp_path, capsys):
     start(cfg)
     start(toy.config(tmp_path), resume='auto')
     assert 'is not checked' in capsys.readouterr().out
+
+
+def test_a_checkpoint_of_a_newer_version_from_a_gpu(tmp_path, monkeypatch, capsys):
+    start(toy.config(tmp_path, checkpoint=dict(interval=1)))
+    path, expected = tmp_path / 'epoch_1.pth', last_checkpoint(tmp_path)
+    checkpoint = torch.load(path, weights_only=False)
+    checkpoint['meta']['multissl_mm']['version'] = '99.1'
+    with monkeypatch.context() as patch:  # what torch writes for tensors of a GPU
+        patch.setattr(torch.serialization, 'location_tag', lambda storage: 'cuda:0')
+        torch.save(checkpoint, path)
+    if not torch.cuda.is_available():
+        with pytest.raises(RuntimeError, match='deserialize object on a CUDA device'):
+            torch.load(path, weights_only=False)
+    start(toy.config(tmp_path, checkpoint=dict(interval=1)), resume=str(path))
+    assert 'epoch_1.pth was written by multissl_mm 99.1, which is newer' in capsys.readouterr().out
+    assert_same(last_checkpoint(tmp_path)['state_dict'], expected['state_dict'])
 
 
 def meet(rank, port, start):

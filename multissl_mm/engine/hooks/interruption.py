@@ -87,8 +87,8 @@ class InterruptionHook(Hook):
         if get_world_size() == 1:
             return requested() is not None
         before, since = self._looked
-        now = time.monotonic()
-        state = torch.tensor([float(requested() is not None), (now - since) / (self._count - before)])
+        pace = (time.monotonic() - since) / (self._count - before)
+        state = torch.tensor([float(requested() is not None), pace])
         all_reduce(state, 'max')
         asked, pace = state.tolist()
         self._looked = self._count, time.monotonic()
