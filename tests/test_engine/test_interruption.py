@@ -8,9 +8,11 @@ import pytest
 import tiny
 import torch
 import toy
+from mmengine.dist import get_rank
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
 from mmengine.registry import METRICS
+from ranks import on_ranks
 from runs import assert_same, last_checkpoint
 
 from multissl_mm import runtime
@@ -20,6 +22,18 @@ from multissl_mm.utils.stopping import TRY_AGAIN, Interrupted, listening, reques
 
 COUNT = itertools.count()  # MMEngine keeps loggers by the names of runs
 # 24 pictures in batches of 8: 3 steps an epoch; epochs 1 and 2 are stage 1, 3 and 4 stage 2.
+
+
+@HOOKS.register_module()
+class AskHook(Hook):
+    """Asks the process to stop in one step."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def after_train_iter(self, runner, *args, **kwargs):
+        if runner.iter + 1 == self.step:
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 @HOOKS.register_module()
@@ -121,6 +135,37 @@ def test_a_validation_is_left_and_begins_anew(tmp_path, averaged):
     go()
     assert (tmp_path / 'validated.txt').read_text() == '2 2 '
     assert last_checkpoint(tmp_path)['meta']['iter'] == 4
+
+
+def ask_one_of_two(folder, validated):
+    cfg = toy.config(folder, epochs=1000, checkpoint=dict(interval=1000))  # 1 step an epoch
+    here = get_rank() == 1
+    cfg.merge_from_dict(dict(experiment_name=folder.name, custom_hooks=[
+        dict(type='multissl_mm.AskHook', step=5 if here and not validated else 0)]))
+    if validated:
+        (folder / f'{get_rank()}').mkdir()
+        if not here:
+            (folder / '0' / 'validated.txt').touch()  # asked before, so to say
+        cfg.merge_from_dict(dict(
+            val_cfg={}, val_dataloader=cfg.train_dataloader,
+            val_evaluator=dict(type='AskedMetric', folder=str(folder / f'{get_rank()}'))))
+    options = runtime.RunOptions('config.py', launcher='pytorch')
+    runner = runtime.build_runner(runtime.prepare_cfg(cfg, options), options)
+    try:
+        with listening():
+            runner.train()
+    except Interrupted as ended:
+        return ended.code, ended.message
+
+
+@pytest.mark.parametrize('validated', [False, True])
+def test_one_of_two_ranks_is_asked(tmp_path, validated):
+    """Both keep the same step, which is not far, and end alike."""
+    (tmp_path / 'run').mkdir()
+    a, b = on_ranks(tmp_path / 'ranks', ask_one_of_two, tmp_path / 'run', validated)
+    assert a == b and a[0] == TRY_AGAIN
+    kept = last_checkpoint(tmp_path / 'run')['meta']['iter']
+    assert 1 <= kept <= 20 and f'step {kept} ' in a[1]  # looks are 10 batches apart at most
 
 
 def test_stopped_while_responses_are_recorded(images, tmp_path, monkeypatch):
