@@ -1,7 +1,9 @@
 """A run goes on as it began, alone in its folder, or says what is otherwise."""
+import errno
 import multiprocessing
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -188,6 +190,18 @@ def test_a_full_disk_is_known_before_the_first_step(tmp_path, monkeypatch, free,
     with pytest.raises(MultiSSLError, match=said):
         start(cfg)
     assert not list(tmp_path.rglob('*.pth'))
+
+
+def test_no_folder_for_temporary_files(tmp_path, monkeypatch):
+    """A traceback of a loader's worker, in the middle of nowhere."""
+    def full(path, flags, mode=0):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, 'tempdir', None)
+        patch.setattr(tempfile._os, 'open', full)
+        with pytest.raises(MultiSSLError, match='No usable temporary directory .*/tmp.*TMPDIR'):
+            runtime.prepare_cfg(toy.config(tmp_path), runtime.RunOptions('config.py'))
 
 
 def test_older_checkpoints_are_resumed_with_a_word(tmp_path, capsys):
