@@ -79,7 +79,7 @@ class ILStageHook(Hook):
             keyed_sampler(runner)
         if isinstance(model, Recorded) and model.responses.stored:
             check_writable(runner, model, names[:-1])
-            check_room(runner, model, names[int(model.stage):-1])
+            check_room(runner, model, names[int(cast(Staged, model).stage):-1])
         self._begin = runner.epoch
         if self.batch_sizes is not None:
             self._use_batch_sizes(runner, self.batch_sizes)
