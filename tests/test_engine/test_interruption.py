@@ -143,7 +143,7 @@ def ask_one_of_two(folder, validated):
     cfg.merge_from_dict(dict(experiment_name=folder.name, custom_hooks=[
         dict(type='multissl_mm.AskHook', step=5 if here and not validated else 0)]))
     if validated:
-        (folder / f'{get_rank()}').mkdir()
+        (folder / f'{get_rank()}').mkdir(exist_ok=True)
         if not here:
             (folder / '0' / 'validated.txt').touch()  # asked before, so to say
         cfg.merge_from_dict(dict(
