@@ -2,7 +2,7 @@
 
     python tools/train.py configs/demo/mask-rcnn_r18_fpn_coco.py \
         --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
-    python tools/test.py configs/demo/mask-rcnn_r18_fpn_coco.py work_dirs/.../epoch_3.pth
+    python tools/test.py configs/demo/mask-rcnn_r18_fpn_coco.py work_dirs/.../epoch_2.pth
 
 The architecture of ../benchmarks/coco/mask-rcnn_r50_fpn_ms-1x_coco.py, narrower: the backbone of
 the demo's pretraining, 64 channels in the pyramid, fewer proposals, pictures of 160 px.
@@ -34,10 +34,10 @@ model['backbone']['init_cfg'] = dict(checkpoint='work_dirs/demo/il_mocov2_densec
 optim_wrapper = dict(
     optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, weight_decay=1e-2),
     clip_grad=dict(max_norm=10.))
-train_cfg = dict(max_epochs=3, val_interval=3)
+train_cfg = dict(max_epochs=2, val_interval=2)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=30),
     dict(type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True),
 ]
-default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=3))
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=2))
 env_cfg = dict(dist_cfg=dict(backend='gloo'))
