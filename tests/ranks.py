@@ -9,14 +9,17 @@ import torch.distributed.nn
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+#: In gloo's error where another process was at the port that it took for itself, on a busy machine.
+PORT_TAKEN = 'connectFullMesh'
 
-def _child(rank: int, world: int, folder: Path, function: Callable, args: tuple,
+
+def _child(rank: int, world: int, folder: Path, store: str, function: Callable, args: tuple,
            kwargs: dict) -> None:
     torch.set_num_threads(1)
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world),
                       MASTER_ADDR='127.0.0.1')  # what torchrun says
     torch.distributed.init_process_group(
-        'gloo', f'file://{folder}/store', rank=rank, world_size=world,
+        'gloo', f'file://{folder}/{store}', rank=rank, world_size=world,
         timeout=timedelta(seconds=60))  # a rank that another one waits for in vain fails
     torch.save(function(*args, **kwargs), folder / f'rank{rank}')
     torch.distributed.destroy_process_group()
@@ -30,8 +33,15 @@ def on_ranks(folder: Path, function: Callable, *args: Any, world: int = 2,
         folder (Path): Where ranks meet, empty; it is made if it is not there.
     """
     folder.mkdir(exist_ok=True)
-    torch.multiprocessing.start_processes(_child, (world, folder, function, args, kwargs),
-                                          nprocs=world, start_method='fork')
+    for attempt in range(3):
+        try:
+            torch.multiprocessing.start_processes(
+                _child, (world, folder, f'store{attempt}', function, args, kwargs), nprocs=world,
+                start_method='fork')
+            break
+        except torch.multiprocessing.ProcessRaisedException as error:
+            if attempt == 2 or PORT_TAKEN not in str(error):
+                raise
     return [torch.load(folder / f'rank{rank}', weights_only=False) for rank in range(world)]
 
 

@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.dist import get_rank
 from mmengine.model import BaseModel
 from mmengine.registry import DATASETS
+from ranks import PORT_TAKEN
 from torch import Tensor, nn
 
 from multissl_mm.registry import MODELS
@@ -73,7 +74,7 @@ def config(work_dir: Path, epochs: int = 2, checkpoint: Optional[dict] = None,
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=.01)), randomness=dict(seed=0)))
 
 
-def on_two_ranks(function: Callable[[int], Any]) -> List[str]:
+def on_two_ranks(function: Callable[[int], Any], attempts: int = 3) -> List[str]:
     """Calls a function in two processes, as torchrun does.
 
     Returns:
@@ -94,7 +95,9 @@ def on_two_ranks(function: Callable[[int], Any]) -> List[str]:
     for process in processes:
         process.kill()
     assert all(finished), 'a rank hangs'
-    return [text for _, text in sorted(queue.get() for _ in processes)]
+    texts = [text for _, text in sorted(queue.get() for _ in processes)]
+    again = attempts > 1 and any(PORT_TAKEN in text for text in texts)
+    return on_two_ranks(function, attempts - 1) if again else texts
 
 
 def _rank(function: Callable[[int], Any], rank: int, port: int, queue: Any) -> None:

@@ -3,17 +3,27 @@ import errno
 import hashlib
 import io
 import json
-import shutil
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 import numpy as np
 from torch import Tensor
 
 from ..errors import MultiSSLError
-from ..utils.files import atomic_path, remove_leftovers, write_atomically
+from ..utils.files import atomic_path, free_bytes, remove_leftovers, write_atomically
 
 #: Shards that a process keeps open, each by a memory map and its file descriptor.
 MAX_OPEN = 128
@@ -170,15 +180,17 @@ class ResponseBank:
         """Once, before anything is written: is there room for all that is missing?"""
         if self._has_room:
             return
-        needed = sum(self._size((len(self.rows(shard)), *shape))
-                     for _, shard in self.missing() for shape in self.shapes().values())
-        free = shutil.disk_usage(self.root).free
-        if needed > free:
-            raise MultiSSLError(
-                f'{self.root}: the responses of {self.name} need {needed / 1e9:.3g} GB more, but '
-                f'only {free / 1e9:.3g} GB are free; free some, or set model.responses.root to '
-                'another disk; what is recorded is kept')
+        check_free(self.root, self.name, self.needed(self.shapes()))
         self._has_room = True
+
+    def needed(self, shapes: Mapping[str, Sequence[int]]) -> int:
+        """Bytes that what is missing will take.
+
+        Args:
+            shapes (mapping[str, sequence[int]]): Of one sample's responses, by name.
+        """
+        return sum(self._size((len(self.rows(shard)), *shape))
+                   for _, shard in self.missing() for shape in shapes.values())
 
     def _header(self, shape: Tuple[int, ...]) -> bytes:
         out = io.BytesIO()
@@ -272,6 +284,20 @@ def _too_many_open(path: Path) -> str:
     return (f'{path} cannot be opened: this process may have {limit} files open (ulimit -n), of '
             f'which responses take {_open.cache_info().currsize}; raise the limit to '
             f'{max(1024, 4 * MAX_OPEN)} or more')
+
+
+def check_free(root: Path, names: str, needed: int) -> None:
+    """Looks whether so many bytes are free for the responses of ``names``.
+
+    Raises:
+        MultiSSLError: If not; says how many there are.
+    """
+    free = free_bytes(root)
+    if needed > free:
+        raise MultiSSLError(
+            f'{root}: the responses of {names} need {needed / 1e9:.3g} GB more, but only '
+            f'{free / 1e9:.3g} GB are free; free some, or set model.responses.root to another '
+            'disk; what is recorded is kept')
 
 
 def check_options(root: Optional[str] = None, dtype: str = 'float16', shard_size: int = 16384,

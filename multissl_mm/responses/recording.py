@@ -2,7 +2,7 @@
 import secrets
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Dict, Iterator, List, Mapping, Sequence, TypeVar
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence, TypeVar
 
 import torch
 from mmengine.dist import is_main_process
@@ -16,8 +16,9 @@ from ..datasets.some_views import SomeViews
 from ..errors import MultiSSLError
 from ..models.protocols import Recorded
 from ..utils.digest import digest, state_digest
+from ..utils.files import existing
 from ..utils.model import looking_at, unwrap
-from .bank import ResponseBank
+from .bank import ResponseBank, check_free
 from .sharing import SharedWork, agreed, check_shared, every_rank, until
 
 T = TypeVar('T')
@@ -80,6 +81,10 @@ def _root(runner: Runner, model: Recorded, name: str) -> Path:
     return Path(root or Path(runner.work_dir) / 'responses') / name
 
 
+def _begun(root: Path) -> bool:
+    return (root / 'manifest.json').is_file()
+
+
 def check_writable(runner: Runner, model: Recorded, names: Sequence[str]) -> None:
     """Looks whether banks can be recorded, long before they are; one that is there is only read.
 
@@ -87,14 +92,41 @@ def check_writable(runner: Runner, model: Recorded, names: Sequence[str]) -> Non
         MultiSSLError: Names the folder.
     """
     for root in (_root(runner, model, name) for name in names):
-        if (root / 'manifest.json').is_file():
+        if _begun(root):
             continue
-        there = next(path for path in (root, *root.absolute().parents) if path.exists())
         try:
-            TemporaryFile(dir=there).close()
+            TemporaryFile(dir=existing(root)).close()
         except OSError as e:
             raise MultiSSLError(f'{root}: responses could not be kept there ({e.strerror}); set '
                                 'model.responses.root to a folder that can be written') from e
+
+
+def check_room(runner: Runner, model: Recorded, names: Sequence[str]) -> None:
+    """Looks whether banks that are not begun yet will fit, long before they are recorded.
+
+    What a model answers has one shape at all times, so that one sample tells it. A compiled model
+    is not asked: it would be compiled for that alone. Must be called on all ranks.
+
+    Raises:
+        MultiSSLError: If not; says how much there is.
+    """
+    whole = unwrap(runner.model)
+    if any(getattr(module, '_compiled_call_impl', None) for module in whole.modules()):
+        return
+    cfg, samples = dict(model.responses.bank_cfg), len(runner.train_dataloader.dataset)
+    cfg.pop('root', None)
+    key = ViewKey(keyed_sampler(runner).seed, 0, 0)
+    needed: Dict[str, int] = {}
+    with looking_at(whole):
+        for name in names:
+            root = _root(runner, model, name)
+            if not _begun(root):
+                bank = ResponseBank(root, dict(task=name, samples=samples),
+                                    replicas=model.responses.replicas, **cfg)
+                responses = next(_responses(runner, model, name, [key], workers=0))
+                needed[name] = bank.needed({n: r.shape[1:] for n, r in responses.items()})
+    if needed:
+        check_free(root.parent, ', '.join(needed), sum(needed.values()))
 
 
 def record(runner: Runner, model: Recorded, name: str) -> None:
@@ -136,13 +168,14 @@ def _while_wanted(work: SharedWork, batches: Iterator[T]) -> Iterator[T]:
 
 
 def _responses(runner: Runner, model: Recorded, name: str,
-               keys: List[ViewKey]) -> Iterator[Dict[str, Tensor]]:
+               keys: List[ViewKey], workers: Optional[int] = None) -> Iterator[Dict[str, Tensor]]:
     train = runner.train_dataloader
     wanted = model.response_views(name)
+    workers = train.num_workers if workers is None else workers
     loader = DataLoader(SomeViews(train.dataset, model.view_names, wanted),
-                        batch_size=train.batch_size, sampler=keys, num_workers=train.num_workers,
+                        batch_size=train.batch_size, sampler=keys, num_workers=workers,
                         collate_fn=train.collate_fn, generator=torch.Generator(),
-                        multiprocessing_context=train.multiprocessing_context)
+                        multiprocessing_context=train.multiprocessing_context if workers else None)
     listed = [view for view in model.view_names if view in wanted]
     for batch in loader:
         data = model.data_preprocessor(batch, False)

@@ -1,6 +1,7 @@
 """What is looked at before anything is built."""
 import json
 import os.path as osp
+import tempfile
 from typing import Iterator, Sequence, Tuple
 
 from mmengine.config import Config
@@ -9,6 +10,19 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from ..errors import MultiSSLError
 from ..utils.listed import check_coco, check_data_list, check_list, check_voc
 from .config import dicts
+
+
+def check_temporary() -> None:
+    """Looks for a folder for temporary files, by way of which loaders' workers hand over batches.
+
+    Raises:
+        MultiSSLError: If none can be written, because it is full, say.
+    """
+    try:
+        tempfile.gettempdir()
+    except OSError as e:
+        raise MultiSSLError(f'{e.strerror}: they are full, or cannot be written; free some room '
+                            'there, or set the environment variable TMPDIR to another one') from e
 
 
 def check_stage_hook(cfg: Config) -> None:

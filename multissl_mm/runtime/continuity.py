@@ -4,6 +4,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from mmengine.config import Config
 from mmengine.runner import Runner
+from mmengine.utils import digit_version
 
 from ..errors import MultiSSLError
 from ..version import __version__
@@ -66,6 +67,10 @@ def check_config(path: str, meta: Mapping[str, Any], cfg: Config, world_size: in
         print(f'[resume] {path} does not say how it was trained (it is of an older version or '
               'another program): whether this config is the same is not checked')
         return
+    by = str(written.get('version'))
+    if digit_version(by) > digit_version(__version__):
+        print(f'[resume] {path} was written by multissl_mm {by}, which is newer than this one '
+              f'({__version__}): what this one does not know of is not used')
     before, now = written.get('config', {}), essentials(cfg)
     # Kinds first, from the top down: what they are made of differs, too.
     keys = sorted({*before, *now}, key=lambda key: (

@@ -6,7 +6,7 @@ from mmengine.config import Config
 from mmengine.device import get_device
 
 from ..errors import MultiSSLError
-from .checks import check_data, check_stage_hook
+from .checks import check_data, check_stage_hook, check_temporary
 from .config import drop_pretrained, load_config
 from .config_keys import check_generation, check_keys, check_options
 from .options import RunOptions
@@ -59,6 +59,7 @@ def prepare_cfg(cfg: Config, options: RunOptions) -> Config:
         _prepare_loader(cfg.get(f'{split}_dataloader') or {})
     cfg.custom_hooks = _with_strict_load(list(cfg.get('custom_hooks') or []), testing)
     check_keys(cfg)
+    check_temporary()
     check_data(cfg, ('test', ) if testing else ('train', 'val'))
     return cfg
 

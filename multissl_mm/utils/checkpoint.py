@@ -1,5 +1,6 @@
 """Reading checkpoints and comparing their keys, for hooks, converters and benchmarks."""
 import hashlib
+import io
 import os
 import os.path as osp
 import re
@@ -251,8 +252,11 @@ def some(items: Iterable[str], limit: int = 5) -> str:
 
 def save_atomically(checkpoint: Mapping[str, Any], path: AnyPath) -> None:
     """``torch.save`` to a file that is whole or not there."""
+    # By way of memory: torch's own writer does not say what the system refuses.
+    buffer = io.BytesIO()
+    torch.save(checkpoint, buffer)
     with atomic_path(path) as part:
-        torch.save(checkpoint, part)
+        part.write_bytes(buffer.getbuffer())
 
 
 def not_finite(state_dict: Mapping[str, Tensor]) -> List[str]:

@@ -68,6 +68,17 @@ def check_folder(path: AnyPath) -> None:
                             'where a folder is to be written; give another name, or move it')
 
 
+def existing(path: AnyPath) -> Path:
+    """A path, or what is there of the folders above it: where it would be made."""
+    path = Path(path).absolute()
+    return next(p for p in (path, *path.parents) if p.exists())
+
+
+def free_bytes(path: AnyPath) -> int:
+    """How much may be written to a file or folder, whether it is there or not."""
+    return shutil.disk_usage(existing(path)).free
+
+
 def kinds(paths: Iterable[AnyPath]) -> str:
     """How many files there are of each kind, for messages: ``3 .txt, 1 without suffix``."""
     counts = Counter(os.path.splitext(path)[1].lower() or 'without suffix' for path in paths)

@@ -164,9 +164,27 @@ def test_flipped_bits_of_checkpoints(tmp_path):
     assert silent < 100
 
 
+def draw(rows, every, path):
+    """Memory, descriptors and the time of a step over the steps, as a picture."""
+    from matplotlib.figure import Figure
+    times, memory, descriptors = zip(*rows)
+    steps = [every * (i + 1) for i in range(len(rows))]
+    pace = [1000 * (b - a) / every for a, b in zip(times, times[1:])]
+    figure = Figure(figsize=(9, 3), layout='constrained')
+    for axes, x, y, label in zip(figure.subplots(1, 3), (steps, steps, steps[1:]),
+                                 (memory, descriptors, pace),
+                                 ('memory (MB)', 'descriptors', 'time of a step (ms)')):
+        axes.plot(x, y)
+        axes.set(xlabel='step', ylabel=label, ylim=(0, 1.2 * max(y)))
+    figure.savefig(path)
+
+
 @pytest.mark.parametrize('name', ['mtl_mocov2_densecl', 'il_mocov2_densecl'])
 def test_soak(images, tmp_path, name):
-    """2,000 steps with two workers: memory, descriptors and the time of a step stay."""
+    """2,000 steps with two workers: memory and descriptors stay; the time of a step is drawn, too.
+
+    The picture of them is in the folder ARTIFACTS, if that is set.
+    """
     from mmengine.hooks import Hook
 
     class Meter(Hook):
@@ -192,6 +210,7 @@ def test_soak(images, tmp_path, name):
     runner.train()
     rows = Meter.rows[-21:]
     print(f'{name}: MB {[round(mb) for _, mb, _ in rows]}, descriptors {[n for *_, n in rows]}')
+    draw(rows, 100, Path(os.environ.get('ARTIFACTS', tmp_path)) / f'soak_{name}.png')
     half = rows[len(rows) // 2:]  # of an incremental run: within stage 2
     assert max(mb for _, mb, _ in half) < 1.05 * half[0][1]
     # A look may fall into a checkpoint that is being written, or into the loader's queues.

@@ -1,6 +1,7 @@
 """What is kept of a run: whole, finite, named; and what ends it."""
 import errno
 import os
+import resource
 import signal
 from pathlib import Path
 
@@ -295,6 +296,18 @@ def test_a_checkpoint_that_cannot_be_written_ends_nothing(tmp_path, monkeypatch,
     assert names(tmp_path) == {'final.pth', 'epoch_3.pth', 'last_checkpoint',
                                f'best_accuracy_epoch_{best}.pth'}
     assert (tmp_path / 'final.pth').samefile(tmp_path / 'epoch_3.pth')
+
+
+def test_a_run_whose_checkpoints_no_file_may_hold(tmp_path):
+    """As by a quota, for real: the system limits the size of a file."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500000, limits[1]))
+    try:
+        with pytest.raises(MultiSSLError, match='through, but 2 .*epoch_2.pth: .*File too large'):
+            run(toy.config(tmp_path, checkpoint=dict(interval=1), weight_mb=1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not [path for path in tmp_path.iterdir() if path.suffix in ('.pth', '.partial')]
 
 
 def test_what_is_older_stays_where_the_last_one_cannot_be_written(tmp_path, monkeypatch):

@@ -1,4 +1,5 @@
 """Asked to stop anywhere, and resumed: the same bits as never interrupted."""
+import itertools
 import os
 import signal
 from pathlib import Path
@@ -6,7 +7,12 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+import toy
+from mmengine.dist import get_rank
+from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
+from mmengine.registry import METRICS
+from ranks import on_ranks
 from runs import assert_same, last_checkpoint
 
 from multissl_mm import runtime
@@ -14,7 +20,20 @@ from multissl_mm.registry import HOOKS
 from multissl_mm.responses.bank import ResponseBank
 from multissl_mm.utils.stopping import TRY_AGAIN, Interrupted, listening, requested
 
+COUNT = itertools.count()  # MMEngine keeps loggers by the names of runs
 # 24 pictures in batches of 8: 3 steps an epoch; epochs 1 and 2 are stage 1, 3 and 4 stage 2.
+
+
+@HOOKS.register_module()
+class AskHook(Hook):
+    """Asks the process to stop in one step."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def after_train_iter(self, runner, *args, **kwargs):
+        if runner.iter + 1 == self.step:
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 @HOOKS.register_module()
@@ -70,6 +89,83 @@ def test_stopped_anywhere_equals_never_stopped(images, tmp_path, name, checkpoin
         assert_same(a[key], b[key], key)
     assert not (tmp_path / 'parts' / 'interrupted.pth').exists()
     assert torch.load(tmp_path / 'parts' / 'final.pth', weights_only=False)
+
+
+@METRICS.register_module()
+class AskedMetric(BaseMetric):
+    """Counts batches; in the first validation of a work directory the process is asked to stop."""
+
+    def __init__(self, folder):
+        super().__init__()
+        self.path = Path(folder, 'validated.txt')
+
+    def process(self, data_batch, data_samples):
+        self.results.append(1)
+        if not self.path.exists():
+            self.path.touch()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def compute_metrics(self, results):
+        with open(self.path, 'a') as file:
+            file.write(f'{len(results)} ')
+        return dict(batches=sum(results))
+
+
+@pytest.mark.parametrize('averaged', [False, True])
+def test_a_validation_is_left_and_begins_anew(tmp_path, averaged):
+    """The checkpoint of it is of the epoch's end, although none was due."""
+    def go():
+        cfg = toy.config(tmp_path, checkpoint=dict(interval=2))
+        cfg.merge_from_dict(dict(
+            val_cfg={}, val_evaluator=dict(type='AskedMetric', folder=str(tmp_path)),
+            val_dataloader=cfg.train_dataloader, custom_hooks=[dict(type='EMAHook')] * averaged,
+            experiment_name=f'{tmp_path.name}_{next(COUNT)}'))
+        options = runtime.RunOptions('config.py', resume='auto')
+        with listening():
+            runtime.build_runner(runtime.prepare_cfg(cfg, options), options).train()
+
+    with pytest.raises(Interrupted) as ended:
+        go()
+    meta, validated = last_checkpoint(tmp_path)['meta'], (tmp_path / 'validated.txt').read_text()
+    if averaged:  # with the averages in the model: after the next step
+        assert (meta['epoch'], meta['iter'], validated) == (1, 3, '2 ')
+    else:
+        assert (meta['epoch'], meta['iter'], validated) == (1, 2, '')
+        assert 'step 2 (whose validation is left)' in ended.value.message
+    go()
+    assert (tmp_path / 'validated.txt').read_text() == '2 2 '
+    assert last_checkpoint(tmp_path)['meta']['iter'] == 4
+
+
+def ask_one_of_two(folder, validated):
+    cfg = toy.config(folder, epochs=1000, checkpoint=dict(interval=1000))  # 1 step an epoch
+    here = get_rank() == 1
+    cfg.merge_from_dict(dict(experiment_name=folder.name, custom_hooks=[
+        dict(type='multissl_mm.AskHook', step=5 if here and not validated else 0)]))
+    if validated:
+        (folder / f'{get_rank()}').mkdir(exist_ok=True)
+        if not here:
+            (folder / '0' / 'validated.txt').touch()  # asked before, so to say
+        cfg.merge_from_dict(dict(
+            val_cfg={}, val_dataloader=cfg.train_dataloader,
+            val_evaluator=dict(type='AskedMetric', folder=str(folder / f'{get_rank()}'))))
+    options = runtime.RunOptions('config.py', launcher='pytorch')
+    runner = runtime.build_runner(runtime.prepare_cfg(cfg, options), options)
+    try:
+        with listening():
+            runner.train()
+    except Interrupted as ended:
+        return ended.code, ended.message
+
+
+@pytest.mark.parametrize('validated', [False, True])
+def test_one_of_two_ranks_is_asked(tmp_path, validated):
+    """Both keep the same step, which is not far, and end alike."""
+    (tmp_path / 'run').mkdir()
+    a, b = on_ranks(tmp_path / 'ranks', ask_one_of_two, tmp_path / 'run', validated)
+    assert a == b and a[0] == TRY_AGAIN
+    kept = last_checkpoint(tmp_path / 'run')['meta']['iter']
+    assert 1 <= kept <= 20 and f'step {kept} ' in a[1]  # looks are 10 batches apart at most
 
 
 def test_stopped_while_responses_are_recorded(images, tmp_path, monkeypatch):

@@ -112,11 +112,24 @@ def test_a_root_that_cannot_be_written_is_known_before_the_first_step(images, tm
     assert not list((tmp_path / 'run').glob('*.pth'))
 
 
+def test_room_for_all_responses_is_known_before_the_first_step(images, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    # 2 replicas of 24 samples in 3 shards each: 16 numbers of 4 bytes, and headers of 128
+    needed = 2 * (24 * 16 * 4 + 3 * 128)
+    cfg = tiny.tiny_config('il_mocov2_densecl', images, tmp_path / 'run', log_level='ERROR')
+    cfg.model.responses.root = str(tmp_path / 'bank' / 'of it')
+    monkeypatch.setattr(shutil, 'disk_usage', lambda path: usage._replace(
+        free=needed - 1 if os.path.basename(path) != 'run' else usage.free))
+    with pytest.raises(MultiSSLError, match=f'mocov2 need {needed / 1e9:.3g} GB more, .*root to'):
+        train_here(cfg)
+    assert not list(tmp_path.rglob('*.pth')) and not (tmp_path / 'bank').exists()
+
+
 def test_a_complete_bank_may_be_read_only(images, tmp_path):
     cfg = config(images, tmp_path / 'a')
     train(cfg, 'a')
     bank = tmp_path / 'a' / 'responses'
-    before = files(bank)
+    before, data = files(bank), files(images)
     for path in sorted(bank.rglob('*'), reverse=True):
         path.chmod(0o555 if path.is_dir() else 0o444)
     try:
@@ -126,7 +139,7 @@ def test_a_complete_bank_may_be_read_only(images, tmp_path):
     finally:
         for path in bank.rglob('*'):
             path.chmod(0o755)
-    assert files(bank) == before
+    assert files(bank) == before and files(images) == data  # nor is anything beside the data
 
 
 def test_a_damaged_shard_is_recorded_again_by_the_same_resume(images, tmp_path):

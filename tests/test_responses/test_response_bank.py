@@ -129,7 +129,7 @@ def test_room_is_known_before_anything_is_recorded(tmp_path, monkeypatch):
     bank = ResponseBank(tmp_path, IDENTITY, replicas=2, shard_size=10)
     bank.create()
     usage = shutil.disk_usage(tmp_path)._replace(free=500)
-    monkeypatch.setattr(bank_module.shutil, 'disk_usage', lambda path: usage)
+    monkeypatch.setattr(shutil, 'disk_usage', lambda path: usage)
     with pytest.raises(MultiSSLError, match='m need 1.07e-06 GB more, but only 5e-07 GB are free'):
         bank.write(0, 0, iter([dict(q=torch.zeros(10, 3))]))
     assert not list(tmp_path.rglob('*.npy'))

@@ -1,7 +1,9 @@
 """A run goes on as it began, alone in its folder, or says what is otherwise."""
+import errno
 import multiprocessing
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import torch
 import toy
 from mmengine.config import Config
 from ranks import on_ranks
+from runs import assert_same, last_checkpoint
 
 from multissl_mm import runtime
 from multissl_mm.errors import MultiSSLError
@@ -189,12 +192,40 @@ def test_a_full_disk_is_known_before_the_first_step(tmp_path, monkeypatch, free,
     assert not list(tmp_path.rglob('*.pth'))
 
 
+def test_no_folder_for_temporary_files(tmp_path, monkeypatch):
+    """A traceback of a loader's worker, in the middle of nowhere."""
+    def full(path, flags, mode=0):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, 'tempdir', None)
+        patch.setattr(tempfile._os, 'open', full)
+        with pytest.raises(MultiSSLError, match='No usable temporary directory .*/tmp.*TMPDIR'):
+            runtime.prepare_cfg(toy.config(tmp_path), runtime.RunOptions('config.py'))
+
+
 def test_older_checkpoints_are_resumed_with_a_word(tmp_path, capsys):
     cfg = toy.config(tmp_path, epochs=1)
     cfg.default_hooks.checkpoint = dict(type='CheckpointHook', interval=1)
     start(cfg)
     start(toy.config(tmp_path), resume='auto')
     assert 'is not checked' in capsys.readouterr().out
+
+
+def test_a_checkpoint_of_a_newer_version_from_a_gpu(tmp_path, monkeypatch, capsys):
+    start(toy.config(tmp_path, checkpoint=dict(interval=1)))
+    path, expected = tmp_path / 'epoch_1.pth', last_checkpoint(tmp_path)
+    checkpoint = torch.load(path, weights_only=False)
+    checkpoint['meta']['multissl_mm']['version'] = '99.1'
+    with monkeypatch.context() as patch:  # what torch writes for tensors of a GPU
+        patch.setattr(torch.serialization, 'location_tag', lambda storage: 'cuda:0')
+        torch.save(checkpoint, path)
+    if not torch.cuda.is_available():
+        with pytest.raises(RuntimeError, match='deserialize object on a CUDA device'):
+            torch.load(path, weights_only=False)
+    start(toy.config(tmp_path, checkpoint=dict(interval=1)), resume=str(path))
+    assert 'epoch_1.pth was written by multissl_mm 99.1, which is newer' in capsys.readouterr().out
+    assert_same(last_checkpoint(tmp_path)['state_dict'], expected['state_dict'])
 
 
 def meet(rank, port, start):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+from ranks import PORT_TAKEN
 
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.utils.cli import run_tool
@@ -18,8 +19,12 @@ ROOT = Path(tiny.__file__).parent.parent
 
 def run(*command: object) -> subprocess.CompletedProcess:
     env = {**os.environ, 'PYTHON': sys.executable, 'CUDA_VISIBLE_DEVICES': ''}
-    return subprocess.run(list(map(str, command)), cwd=ROOT, env=env, capture_output=True,
-                          text=True, timeout=240)
+    for _ in range(3):
+        done = subprocess.run(list(map(str, command)), cwd=ROOT, env=env, capture_output=True,
+                              text=True, timeout=240)
+        if PORT_TAKEN not in done.stderr:
+            break
+    return done
 
 
 def write_config(name: str, images: Path, tmp_path: Path, **options) -> Path:

@@ -1,6 +1,7 @@
 """Files that are not, or not alone, what they should be."""
 import sys
 import types
+import zipfile
 
 import pytest
 import torch
@@ -36,6 +37,25 @@ def test_whole_files_are_read(tmp_path, zipped):
     torch.save(WEIGHTS, path, _use_new_zipfile_serialization=zipped)
     check_whole(str(path))
     assert load_state_dict_file(str(path)).keys() == WEIGHTS.keys()
+
+
+@pytest.mark.parametrize('top', ['archive', 'epoch_1'])
+def test_files_of_other_versions_of_torch(tmp_path, top):
+    """2.4 wrote fewer records; what is too new says so."""
+    old, new = (str(tmp_path / name) for name in ('old.pth', 'new.pth'))
+    torch.save(WEIGHTS, tmp_path / 'a.pth')
+    with zipfile.ZipFile(tmp_path / 'a.pth') as a, zipfile.ZipFile(old, 'w') as before, \
+            zipfile.ZipFile(new, 'w') as after:
+        for record in a.namelist():
+            name, content = record.partition('/')[2], a.read(record)
+            if name not in ('.format_version', '.storage_alignment'):
+                before.writestr(f'{top}/{name}', content)
+            after.writestr(f'{top}/{name}', b'999\n' if name == 'version' else content)
+    found = load_state_dict_file(old)
+    assert all(torch.equal(found[key], weight) for key, weight in WEIGHTS.items())
+    with pytest.raises(MultiSSLError, match='new.pth: .*version 999.*too old') as error:
+        load_state_dict_file(new)
+    assert '\n' not in str(error.value)
 
 
 def test_an_object_of_a_class_that_is_not_here(tmp_path):

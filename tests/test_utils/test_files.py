@@ -1,11 +1,13 @@
 import multiprocessing
 import os
+import resource
 import signal
 from pathlib import Path
 
 import pytest
 import torch
 
+from multissl_mm.errors import MultiSSLError
 from multissl_mm.utils.checkpoint import save_atomically
 from multissl_mm.utils.files import (
     atomic_path,
@@ -88,13 +90,29 @@ def test_leftovers_of_the_dead_go_and_those_of_others_stay(tmp_path):
 
 def test_checkpoints_have_names_of_their_own_while_they_are_written(tmp_path, monkeypatch):
     """R5"""
-    seen, save = [], torch.save
+    seen, write = [], Path.write_bytes
 
-    def spy(checkpoint, file):
-        seen.append(Path(file).name)
-        save(checkpoint, file)
+    def spy(path, data):
+        seen.append(path.name)
+        return write(path, data)
 
-    monkeypatch.setattr(torch, 'save', spy)
+    monkeypatch.setattr(Path, 'write_bytes', spy)
     for _ in range(2):
         save_atomically(dict(a=torch.zeros(2)), str(tmp_path / 'x.pth'))
     assert len(set(seen)) == 2 and os.listdir(tmp_path) == ['x.pth']
+
+
+def test_what_the_system_refuses_to_write_is_said(tmp_path):
+    """A quota, a full disk: the limit of a file's size is met at the same call."""
+    path = tmp_path / 'a.pth'
+    save_atomically(dict(a=1), path)
+    before, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        for write in (lambda: save_atomically(dict(a=torch.zeros(10000)), path),
+                      lambda: write_atomically(path, 'x' * 10000)):
+            with pytest.raises(MultiSSLError, match='a.pth: cannot be written .File too large'):
+                write()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before and os.listdir(tmp_path) == ['a.pth']

@@ -1,7 +1,6 @@
 """Checkpoints that are whole, finite, or not there."""
 import os
 import os.path as osp
-import shutil
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ from ...errors import MultiSSLError
 from ...registry import HOOKS
 from ...runtime import continuity
 from ...runtime.processes import decided
-from ...utils.files import link_or_copy, remove_leftovers, write_atomically
+from ...utils.files import free_bytes, link_or_copy, remove_leftovers, write_atomically
 from ...utils.model import unwrap
 from .finite import check_weights
 
@@ -190,17 +189,15 @@ def check_room(runner: Runner, folder: str) -> None:
     tensors = [*unwrap(runner.model).state_dict().values(),
                *(p for p in runner.model.parameters() if p.requires_grad)]  # momentum of these
     needed = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-    there = Path(folder).absolute()
-    there = next(path for path in (there, *there.parents) if path.exists())
-    free = shutil.disk_usage(there).free
+    free = free_bytes(folder)
     if needed > free:
         raise MultiSSLError(f'{folder}: a checkpoint takes about {needed / 1e6:.3g} MB, but only '
                             f'{free / 1e6:.3g} MB are free; free some, or choose another '
                             '--work-dir')
 
 
-def keep_interrupted(runner: Runner) -> str:
-    """Writes a checkpoint after a step in the middle of an epoch; must be called on all ranks.
+def keep_interrupted(runner: Runner, step: int) -> str:
+    """Writes a checkpoint of a run that has done ``step`` steps; must be called on all ranks.
 
     The next one that the run's hook writes takes its place.
 
@@ -210,7 +207,7 @@ def keep_interrupted(runner: Runner) -> str:
     Raises:
         MultiSSLError: If a value is not finite, or it cannot be written; what is older stays.
     """
-    step, error = runner.iter + 1, None
+    error = None
     runner.call_hook('before_checkpoint')
     check_weights(runner, step)
     path = osp.join(runner.work_dir, INTERRUPTED)

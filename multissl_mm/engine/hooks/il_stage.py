@@ -12,7 +12,7 @@ from torch import nn
 from ...errors import MultiSSLError
 from ...models.protocols import Recorded, Staged
 from ...registry import HOOKS
-from ...responses.recording import check_writable, keep, keyed_sampler, record
+from ...responses.recording import check_room, check_writable, keep, keyed_sampler, record
 from ...responses.weights import tell_stage
 from ...utils.files import link_or_copy
 from ...utils.keyed_random import keyed_randomness
@@ -79,6 +79,7 @@ class ILStageHook(Hook):
             keyed_sampler(runner)
         if isinstance(model, Recorded) and model.responses.stored:
             check_writable(runner, model, names[:-1])
+            check_room(runner, model, names[int(cast(Staged, model).stage):-1])
         self._begin = runner.epoch
         if self.batch_sizes is not None:
             self._use_batch_sizes(runner, self.batch_sizes)

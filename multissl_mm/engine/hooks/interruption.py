@@ -1,15 +1,18 @@
 """A run that is asked to stop keeps what it has done, and says how to go on."""
 import time
-from typing import Optional
+from typing import Optional, Sequence
 
 import torch
 from mmengine.dist import all_reduce, barrier, get_world_size
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
 
 from ...registry import HOOKS
 from ...utils.stopping import Interrupted, OutliveSignals, requested
 from .checkpoint import keep_interrupted
+
+#: In MMEngine's message hub, and so in checkpoints: whether a validation is to begin anew.
+VALIDATING = 'multissl_mm/validating'
 
 
 @HOOKS.register_module()
@@ -24,6 +27,9 @@ class InterruptionHook(Hook):
     step of the optimizer comes first. ``tools/train.py`` adds this hook to every run, and listens
     (:func:`multissl_mm.utils.stopping.listening`).
 
+    A validation ends, too, and begins anew when the run is resumed; but not where an ``EMAHook``
+    has put its averages into the model, which are nothing to go on from.
+
     Args:
         seconds (float): Defaults to 2.
         max_steps (int): At most between two looks of several processes. Each waits for the device;
@@ -34,34 +40,59 @@ class InterruptionHook(Hook):
 
     def __init__(self, seconds: float = 2., max_steps: int = 10) -> None:
         self.seconds, self.max_steps = seconds, max_steps
-        self._looked, self._next = (0, 0.), 0  # at which step and when; the next step to look at
+        self._count = 0  # of batches, of training and of validation
+        self._looked, self._next = (0, 0.), 1  # at which of them, and when; the next one to look at
+        self._batches = 0  # of a validation, that all processes have
 
     def before_train(self, runner: Runner) -> None:
         loader = runner.train_dataloader
         if loader.num_workers:
             loader.worker_init_fn = OutliveSignals(loader.worker_init_fn)
-        self._looked, self._next = (runner.iter, time.monotonic()), runner.iter + 1
+        self._looked = self._count, time.monotonic()
+        if runner.val_loop is not None and runner.message_hub.get_info(VALIDATING):
+            runner.val_loop.run()
+        runner.message_hub.update_info(VALIDATING, False)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None,
                          outputs: Optional[dict] = None) -> None:
         step = runner.iter + 1
-        if step >= self._next and self._agreed(step) and self._stepped(runner, step):
-            path = keep_interrupted(runner)
-            barrier()  # whoever ends first may take the others along
-            raise Interrupted(f'asked to stop: step {step} (epoch {runner.epoch + 1}) is kept in '
-                              f'{path}; the same command with --resume goes on behind it')
+        if self._agreed() and self._stepped(runner, step):
+            self._end(runner, step, f'epoch {runner.epoch + 1}')
 
-    def _agreed(self, step: int) -> bool:
-        """Whether any process was asked to stop; the same answer on all of them."""
+    def before_val_epoch(self, runner: Runner) -> None:
+        batches = torch.tensor(len(runner.val_loop.dataloader))
+        all_reduce(batches, 'min')
+        averaged = any(isinstance(hook, EMAHook) for hook in runner.hooks)
+        stepped = self._stepped(runner, runner.iter)
+        self._batches = 0 if averaged or not stepped else int(batches)
+
+    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None,
+                       outputs: Optional[Sequence] = None) -> None:
+        if batch_idx < self._batches and self._agreed():
+            runner.message_hub.update_info(VALIDATING, True)
+            self._end(runner, runner.iter, 'whose validation is left')
+
+    @staticmethod
+    def _end(runner: Runner, step: int, where: str) -> None:
+        path = keep_interrupted(runner, step)
+        barrier()  # whoever ends first may take the others along
+        raise Interrupted(f'asked to stop: step {step} ({where}) is kept in {path}; the same '
+                          'command with --resume goes on behind it')
+
+    def _agreed(self) -> bool:
+        """Whether any process was asked to stop; the same answer on all, after the same batch."""
+        self._count += 1
+        if self._count < self._next:
+            return False
         if get_world_size() == 1:
             return requested() is not None
         before, since = self._looked
-        now = time.monotonic()
-        state = torch.tensor([float(requested() is not None), (now - since) / (step - before)])
+        pace = (time.monotonic() - since) / (self._count - before)
+        state = torch.tensor([float(requested() is not None), pace])
         all_reduce(state, 'max')
         asked, pace = state.tolist()
-        self._looked = step, time.monotonic()
-        self._next = step + (1 if asked else
+        self._looked = self._count, time.monotonic()
+        self._next = self._count + (1 if asked else
                              max(1, min(self.max_steps, int(self.seconds / max(pace, 1e-6)))))
         return bool(asked)
 
