@@ -88,8 +88,10 @@ def run_suite(out: Path, on: Optional[str] = None, extent: Extent = Extent(),  #
     Returns:
         list[str]: The parts that failed.
     """
-    on, console, found, failed = on or device(), console or Console(), {}, []
-    begin = time.monotonic()
+    on, console, begin = device(on), console or Console(), time.monotonic()
+    found: Dict[str, Found] = {}
+    failed: List[str] = []
+    out.parent.mkdir(parents=True, exist_ok=True)
     quiet()
     for name, part in parts(on, extent).items():
         if only not in name:
@@ -127,8 +129,8 @@ def parts(on: str, extent: Extent) -> Dict[str, Callable[[], Found]]:
 
 def machine(on: str) -> Found:
     """What it runs on."""
-    found = dict(versions=versions(), python=platform.python_version(), cores=os.cpu_count(),
-                 device=on)
+    found: Found = dict(versions=versions(), python=platform.python_version(),
+                        cores=os.cpu_count(), device=on)
     if on == 'cuda':
         name = torch.cuda.get_device_properties(0)
         found.update(gpu=name.name, memory_gib=name.total_memory / 2**30,

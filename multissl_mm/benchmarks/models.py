@@ -1,9 +1,11 @@
 """Models that are timed: all of one backbone, of the same sizes, on one batch from memory."""
-from typing import Any, Callable, Dict, List, NamedTuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 import torch
 from mmengine.model import BaseModel
 from torch import Tensor
+
+from ..errors import MultiSSLError
 
 
 class Sizes(NamedTuple):
@@ -75,6 +77,13 @@ def training_step(model: BaseModel, *batch: Any, amp: bool = False) -> Callable[
     return step
 
 
-def device() -> str:
-    """Where it runs."""
-    return 'cuda' if torch.cuda.is_available() else 'cpu'
+def device(wanted: Optional[str] = None) -> str:
+    """Where it runs: ``cpu`` or ``cuda``; by default on a GPU where there is one.
+
+    Raises:
+        MultiSSLError: If it is to run on a GPU that is not there.
+    """
+    if wanted == 'cuda' and not torch.cuda.is_available():
+        raise MultiSSLError('there is no GPU that torch can use; run it on the CPU (step_time.py '
+                            '--device cpu, gpu_suite.sh --dry)')
+    return wanted or ('cuda' if torch.cuda.is_available() else 'cpu')

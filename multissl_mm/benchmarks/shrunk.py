@@ -97,13 +97,13 @@ def build(cfg: Config, **options: Any) -> Any:
 def batch(cfg: Config, scale: Scale, device: str = 'cpu') -> Dict[str, Any]:
     """What a config's loader gives, random; pinned for a GPU."""
     torch.manual_seed(1)
-    n, inputs = scale.batch_size, None
+    n = scale.batch_size
     scenes = torch.arange(n) // 4
     samples = [BaseDataElement(metainfo=dict(sample_idx=i, replica=0, seed=0, scene=int(scenes[i])))
                for i in range(n)]
     if cfg.data_preprocessor.type.endswith('SoundPreprocessor'):
         length, height, width = (96000, 64, 256) if scale.shrink == 1 else (16000, 32, 128)
-        inputs = dict(
+        inputs: Any = dict(
             clip=torch.randn(n, 2, length), other=torch.randn(n, 2, length), gap=torch.rand(n),
             flow=torch.randn(n, 8, 2, height, width), scene=scenes,
             foreground=torch.rand(n, 8, 3, height, width), rotation=torch.randint(8, (n, )))

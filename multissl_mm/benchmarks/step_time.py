@@ -83,7 +83,7 @@ def measure_step_time(sizes: Sizes = Sizes(), rounds: int = 9,  # noqa: B008  (i
         amp (bool): In mixed precision (bfloat16).
         memory (bool): Measure peaks, which without a GPU takes two processes.
     """
-    on = on or device()
+    on = device(on)
     rows = [row for row in RATIOS if not models or row[0] in models]
     if not rows:
         raise MultiSSLError(f'--models: there is no {", ".join(models or ())}; there are '
@@ -176,7 +176,7 @@ def configs(sizes: Sizes) -> Dict[str, dict]:
 def build_step(name: str, sizes: Sizes, bank_root: str, on: Optional[str] = None,
                amp: bool = False) -> Callable[[], None]:
     """A function that makes one training step of the named model; options as above."""
-    on = on or device()
+    on = device(on)
     quiet()
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
@@ -214,7 +214,7 @@ def _record(model: Any, views: list, samples: list, root: str) -> None:
 
 def peak_memory(name: str, sizes: Sizes, on: Optional[str] = None, amp: bool = False) -> float:
     """Peak memory of two steps in MiB: of a GPU's allocator, else of a fresh process."""
-    on = on or device()
+    on = device(on)
     if on == 'cuda':
         before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()

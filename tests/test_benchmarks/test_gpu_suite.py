@@ -89,3 +89,7 @@ def test_the_script_brings_its_packages(tmp_path):
     packages = pip.split('[--target][')[1].split(']')[0]
     assert suite.startswith('[') and suite.split(']')[0].endswith(f':{packages}')
     assert not Path(packages).exists()
+    (tmp_path / 'brought.py').touch()
+    subprocess.run(['tar', '-cJf', 'p.tar.xz', 'brought.py'], cwd=tmp_path, check=True)
+    fake.write_text('#!/bin/sh\nls "${PYTHONPATH#*:}"\n')
+    assert run(WHEELS=str(tmp_path / 'p.tar.xz')).stdout == 'brought.py\n'

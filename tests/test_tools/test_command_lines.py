@@ -39,6 +39,7 @@ def test_a_tool_is_a_command_line_and_nothing_else(name):
      'a.py: no such config'),
     (['analysis_tools/curves.py', 'a'], 'a: no such folder'),
     (['analysis_tools/demo_data_difficulty.py', 'a', '--epochs', 0], '--epochs must be at least 1'),
+    (['benchmarks/gpu_suite.py'], 'there is no GPU that torch can use'),
     (['benchmarks/loader.py', 'a.py'], 'a.py: no such config'),
     (['benchmarks/sound_front_end.py', 'a.py'], 'a.py: no such config'),
     (['benchmarks/step_time.py', '--models', 'x'], '--models: there is no x'),
@@ -54,6 +55,7 @@ def test_a_tool_is_a_command_line_and_nothing_else(name):
 ])
 def test_errors_are_for_people(arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
     if '.' in arguments:
         (tmp_path / 'scene0001').mkdir()
     done = run_tool(*arguments)

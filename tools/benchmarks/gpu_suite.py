@@ -25,7 +25,6 @@ def main() -> None:
     parser.add_argument('--only', default='', help='parts with this in their name')
     parser.add_argument('--traceback', action='store_true', help='show where an error comes from')
     args = parser.parse_args()
-    args.out.parent.mkdir(parents=True, exist_ok=True)
     failed = run_suite(args.out, 'cpu' if args.dry else 'cuda', DRY if args.dry else Extent(),
                        args.seconds, args.only)
     if failed:
