@@ -46,6 +46,15 @@ def open_video(path: Union[str, Path]) -> Iterator[Tuple[Any, Any]]:
         raise MultiSSLError(f'{path} cannot be decoded ({error}); restore it') from error
 
 
+def _rgb(frame: Any) -> np.ndarray:
+    # Threads of its own would be missing where a process forked from this one frees them: it would
+    # wait for ever. Older versions of av have one thread, and no such argument.
+    try:
+        return frame.to_ndarray(format='rgb24', threads=1)
+    except TypeError:
+        return frame.to_ndarray(format='rgb24')
+
+
 def upright(frame: Any, path: Union[str, Path]) -> np.ndarray:
     """A frame turned as its file says that it is to be shown: (H, W, 3), uint8, RGB.
 
@@ -54,7 +63,7 @@ def upright(frame: Any, path: Union[str, Path]) -> np.ndarray:
     Raises:
         MultiSSLError: If that is mirrored, or no quarter turn.
     """
-    picture = frame.to_ndarray(format='rgb24')
+    picture = _rgb(frame)
     for side in frame.side_data:
         if getattr(side.type, 'name', '') == 'DISPLAYMATRIX':
             a, b, _, c, d = np.frombuffer(bytes(side), np.int32)[:5] / 65536

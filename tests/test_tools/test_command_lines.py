@@ -92,7 +92,7 @@ def test_a_bound_that_is_missed_is_an_exit_status(holds, status, monkeypatch):
     assert run_tool('analysis_tools/demo_data_difficulty.py').status == status
     failed = [] if holds else ['MoCo v2 takes longer']
     monkeypatch.setattr(step_time, 'measure_step_time',
-                        lambda *args: step_time.StepTimes({}, {}, {}, failed))
+                        lambda *args, **kwargs: step_time.StepTimes({}, {}, {}, failed, {}, {}))
     done = run_tool('benchmarks/step_time.py', '--check')
     assert done.status == status and done.err == ''.join(failed)
     monkeypatch.setattr(hook_overhead, 'measure_hook_overhead',
