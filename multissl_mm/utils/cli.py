@@ -1,11 +1,12 @@
 """What every command-line tool of the project does about errors."""
+import atexit
 import errno
 import os
 import sys
 from typing import Callable, Iterable, Iterator, TypeVar
 
 from ..errors import MultiSSLError
-from .stopping import Interrupted
+from .stopping import TRY_AGAIN, Interrupted
 
 T = TypeVar('T')
 
@@ -21,7 +22,7 @@ def run_tool(main: Callable[[], None]) -> None:
         main()
     except Interrupted as e:
         print(f'{_rank()}{e.message}', file=sys.stderr)
-        _leave_group()
+        _leave_group(TRY_AGAIN)
         raise
     except (MultiSSLError, OSError, KeyError) as e:
         # An unknown `type` is MMEngine's KeyError; any other KeyError is a bug of ours.
@@ -30,7 +31,7 @@ def run_tool(main: Callable[[], None]) -> None:
             raise
         print(f'{_rank()}error: {_message(e)}', file=sys.stderr)
         sys.exit(1)
-    _leave_group()
+    _leave_group(0)
 
 
 def _rank() -> str:
@@ -44,13 +45,24 @@ def progress_bar(items: Iterable[T], total: int, what: str, shown: bool = True) 
     return iter(track(items, what, total, console=Console(stderr=True), disable=not shown))
 
 
-def _leave_group() -> None:
-    # Its threads may still let go of tensors. One that does so while the interpreter ends is
-    # killed in the middle of it, and takes the process along ("terminate called without an active
-    # exception"). Only after success: where another rank has failed this would wait for it.
+def _leave_group(status: int) -> None:
+    # Threads of the group may still let go of tensors. One that does so while the interpreter ends
+    # is killed in the middle of it, and takes the process along ("terminate called without an
+    # active exception"); and as long as a model in DDP is there they are, too, even without the
+    # group. So a rank that is through ends without that. Not where another rank has failed: this
+    # would wait for it.
     import torch.distributed as dist  # errors of options come without loading torch
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
+        _end(status)
+
+
+def _end(status: int) -> None:
+    """Ends this process as the interpreter does, but for taking itself apart."""
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 #: What the system says where nothing is wrong with a program.

@@ -94,12 +94,31 @@ def test_other_errors_keep_their_traceback(monkeypatch, capsys):
         run_tool(ours)
 
 
-def test_a_tool_leaves_its_process_group(tmp_path):
+def test_a_tool_leaves_its_process_group(tmp_path, monkeypatch):
     """Threads of a group that is still there when the interpreter ends can abort the process."""
-    distributed = torch.distributed
+    distributed, ended = torch.distributed, []
+    monkeypatch.setattr('multissl_mm.utils.cli._end', ended.append)
 
     def main() -> None:
         distributed.init_process_group('gloo', f'file://{tmp_path}/store', rank=0, world_size=1)
 
     run_tool(main)
-    assert not distributed.is_initialized()
+    assert not distributed.is_initialized() and ended == [0]
+
+
+def test_a_rank_ends_without_taking_the_interpreter_apart(tmp_path):
+    """What is registered for the end is done, and what was printed is not lost."""
+    code = f"""
+import atexit, torch
+from multissl_mm.utils.cli import run_tool
+atexit.register(print, 'said last')
+class Late:
+    def __del__(self): print('too late')
+late = Late()
+def main():
+    torch.distributed.init_process_group('gloo', 'file://{tmp_path}/store', rank=0, world_size=1)
+    print('done')
+run_tool(main)
+"""
+    done = run(sys.executable, '-c', code)
+    assert done.returncode == 0 and done.stdout.split('\n')[-3:] == ['done', 'said last', '']
