@@ -16,3 +16,8 @@ class MultiSSLError(RuntimeError):
     def __init__(self, message: str, file: Optional[str] = None) -> None:
         super().__init__(message)
         self.file = file
+
+
+def in_one_line(error: BaseException) -> str:
+    """The text of an error, whose lines become one; its kind where it has no text."""
+    return ' '.join(str(error).split()) or type(error).__name__

@@ -13,7 +13,7 @@ from mmengine.registry import DATASETS, DefaultScope
 
 from ..datasets import KeyedDataset
 from ..datasets.wrappers import children
-from ..errors import MultiSSLError
+from ..errors import MultiSSLError, in_one_line
 from ..runtime import check_data
 from ..utils.cli import progress_bar
 from ..utils.files import AnyPath, kinds, write_atomically
@@ -125,8 +125,7 @@ def _look(file: _File) -> Tuple[str, Optional[str]]:
     except MultiSSLError as error:
         return kind, str(error)
     except Exception as error:  # of whatever decodes it
-        words = ' '.join(str(error).split()) or type(error).__name__
-        return kind, f'{path}: cannot be read ({words})'
+        return kind, f'{path}: cannot be read ({in_one_line(error)})'
     return kind, None
 
 

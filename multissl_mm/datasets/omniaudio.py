@@ -9,7 +9,7 @@ from mmengine.dataset import BaseDataset
 from ..errors import MultiSSLError
 from ..registry import DATASETS
 from ..utils.digest import digest
-from ..utils.listed import absent, check_inside
+from ..utils.listed import check_inside, check_there
 from .classes import CLASSES
 from .content import file_size
 from .ear_pairs import EAR_PAIRS
@@ -105,11 +105,8 @@ class OmniAudioDataset(BaseDataset):
 
     def _check_tracks(self, segments: List[dict]) -> None:
         tracks = dict.fromkeys(path for s in segments for path in s['tracks'].values())
-        missing = absent(list(tracks))
-        if missing:
-            raise MultiSSLError(f'{missing[0]}: no such recording, though {self.ann_file} lists it '
-                                f'({len(missing)} of {len(tracks)} are missing); restore it, or '
-                                'say with OmniAudioDataset.sound_root where the recordings are')
+        check_there(list(tracks), 'recording', self.ann_file, 'restore it, or say with '
+                    'OmniAudioDataset.sound_root where the recordings are')
 
     def scenes(self) -> List[int]:
         """The scene of every sample, for samplers that group them."""

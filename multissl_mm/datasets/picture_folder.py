@@ -10,7 +10,7 @@ from mmengine.logging import print_log
 from ..errors import MultiSSLError
 from ..registry import DATASETS
 from ..utils.images import find_images
-from ..utils.listed import absent, check_inside, read_lines
+from ..utils.listed import absent, check_inside, check_there, read_lines
 
 #: Folders of a data set that is split.
 SPLITS = ('train', 'val', 'test')
@@ -111,9 +111,6 @@ class PictureFolder(BaseDataset):
             entries[osp.join(root, path)] = int(labelled.group(2)) if labelled else None
         if not entries:
             raise MultiSSLError(f'{self.ann_file}: lists no picture')
-        missing = self._absent(list(entries))
-        if missing:
-            raise MultiSSLError(f'{missing[0]}: no such picture, though {self.ann_file} lists it '
-                                f'({len(missing)} of {len(entries)} are missing); put the pictures '
-                                'there, or leave the list out')
+        check_there(list(entries), 'picture', self.ann_file, 'put the pictures there, or leave the '
+                    'list out', self._absent)
         return entries

@@ -1,5 +1,4 @@
 """Where a result comes from, as its JSON file says it."""
-import hashlib
 import json
 import os.path as osp
 from typing import Any, Dict, Mapping, Optional, Union
@@ -11,6 +10,7 @@ from mmengine.dist import get_dist_info
 
 from ..apis import Encoder, is_random
 from ..runtime import git_state, versions
+from ..utils.digest import file_digest
 from ..utils.files import AnyPath, write_atomically
 
 
@@ -24,7 +24,8 @@ def provenance(config: Union[AnyPath, Config], checkpoint: AnyPath, encoder: Enc
     """
     return dict(config=(config.filename or 'config') if isinstance(config, Config) else str(config),
                 checkpoint='random' if is_random(checkpoint) else str(checkpoint),
-                sha256=_sha256(checkpoint), normalisation=encoder.prepare.settings, seed=seed,
+                sha256=file_digest(checkpoint) if osp.isfile(checkpoint) else None,
+                normalisation=encoder.prepare.settings, seed=seed,
                 processes=get_dist_info()[1], threads=torch.get_num_threads(),
                 versions=dict(versions(), sklearn=sklearn.__version__), git=git_state())
 
@@ -51,13 +52,3 @@ def write_result(result: Mapping[str, Any], protocol: str, ending: str = '',
     out = str(out or default)
     write_atomically(out, json.dumps(result, indent=2, allow_nan=False) + '\n')
     return out
-
-
-def _sha256(path: AnyPath) -> Optional[str]:
-    if not osp.isfile(path):
-        return None
-    digest = hashlib.sha256()
-    with open(path, 'rb') as f:
-        for block in iter(lambda: f.read(1 << 20), b''):
-            digest.update(block)
-    return digest.hexdigest()

@@ -50,8 +50,7 @@ def run_demo(out: Path = Path('work_dirs/demo'), console: Optional[Console] = No
     # The longest first: no core waits at the end.
     steps.together([partial(run.evaluate, key,
                             EVALUATIONS if key in DETECTED else EVALUATIONS[:-1])
-                    for key in sorted(TRADE_OFF.rows, key=[IL, 'mtl_long', 'densecl', 'random',
-                                                           'mocov2'].index)])
+                    for key in (IL, 'mtl_long', 'densecl', 'random', 'mocov2')])
     found = TRADE_OFF.show(out, steps.console)
     steps.console.print(
         f'picture      {out / "trade_off.png"}\ncheckpoints  {run.out}\n'

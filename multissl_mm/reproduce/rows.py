@@ -91,9 +91,8 @@ class TableRun:
         parts = [str(self.checkpoint(part)) for part in row.parts]
         if row.pretrain is None:
             return self._concatenated(key, parts) if parts else None
-        options = [*row.options]
-        options += [f'model.experts.{k}.backbone.init_cfg.checkpoint={part}'
-                    for k, part in enumerate(parts)]
+        options = [*row.options, *(f'model.experts.{k}.backbone.init_cfg.checkpoint={part}'
+                                   for k, part in enumerate(parts))]
         if row.as_long_as is not None:
             stages = Config.fromfile(self._config(row.as_long_as)).train_cfg.stages
             options.append(f'train_cfg.max_epochs={sum(stages)}')

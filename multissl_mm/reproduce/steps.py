@@ -8,9 +8,10 @@ import threading
 import time
 from collections import defaultdict
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Callable, DefaultDict, Dict, Optional, Sequence
+from typing import Callable, ContextManager, DefaultDict, Dict, Optional, Sequence
 
 from rich.console import Console
 
@@ -31,7 +32,7 @@ class Steps:
     def __init__(self, logs: Path, total: Optional[int] = None,
                  console: Optional[Console] = None, jobs: int = 1) -> None:
         self.logs, self.total, self.number, self.jobs = logs, total, 0, jobs
-        self._making: DefaultDict[Optional[Path], threading.Lock] = defaultdict(threading.Lock)
+        self._making: DefaultDict[Path, threading.Lock] = defaultdict(threading.Lock)
         self._lock, self._failed = threading.Lock(), False
         self.console = console or Console()
         self.start = time.time()
@@ -53,7 +54,7 @@ class Steps:
             MultiSSLError: If the command fails; with the end of what it printed.
         """
         with self._lock:
-            making = threading.Lock() if done is None else self._making[done]
+            making: ContextManager = nullcontext() if done is None else self._making[done]
         with making:
             self._run(title, log, command, done)
 

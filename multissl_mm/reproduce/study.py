@@ -15,15 +15,16 @@ STUDY_RUNS = SVM, SEGMENTATION
 _SHORT, _LONG = 12, 24  # epochs of a stage, and of all of IL
 
 
+_INFO_NCE = 'model.tasks.0.head.distill=info_nce'
+_TEACHER = ('model.responses.source=teacher', 'model.responses.replicas=None')
+
+
 def _kept(title: str, *options: str) -> Row:
     """Stage 2 from the same M."""
     return Row(title, 'il_mocov2_densecl', start='mocov2', options=(
-        f'train_cfg.stages=[0,{_SHORT}]', 'model.responses.source=teacher',
-        'model.responses.replicas=None', *options))
+        f'train_cfg.stages=[0,{_SHORT}]', *_TEACHER, *options))
 
 
-_INFO_NCE = 'model.tasks.0.head.distill=info_nce'
-_D_M = ('model.responses.source=teacher', 'model.responses.replicas=None')
 ROWS: Dict[str, Row] = {
     'random': Row('Random init', backbone='il_mocov2_densecl'),
     'mocov2': Row('M, half as long', backbone='il_mocov2_densecl',
@@ -65,20 +66,20 @@ ROWS: Dict[str, Row] = {
     'rehearsed': Row('M -> M + D (rehearsal)', 'mtl_mocov2_densecl', start='mocov2'),
     # The other order.
     'd_m_nothing': Row('D -> M, nothing kept', 'il_densecl_mocov2',
-                       options=(*_D_M, 'model.distill_weights=0.')),
+                       options=(*_TEACHER, 'model.distill_weights=0.')),
     'd_m_kl': Row('D -> M, KL', 'il_densecl_mocov2',
-                  options=(*_D_M, 'model.distill_weights=1.')),
+                  options=(*_TEACHER, 'model.distill_weights=1.')),
     'd_m_infonce': Row('D -> M, InfoNCE', 'il_densecl_mocov2', options=(
-        *_D_M, _INFO_NCE, 'model.distill_weights=1.')),
+        *_TEACHER, _INFO_NCE, 'model.distill_weights=1.')),
     # Lengths of stages, and the rate at the restart.
     'short_m': Row('M -> D, KL, stages 1 : 3', 'il_mocov2_densecl', options=(
-        *_D_M, 'train_cfg.stages=[6,18]', 'model.distill_weights=1.')),
+        *_TEACHER, 'train_cfg.stages=[6,18]', 'model.distill_weights=1.')),
     'long_m': Row('M -> D, KL, stages 3 : 1', 'il_mocov2_densecl', options=(
-        *_D_M, 'train_cfg.stages=[18,6]', 'model.distill_weights=1.')),
+        *_TEACHER, 'train_cfg.stages=[18,6]', 'model.distill_weights=1.')),
     'gentle': _kept('M -> D, KL, half the rate, long warm-up', 'model.distill_weights=1.',
                     'optim_wrapper.optimizer.lr=0.06', 'param_scheduler.0.warmup=0.3'),
     'one_cosine': Row('M -> D, KL, no restart of the rate', 'il_mocov2_densecl', options=(
-        *_D_M, 'model.distill_weights=1.', f'param_scheduler.0.periods=[{_LONG}]')),
+        *_TEACHER, 'model.distill_weights=1.', f'param_scheduler.0.periods=[{_LONG}]')),
 }
 STUDY = PaperTable(
     'study', 'Ways of keeping M (%), on scenes for validation', ROWS,

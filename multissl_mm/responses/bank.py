@@ -23,6 +23,7 @@ import numpy as np
 from torch import Tensor
 
 from ..errors import MultiSSLError
+from ..utils.digest import file_digest
 from ..utils.files import atomic_path, free_bytes, remove_leftovers, write_atomically
 
 #: Shards that a process keeps open, each by a memory map and its file descriptor.
@@ -266,12 +267,8 @@ def check_digest(path: Path) -> None:
     beside = path.with_name(f'{path.name}.sha256')
     if _verified.get(path) == written or not beside.is_file():
         return
-    sha = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while block := file.read(1 << 20):
-            sha.update(block)
     noted, _, name = beside.read_text().strip().partition('  ')
-    if noted != sha.hexdigest():
+    if noted != file_digest(path):
         raise ValueError(f'its bits are not those of {beside.name} any more')
     if name not in (path.name, f'{path.parent.name}/{path.name}'):  # the former in older banks
         raise ValueError(f'it is {name} under another name')

@@ -15,11 +15,12 @@ from ..datasets.keyed import KeyedDataset, KeyedSampler, ViewKey
 from ..datasets.some_views import SomeViews
 from ..errors import MultiSSLError
 from ..models.protocols import Recorded
+from ..runtime.processes import decided
 from ..utils.digest import digest, state_digest
 from ..utils.files import existing
 from ..utils.model import looking_at, unwrap
 from .bank import ResponseBank, check_free
-from .sharing import SharedWork, agreed, check_shared, every_rank, until
+from .sharing import SharedWork, check_shared, every_rank, until
 
 T = TypeVar('T')
 
@@ -66,14 +67,17 @@ def _recorded_bank(runner: Runner, model: Recorded, name: str) -> ResponseBank:
 
 def open_bank(runner: Runner, model: Recorded, name: str) -> ResponseBank:
     """The bank of one responder, of exactly the weights that the model has noted for it."""
-    cfg = dict(model.responses.bank_cfg)
-    cfg.pop('root', None)
     root = _root(runner, model, name)
     dataset = runner.train_dataloader.dataset
     identity = dict(task=name, weights=model.responses.digest(name)[:16], samples=len(dataset),
                     seed=keyed_sampler(runner).seed, kind=model.response_kind(),
                     inputs=_inputs(model, name), **dataset.fingerprint())
-    return ResponseBank(root, identity, replicas=model.responses.replicas, **cfg)
+    return _bank(root, identity, model)
+
+
+def _bank(root: Path, identity: dict, model: Recorded) -> ResponseBank:
+    options = {k: v for k, v in model.responses.bank_cfg.items() if k != 'root'}
+    return ResponseBank(root, identity, replicas=model.responses.replicas, **options)
 
 
 def _root(runner: Runner, model: Recorded, name: str) -> Path:
@@ -113,16 +117,14 @@ def check_room(runner: Runner, model: Recorded, names: Sequence[str]) -> None:
     whole = unwrap(runner.model)
     if any(getattr(module, '_compiled_call_impl', None) for module in whole.modules()):
         return
-    cfg, samples = dict(model.responses.bank_cfg), len(runner.train_dataloader.dataset)
-    cfg.pop('root', None)
+    samples = len(runner.train_dataloader.dataset)
     key = ViewKey(keyed_sampler(runner).seed, 0, 0)
     needed: Dict[str, int] = {}
     with looking_at(whole):
         for name in names:
             root = _root(runner, model, name)
             if not _begun(root):
-                bank = ResponseBank(root, dict(task=name, samples=samples),
-                                    replicas=model.responses.replicas, **cfg)
+                bank = _bank(root, dict(task=name, samples=samples), model)
                 responses = next(_responses(runner, model, name, [key], workers=0))
                 needed[name] = bank.needed({n: r.shape[1:] for n, r in responses.items()})
     if needed:
@@ -138,7 +140,7 @@ def record(runner: Runner, model: Recorded, name: str) -> None:
     """
     model.responses.set_digest(name, state_digest(model.responders(name)))
     bank = open_bank(runner, model, name)
-    missing, token = agreed(lambda: (bank.missing(verify=True), secrets.token_hex(8)))
+    missing, token = decided(lambda: (bank.missing(verify=True), secrets.token_hex(8)))
     if missing:
         if is_main_process():
             bank.create()

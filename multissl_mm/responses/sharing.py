@@ -2,9 +2,9 @@
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Generic, Iterator, List, Sequence, TypeVar
+from typing import Callable, Generic, Iterator, Sequence, TypeVar
 
-from mmengine.dist import all_gather_object, broadcast_object_list, get_world_size, is_main_process
+from mmengine.dist import all_gather_object, get_world_size, is_main_process
 from torch.distributed import HashStore, PrefixStore, Store, distributed_c10d
 
 from ..errors import MultiSSLError
@@ -95,19 +95,12 @@ class SharedWork(Generic[T]):
             time.sleep(min(.1 * (1 + time.monotonic() - since), 2.))
 
 
-def agreed(make: Callable[[], Any]) -> Any:
-    """What rank 0 makes, on all ranks; they must come here at about the same time."""
-    made: List[Any] = [make() if is_main_process() else None]
-    broadcast_object_list(made)
-    return made[0]
-
-
 def check_shared(folder: Path, token: str, what: str) -> None:
     """Makes sure that all ranks see what rank 0 writes into a folder.
 
     Args:
         folder (Path): In which there is room for a small file.
-        token (str): Agreed upon, and never used before.
+        token (str): The same on all ranks, and never used before.
         what (str): The config key that names the folder, for the error.
 
     Raises:

@@ -8,9 +8,13 @@ from mmengine.config import Config
 from mmengine.dist import all_gather_object, get_world_size
 
 from ..errors import MultiSSLError
-from ..utils.checkpoint import check_content, check_whole, load_checkpoint_file
+from ..utils.checkpoint import check_content, check_whole
+from ..utils.safe_load import CheckpointLoader
 from .continuity import check_config
 from .processes import decided
+
+#: Of a run that was asked to stop, in its work directory.
+INTERRUPTED = 'interrupted.pth'
 
 
 def choose_checkpoint(cfg: Config, resume: Optional[str] = None, accept_changes: bool = False,
@@ -91,9 +95,10 @@ def _start(cfg: Config, resume: Optional[str], overwrite: bool) -> Optional[str]
 
 
 def _meta(path: str) -> Dict[str, Any]:
+    # Its content has been looked at when it was chosen.
     if '://' in path:
         return {}
-    checkpoint = load_checkpoint_file(path)
+    checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
     return dict(checkpoint.get('meta') or {}) if isinstance(checkpoint, dict) else {}
 
 
@@ -125,7 +130,7 @@ def candidates(work_dir: str) -> List[str]:
         beside = osp.join(work_dir, osp.basename(path))
         path = beside if not osp.isfile(path) and osp.isfile(beside) else path
         found = [path]
-    others = [p for pattern in ('epoch_*.pth', 'iter_*.pth', 'interrupted.pth')
+    others = [p for pattern in ('epoch_*.pth', 'iter_*.pth', INTERRUPTED)
               for p in Path(work_dir).glob(pattern)]
     others.sort(key=lambda p: p.stat().st_mtime_ns, reverse=True)
     return found + [str(p) for p in others if str(p) not in found]

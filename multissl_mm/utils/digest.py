@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from .files import AnyPath
+
 
 def digest(value: Any) -> str:
     """16 hexadecimal digits of whatever configs, transforms and preprocessors are made of.
@@ -28,6 +30,15 @@ def state_digest(module: nn.Module) -> bytes:
         sha.update(key.encode())
         sha.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
     return sha.digest()
+
+
+def file_digest(path: AnyPath) -> str:
+    """SHA-256 of a file, 64 hexadecimal digits as ``sha256sum`` prints them."""
+    sha = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while block := file.read(1 << 20):
+            sha.update(block)
+    return sha.hexdigest()
 
 
 def _parts(value: Any, within: Tuple[int, ...]) -> Iterator[bytes]:

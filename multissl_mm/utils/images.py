@@ -11,7 +11,7 @@ from mmengine.fileio import get
 from mmengine.logging import print_log
 from PIL import Image, UnidentifiedImageError
 
-from ..errors import MultiSSLError
+from ..errors import MultiSSLError, in_one_line
 from .files import kinds
 
 #: What a file that is a picture ends with, in any case of letters.
@@ -86,7 +86,7 @@ def decoding(path: Union[str, Path]) -> Iterator[None]:
     except UnidentifiedImageError as e:
         raise _damaged(path, 'cannot identify its format') from e
     except Exception as e:  # decoders raise whatever a damaged file leads them to
-        raise _damaged(path, ' '.join(str(e).split()) or type(e).__name__) from e
+        raise _damaged(path, in_one_line(e)) from e
 
 
 def _damaged(path: Union[str, Path], reason: str) -> MultiSSLError:

@@ -4,10 +4,10 @@ import math
 import os
 import os.path as osp
 import re
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Set
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set
 from xml.etree import ElementTree
 
-from ..errors import MultiSSLError
+from ..errors import MultiSSLError, in_one_line
 from .permissions import ALLOW_OUTSIDE
 
 
@@ -86,6 +86,26 @@ def absent(paths: Sequence[str]) -> List[str]:
     return missing
 
 
+def check_there(paths: Sequence[str], what: str, by: str, advice: str = '',
+                find: Callable[[Sequence[str]], List[str]] = absent) -> None:
+    """Looks whether all files are there that something lists.
+
+    Args:
+        paths (sequence[str]): Of the files.
+        what (str): They are, in one word.
+        by (str): What lists them.
+        advice (str): What to do.
+        find (callable): Those of many that are not there. Defaults to :func:`absent`.
+
+    Raises:
+        MultiSSLError: Names the first one that is not, and says how many are missing.
+    """
+    missing = find(paths)
+    if missing:
+        raise MultiSSLError(f'{missing[0]}: no such {what}, though {by} lists it ({len(missing)} '
+                            f'of {len(paths)} are missing)' + f'; {advice}' * bool(advice))
+
+
 def check_voc(path: str, folder: str) -> None:
     """Looks at annotations as VOC has them: a file of XML for each picture that a list names.
 
@@ -100,10 +120,7 @@ def check_voc(path: str, folder: str) -> None:
     for number, name in enumerate(names, 1):
         check_inside(name, f'{path}, line {number}')
     files = [osp.join(folder, f'{name}.xml') for name in names]
-    missing = absent(files)
-    if missing:
-        raise MultiSSLError(f'{missing[0]}: no such annotation, though {path} lists it '
-                            f'({len(missing)} of {len(files)} are missing)')
+    check_there(files, 'annotation', path)
     for file in files:
         try:
             root = ElementTree.parse(file).getroot()
@@ -115,7 +132,7 @@ def check_voc(path: str, folder: str) -> None:
                        len(item.findall('bndbox/*')) != 4]
         except Exception as e:  # of whatever encoding it says it has
             raise MultiSSLError(f'{file}: cannot be read as an annotation of VOC '
-                                f'({" ".join(str(e).split())}); restore it') from e
+                                f'({in_one_line(e)}); restore it') from e
         if without:
             raise MultiSSLError(f'{file}: {len(without)} objects have no name, or no box of four '
                                 'numbers; restore it')
@@ -153,10 +170,7 @@ def check_coco(found: Any, path: str, folder: Optional[str] = None, boxes: bool 
     for number, name in files.items():
         check_inside(name, f'{path}, image {number}')
     if folder is not None:
-        missing = absent([osp.join(folder, name) for name in files.values()])
-        if missing:
-            raise MultiSSLError(f'{missing[0]}: no such image, though {path} lists it '
-                                f'({len(missing)} of {len(files)} are missing)')
+        check_there([osp.join(folder, name) for name in files.values()], 'image', path)
     if faults:
         item, fault = faults[0]
         of = files.get(item.get('image_id'), 'a picture that is not listed')

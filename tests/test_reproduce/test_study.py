@@ -7,6 +7,7 @@ from mmengine.config import Config
 from recorded import RecordedSteps
 
 from multissl_mm.registry import MODELS
+from multissl_mm.reproduce import study
 from multissl_mm.reproduce.study import ROWS, STUDY_RUNS, StudyRun
 from multissl_mm.runtime import load_config
 from multissl_mm.runtime.config_keys import check_keys, check_options
@@ -26,6 +27,11 @@ def test_every_row_changes_something_that_there_is(key):
     check_keys(cfg)
     assert cfg._cfg_dict.to_dict() != before._cfg_dict.to_dict()
     MODELS.build(cfg.model)
+
+
+def test_stages_are_as_long_as_the_demos():
+    stages = load_config(f'{tiny.CONFIGS}/demo/il_mocov2_densecl.py').train_cfg.stages
+    assert stages == [study._SHORT] * 2 and sum(stages) == study._LONG
 
 
 def test_stage_2_goes_on_from_the_same_m(tmp_path):

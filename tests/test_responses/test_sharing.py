@@ -8,7 +8,8 @@ from ranks import on_ranks
 
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.responses import sharing
-from multissl_mm.responses.sharing import SharedWork, agreed, check_shared
+from multissl_mm.responses.sharing import SharedWork, check_shared
+from multissl_mm.runtime.processes import decided
 
 
 def _outcome(work, folder):
@@ -24,7 +25,7 @@ def on_two_ranks(work, folder):
 
 
 def _unequal(rank, folder):
-    work, done = SharedWork(agreed(lambda: 'key'), range(20)), []
+    work, done = SharedWork(decided(lambda: 'key'), range(20)), []
     with work.together():
         for piece in work.take():
             done.append(piece)

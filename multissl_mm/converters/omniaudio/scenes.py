@@ -16,7 +16,7 @@ from rich.progress import track
 from ...datasets.classes import CLASSES
 from ...datasets.ear_pairs import EAR_PAIRS, PAIR_NAMES
 from ...datasets.omniaudio import VERSION
-from ...errors import MultiSSLError
+from ...errors import MultiSSLError, in_one_line
 from ...utils.checkpoint import some
 from ...utils.files import check_folder, kinds, write_atomically
 from ...utils.video import import_av
@@ -38,8 +38,8 @@ def read_labels(folder: Path) -> Optional[np.ndarray]:
             with np.load(path) as file:
                 return file['labels']
         except Exception as error:  # damage leads NumPy's reader to anything
-            words = ' '.join(str(error).split()) or type(error).__name__
-            raise MultiSSLError(f'{path} cannot be read ({words}); restore or remove it') from error
+            raise MultiSSLError(f'{path} cannot be read ({in_one_line(error)}); restore or remove '
+                                'it') from error
     return None
 
 

@@ -15,14 +15,13 @@ from ...errors import MultiSSLError
 from ...registry import HOOKS
 from ...runtime import continuity
 from ...runtime.processes import decided
+from ...runtime.resume import INTERRUPTED
 from ...utils.files import free_bytes, link_or_copy, remove_leftovers, write_atomically
 from ...utils.model import unwrap
 from .finite import check_weights
 
 #: Of a finished run, in its work directory.
 FINAL = 'final.pth'
-#: Of a run that was asked to stop.
-INTERRUPTED = 'interrupted.pth'
 
 
 @register_backend('multissl_mm.atomic', force=True)
@@ -74,7 +73,7 @@ class AtomicCheckpointHook(CheckpointHook):
                 Path(runner.work_dir, FINAL).unlink(missing_ok=True)
 
     def _warn_of_accumulation(self, runner: Runner) -> None:
-        counts = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
+        counts = accumulated(runner)
         steps = self.interval * (len(runner.train_dataloader) if self.by_epoch else 1)
         if steps > 0 and steps % counts:
             runner.logger.warning(
@@ -178,6 +177,11 @@ class AtomicCheckpointHook(CheckpointHook):
             self.best_ckpt_path = paths['']
         else:
             self.best_ckpt_path_dict = dict(paths)
+
+
+def accumulated(runner: Runner) -> int:
+    """Of how many batches a step of the optimizer has the gradients."""
+    return getattr(runner.optim_wrapper, '_accumulative_counts', 1)
 
 
 def check_room(runner: Runner, folder: str) -> None:

@@ -9,7 +9,7 @@ from mmengine.runner import Runner
 
 from ...registry import HOOKS
 from ...utils.stopping import Interrupted, OutliveSignals, requested
-from .checkpoint import keep_interrupted
+from .checkpoint import accumulated, keep_interrupted
 
 #: In MMEngine's message hub, and so in checkpoints: whether a validation is to begin anew.
 VALIDATING = 'multissl_mm/validating'
@@ -99,5 +99,4 @@ class InterruptionHook(Hook):
     @staticmethod
     def _stepped(runner: Runner, step: int) -> bool:
         """Whether no gradient waits for the optimizer, which no checkpoint would have."""
-        return step % getattr(runner.optim_wrapper, '_accumulative_counts', 1) == 0 or \
-            step == runner.max_iters
+        return step % accumulated(runner) == 0 or step == runner.max_iters

@@ -12,7 +12,7 @@ from ...errors import MultiSSLError
 from ...utils.checkpoint import some
 from ...utils.cli import progress_bar
 from ...utils.files import AnyPath
-from ...utils.listed import absent, check_coco
+from ...utils.listed import check_coco, check_there
 
 #: Share of a cell that a class must cover at least to be there.
 COVERED = .15
@@ -69,10 +69,7 @@ def load_coco(data_root: AnyPath, split: str, pictures: Optional[int] = None) ->
             raise MultiSSLError(f'{pictures} pictures of {split}: at least 1 is needed')
         chosen = np.arange(pictures) * len(ids) // pictures
         ids, paths = [ids[i] for i in chosen], [paths[i] for i in chosen]
-    missing = absent(paths)
-    if missing:
-        raise MultiSSLError(f'{missing[0]}: no such image, though {path} lists it ({len(missing)} '
-                            f'of {len(paths)} are missing)')
+    check_there(paths, 'image', path)
     return COCOSplit(paths, ids, found, names)
 
 

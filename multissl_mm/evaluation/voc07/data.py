@@ -10,7 +10,7 @@ from ...errors import MultiSSLError
 from ...utils.checkpoint import some
 from ...utils.files import AnyPath
 from ...utils.images import read_image
-from ...utils.listed import absent, check_inside, read_lines
+from ...utils.listed import check_inside, check_there, read_lines
 
 
 class VOCSplit(NamedTuple):
@@ -57,11 +57,7 @@ def _load_split(data_root: AnyPath, main: str, names: Sequence[str], split: str)
                                 f'them {some(sorted(different), 3)}; extract the data again')
     ids = list(columns[0])
     paths = [osp.join(data_root, 'JPEGImages', f'{i}.jpg') for i in ids]
-    missing = absent(paths)
-    if missing:
-        raise MultiSSLError(f'{missing[0]}: no such image, though {split} lists it '
-                            f'({len(missing)} of {len(ids)} are missing); extract the images of '
-                            f'{split}')
+    check_there(paths, 'image', split, f'extract the images of {split}')
     return VOCSplit(paths, np.array([[column[i] for column in columns] for i in ids]))
 
 
