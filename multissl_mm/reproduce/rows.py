@@ -1,15 +1,22 @@
 """A row of a table: how its encoder comes about, with one seed."""
 import json
+import os
 from pathlib import Path
-from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from mmengine.config import Config
 
 from ..engine.hooks.checkpoint import FINAL
 from ..errors import MultiSSLError
+from ..runtime.config import dicts
+from ..utils.digest import digest
 from ..utils.files import write_atomically
 from ..utils.project import project_file
+from .costs import cost, curves
+from .plan import Plan, Step
+from .scales import SCALES, Scale
 from .steps import Steps
+from .store import Store, Stored, deciding, merged, short_path
 
 
 class Row(NamedTuple):
@@ -25,9 +32,11 @@ class Row(NamedTuple):
         options (tuple[str]): For ``--cfg-options`` of the pretraining.
         start (str | None): Row whose checkpoint the pretraining starts from.
         within (tuple[str, str] | None): Row that trained this one on its way, and the name of
-            the checkpoint that it left of it.
+            the checkpoint that it left of it. Where there is a ``pretrain``, too, that is trained
+            unless the other row is trained anyway.
         as_long_as (str | None): Config whose stages together are as long as this training is to
             be: a control of equal compute.
+        part_seeds (tuple[int]): What is added to the seed for each of the parts; 0 by default.
     """
     title: str
     pretrain: Optional[str] = None
@@ -39,32 +48,78 @@ class Row(NamedTuple):
     start: Optional[str] = None
     within: Optional[Tuple[str, str]] = None
     as_long_as: Optional[str] = None
+    part_seeds: Tuple[int, ...] = ()
+
+
+class Encoder(NamedTuple):
+    """What is evaluated.
+
+    Args:
+        config (str): That has the backbone.
+        checkpoint (Path | None): Its weights; None is random.
+        identity (tuple): What determines them.
+        needs (tuple[Path]): Results of steps that make them.
+        trained (tuple[tuple[Stored, str | None]]): Trainings that it took, and the checkpoint of a
+            stage where that was all that it took of them.
+    """
+    config: str
+    checkpoint: Optional[Path]
+    identity: Tuple[Any, ...]
+    needs: Tuple[Path, ...] = ()
+    trained: Tuple[Tuple[Stored, Optional[str]], ...] = ()
 
 
 class TableRun:
-    """Pretrains and evaluates rows with one seed, below ``out/seed<k>``.
+    """Pretrains and evaluates rows with one seed; results by their names in ``out/seed<k>``.
+
+    What is trained and evaluated lies in a :class:`Store` beside ``out``, which all tables there
+    share.
 
     Args:
         rows (mapping[str, Row]): By their keys.
         out (Path): Folder of the table.
         steps (Steps): That commands are run by.
         seed (int): Of everything. Defaults to 0.
-        full (bool): The real thing, not the size of the demo. Defaults to False.
+        scale (Scale): How large everything is. Defaults to that of the demo.
         gpus (int): Where not 0, training is distributed over as many GPUs.
         given (mapping[str, str]): Checkpoints of rows that others have trained.
+        asked (sequence[str]): Rows that will be trained anyway: their first stages can serve.
+        store (Store, optional): Another one.
     """
 
     #: Folder of the configs in the project; those of the demo are in ``demo/`` below it.
     configs = 'configs'
 
     def __init__(self, rows: Mapping[str, Row], out: Path, steps: Steps, seed: int = 0,
-                 full: bool = False, gpus: int = 0,
-                 given: Optional[Mapping[str, Optional[str]]] = None) -> None:
+                 scale: Scale = SCALES['demo'], gpus: int = 0,
+                 given: Optional[Mapping[str, Optional[str]]] = None, asked: Sequence[str] = (),
+                 store: Optional[Store] = None) -> None:
         self.rows, self.out, self.steps, self.seed = rows, out / f'seed{seed}', steps, seed
-        self.full, self.gpus, self.given = full, gpus, dict(given or {})
+        self.scale, self.gpus, self.given, self.asked = scale, gpus, dict(given or {}), asked
+        self.store = store or Store(out.parent / 'runs')
 
     def evaluate(self, key: str, runs: Sequence[str]) -> None:
         """Evaluates a row, pretrained if need be; an evaluation leaves :meth:`result`."""
+        plan = Plan(self.store)
+        self.add(plan, key, runs)
+        plan.carry_out(self.steps, jobs=1)
+
+    def add(self, plan: Plan, key: str, runs: Sequence[str]) -> None:
+        """Adds to a plan what evaluating a row takes.
+
+        Results in ``out`` that do not say what they were made of, as those of earlier versions,
+        are taken as they are, unless everything is to be made anew.
+
+        Args:
+            runs (sequence[str]): Evaluations; none to pretrain only.
+        """
+        encoder = self.encoder(plan, key, self.seed)
+        for need in encoder.needs if not runs else ():
+            plan.want(plan.steps[need])
+        self.add_evaluations(plan, key, encoder, runs)
+
+    def add_evaluations(self, plan: Plan, key: str, encoder: Encoder, runs: Sequence[str]) -> None:
+        """Adds the steps of some evaluations."""
         raise NotImplementedError
 
     def result(self, key: str, run: str) -> Path:
@@ -77,67 +132,182 @@ class TableRun:
         return self._config(row.backbone or row.pretrain or '')
 
     def _config(self, name: str) -> str:
-        return project_file(f'{self.configs}/{"" if self.full else "demo/"}{name}.py')
+        return project_file(f'{self.configs}/{self.scale.folder}{name}.py')
 
-    def checkpoint(self, key: str) -> Optional[str]:
-        """The pretrained weights of a row, made if they are not there; None is random."""
-        row = self.rows[key]
+    def encoder(self, plan: Plan, key: str, seed: int) -> Encoder:
+        """The encoder of a row with a seed; what it takes is added to the plan."""
+        row, config = self.rows[key], self.config(key)
         if self.given.get(key):
-            return self.given[key]
+            path = Path(str(self.given[key]))
+            return Encoder(config, path, ('given', *self.store.data(str(path))))
         if row.within is not None:
-            whole, name = row.within
-            self.checkpoint(whole)
-            return str(self.out / whole / name)
-        parts = [str(self.checkpoint(part)) for part in row.parts]
-        if row.pretrain is None:
-            return self._concatenated(key, parts) if parts else None
-        options = [*row.options, *(f'model.experts.{k}.backbone.init_cfg.checkpoint={part}'
-                                   for k, part in enumerate(parts))]
+            whole, stage = row.within
+            alone = row.pretrain and self._training(plan, key, seed)
+            if not alone or not alone.done.exists() and (
+                    whole in self.asked or self._training(plan, whole, seed).done.exists()):
+                step = self._training(plan, whole, seed)
+                return Encoder(config, step.what.path / stage, (step.what.name, stage),
+                               (plan.add(step), ), ((step.what, stage), ))
+        if row.pretrain is not None:
+            step = self._training(plan, key, seed)
+            before = self._before(plan, key, seed)
+            return Encoder(config, step.done, (step.what.name, FINAL), (plan.add(step), ), (
+                *(trained for encoder in before for trained in encoder.trained),
+                (step.what, None)))
+        parts = self._before(plan, key, seed)
+        if not parts:
+            return Encoder(config, None, ('random', digest(merged(config, ()).model.backbone)))
+        return self._concatenated(plan, key, seed, parts)
+
+    def _before(self, plan: Plan, key: str, seed: int) -> List[Encoder]:
+        """Encoders that a row is made of, learns from or starts from."""
+        row = self.rows[key]
+        offsets = row.part_seeds or (0, ) * len(row.parts)
+        start = [] if row.start is None else [(row.start, 0)]
+        return [self.encoder(plan, part, seed + offset)
+                for part, offset in [*zip(row.parts, offsets), *start]]
+
+    def _training(self, plan: Plan, key: str, seed: int) -> Step:
+        row = self.rows[key]
+        config = self._config(str(row.pretrain))
+        options = [*self.data_options(), *row.options]
         if row.as_long_as is not None:
-            stages = Config.fromfile(self._config(row.as_long_as)).train_cfg.stages
-            options.append(f'train_cfg.max_epochs={sum(stages)}')
-        if row.start is not None:
-            options.append(f'load_from={self.checkpoint(row.start)}')
-        final = self.out / key / FINAL
-        self.train(f'{row.title}, seed {self.seed}: pretraining', key, self._config(row.pretrain),
-                   options, done=final)
-        return str(final)
+            stages = merged(self._config(row.as_long_as), ()).train_cfg.stages
+            options.append(f'train_cfg.max_epochs={sum(map(self.scale.longer, stages))}')
+        else:
+            options += self.scale.lengths(merged(config, tuple(options)))
+        before = self._before(plan, key, seed)
+        what = self.store.named(
+            key, seed, deciding(config, tuple(options)), self.gpus,
+            self.store.data(*data_roots(merged(config, tuple(options)))),
+            [encoder.identity for encoder in before])
+        experts = before[:len(row.parts)]
+        options += [f'model.experts.{k}.backbone.init_cfg.checkpoint='
+                    f'{short_path(expert.checkpoint)}' for k, expert in enumerate(experts)]
+        options += [f'load_from={short_path(start.checkpoint)}'
+                    for start in before[len(experts):]]
+        done = what.path / FINAL
+        return self.train(f'{row.title}, seed {seed}: pretraining', f'seed{seed}_{key}', what,
+                          config, [*options, *self.watching(merged(config, ()))], seed, done,
+                          tuple(need for encoder in before for need in encoder.needs))
 
-    def _concatenated(self, key: str, parts: Sequence[str]) -> str:
-        target = self.out / f'{key}.pth'
-        self.steps.run(f'{self.rows[key].title}, seed {self.seed}: one checkpoint of '
-                       f'{len(parts)} encoders', f'seed{self.seed}_{key}',
-                       project_file('tools/model_converters/concat_backbones.py'),
-                       self.config(key), str(target), *parts, done=target)
-        return str(target)
+    def data_options(self) -> Sequence[str]:
+        """Options of a pretraining for the data and batches of the scale."""
+        raise NotImplementedError
 
-    def train(self, title: str, name: str, config: str, options: Sequence[str], done: Path
-              ) -> None:
-        """Trains a config in the folder ``name`` of this run, with its seed.
+    def heldout(self) -> Sequence[str]:
+        """What :class:`ForgettingHook` measures on, as options below its name."""
+        raise NotImplementedError
+
+    def watching(self, cfg: Config) -> Sequence[str]:
+        """Options with which a run that has stages logs what its report draws."""
+        if 'stages' not in cfg.train_cfg:
+            return ()
+        return [f'default_hooks.{entry}' for entry in (
+            'gradients.type=multissl_mm.GradientHook', f'gradients.interval={self.scale.watched}',
+            'forgetting.type=multissl_mm.ForgettingHook', 'forgetting.interval=4',
+            *(f'forgetting.{option}' for option in self.heldout()))]
+
+    def _concatenated(self, plan: Plan, key: str, seed: int, parts: List[Encoder]) -> Encoder:
+        config = self.config(key)
+        what = self.store.named(key, seed, 'concat', digest(merged(config, ()).model.backbone),
+                                [part.identity for part in parts])
+        target = what.path / 'concat.pth'
+        plan.add(Step(
+            f'{self.rows[key].title}, seed {seed}: one checkpoint of {len(parts)} encoders',
+            f'seed{seed}_{key}', (
+                project_file('tools/model_converters/concat_backbones.py'), config,
+                short_path(target), *(short_path(part.checkpoint) for part in parts)), target,
+            what, tuple(need for part in parts for need in part.needs)))
+        return Encoder(config, target, (what.name, target.name), (target, ), tuple(
+            dict.fromkeys(trained for part in parts for trained in part.trained)))
+
+    def train(self, title: str, log: str, what: Stored, config: str, options: Sequence[str],
+              seed: int, done: Path, needs: Tuple[Path, ...]) -> Step:
+        """A training of a config with its seed.
 
         Full-size rates are for several GPUs and scale with the batch.
         """
         start = [project_file('tools/dist_train.sh'), config, str(self.gpus)] if self.gpus else [
             project_file('tools/train.py'), config]
-        self.steps.run(title, f'seed{self.seed}_{name}', *start, '--resume',
-                       *(['--auto-scale-lr'] if self.full else []), '--work-dir',
-                       str(self.out / name), '--cfg-options', f'randomness.seed={self.seed}',
-                       *options, done=done)
+        return Step(title, log, (
+            *start, '--resume', *(['--auto-scale-lr'] if self.scale.full else []), '--work-dir',
+            short_path(what.path), '--cfg-options', f'randomness.seed={seed}', *options), done,
+            what, needs)
 
-    def train_downstream(self, title: str, key: str, run: str, config: str,
-                         options: Sequence[str], prefix: str, percent: bool = False) -> None:
-        """Trains a downstream model, and keeps its last metrics as :meth:`result`.
+    def want(self, plan: Plan, key: str, run: str, encoder: Encoder, step: Step) -> None:
+        """Adds an evaluation, and keeps its metrics as :meth:`result`."""
+        result = self.result(key, run)
+        there = json.loads(result.read_text()) if result.is_file() else {}
+        if there and 'made' not in there and not plan.fresh:
+            return
+        if there and there.get('made', {}).get('of') != step.what.name:
+            result.unlink(missing_ok=True)  # of other settings, data or weights
+        plan.want(step, lambda: publish(result, step, encoder, self.out / key))
+
+    def downstream(self, plan: Plan, key: str, run: str, encoder: Encoder, title: str, config: str,
+                   options: Sequence[str], init: Sequence[str], prefix: str,
+                   percent: bool = False) -> None:
+        """Adds the training of a downstream model; its last metrics are the result.
 
         Args:
+            options (sequence[str]): That decide what it comes to.
+            init (sequence[str]): That say where the encoder is.
             prefix (str): Of the metrics.
             percent (bool): Whether they are shares, to be written in percent.
         """
-        done = self.result(key, run)
-        self.train(title, f'{key}_{run}', config, options, done=done)
-        if not done.exists():
-            metrics = last_metrics(self.out / f'{key}_{run}', prefix)
-            write_atomically(done, json.dumps(
+        cfg = merged(config, tuple(options))
+        epochs = cfg.train_cfg.max_epochs
+        length = max(1, round(self.scale.evaluated * epochs))
+        lengths = [f'train_cfg.max_epochs={length}'] if length != epochs else []
+        if lengths and cfg.train_cfg.get('val_interval', 1) < 100:
+            lengths.append(f'train_cfg.val_interval={length}')
+        what = self.store.named(
+            f'{key}_{run}', self.seed, deciding(config, (*options, *lengths)), self.gpus,
+            self.store.data(*data_roots(cfg)), encoder.identity)
+
+        def collect() -> None:
+            metrics = last_metrics(what.path, prefix)
+            write_atomically(what.json, json.dumps(
                 {k: 100 * v if percent else v for k, v in metrics.items()}, indent=2))
+
+        step = self.train(title, f'seed{self.seed}_{key}_{run}', what, config,
+                          [*init, *options, *lengths], self.seed, what.json, encoder.needs)
+        self.want(plan, key, run, encoder, step._replace(collect=collect))
+
+
+def data_roots(cfg: Config) -> List[str]:
+    """Folders that a training takes its samples from."""
+    loaders = [cfg.get(f'{split}_dataloader') for split in ('train', 'val')]
+    return sorted({str(node['data_root']) for loader in loaders for node in dicts(loader)
+                   if node.get('data_root')})
+
+
+def publish(result: Path, step: Step, encoder: Encoder, link: Path) -> None:
+    """Writes an evaluation of the store under its name in a table's folder.
+
+    With what it was made of and what its encoder cost; where a row was pretrained alone, its folder
+    gets a link of its name, and what was watched a file.
+    """
+    made, made_by = step.what.read_made(), [what.read_made() for what, _ in encoder.trained]
+    metrics = json.loads(step.done.read_text())
+    text = json.dumps({**metrics, 'made': dict(
+        {k: v for k, v in made.items() if k != 'command'}, of=step.what.name,
+        encoder=[what.name for what, _ in encoder.trained],
+        codes=sorted({str(made.get('code')) for made in (made, *made_by)}),
+        cost=cost(encoder.trained))}, indent=2)
+    write_atomically(result, text)
+    if not encoder.trained:
+        return
+    what, stage = encoder.trained[-1]
+    if stage is None and what.path.is_dir() and not os.path.lexists(link):
+        try:
+            link.symlink_to(os.path.relpath(what.path, link.parent), target_is_directory=True)
+        except OSError:  # a file system without links
+            pass
+    watched = curves(what) if stage is None else None
+    if watched:
+        write_atomically(link.with_name(f'{link.name}_curves.json'), json.dumps(watched))
 
 
 def last_metrics(work_dir: Path, prefix: str) -> Dict[str, float]:
@@ -156,4 +326,3 @@ def last_metrics(work_dir: Path, prefix: str) -> Dict[str, float]:
         raise MultiSSLError(f'{work_dir} has no {prefix[:-1]} metrics; remove that folder and run '
                             'again')
     return found
-

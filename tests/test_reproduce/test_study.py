@@ -34,16 +34,17 @@ def test_stages_are_as_long_as_the_demos():
     assert stages == [study._SHORT] * 2 and sum(stages) == study._LONG
 
 
-def test_stage_2_goes_on_from_the_same_m(tmp_path):
+def test_stage_2_goes_on_from_the_same_m(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     steps = RecordedSteps(tmp_path / 'logs', lambda done: dict(mAP=36.))
-    run = StudyRun(ROWS, tmp_path, steps, 1)
+    run = StudyRun(ROWS, tmp_path / 'out', steps, 1)
     for key in ('kl', 'nothing', 'rehearsed', 'mtl_long'):
         run.evaluate(key, STUDY_RUNS)
     steps.check_files()
     training = [c for c in steps.commands if 'tools/train.py' in c]
     whole, *later, long = training
-    assert f'--work-dir {tmp_path}/seed1/il_mocov2_densecl ' in whole
-    assert all(f'load_from={tmp_path}/seed1/il_mocov2_densecl/stage1_mocov2.pth' in c
-               for c in later) and len(later) == 3
+    folder = whole.split('--work-dir ')[1].split()[0]
+    assert folder.startswith('runs/il_mocov2_densecl-')
+    assert all(f'load_from={folder}/stage1_mocov2.pth' in c for c in later) and len(later) == 3
     assert 'train_cfg.stages=[0,12]' in later[0] and 'train_cfg.max_epochs=24' in long
     assert all('data/validation/' in c for c in steps.commands if 'benchmarks' in c)
