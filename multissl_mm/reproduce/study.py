@@ -15,6 +15,8 @@ STUDY_RUNS = SVM, SEGMENTATION
 _SHORT, _LONG = 12, 24  # epochs of a stage, and of all of IL
 
 
+_SECOND = f'train_cfg.stages=[0,{_SHORT}]'
+_DENSE_PART = 'model.tasks.1.loss_lambda=1.'
 _INFO_NCE = 'model.tasks.0.head.distill=info_nce'
 _TEACHER = ('model.responses.source=teacher', 'model.responses.replicas=None')
 
@@ -22,7 +24,7 @@ _TEACHER = ('model.responses.source=teacher', 'model.responses.replicas=None')
 def _kept(title: str, *options: str) -> Row:
     """Stage 2 from the same M."""
     return Row(title, 'il_mocov2_densecl', start='mocov2', options=(
-        f'train_cfg.stages=[0,{_SHORT}]', *_TEACHER, *options))
+        _SECOND, *_TEACHER, *options))
 
 
 ROWS: Dict[str, Row] = {
@@ -64,13 +66,20 @@ ROWS: Dict[str, Row] = {
                          'model.responses.momentum=0.99', 'model.distill_weights=1.'),
     # M rehearsed with its own loss.
     'rehearsed': Row('M -> M + D (rehearsal)', 'mtl_mocov2_densecl', start='mocov2'),
+    # Only the dense part of D, since M is there for the whole picture.
+    'dense_infonce': _kept('M -> dense part of D, InfoNCE', _INFO_NCE, _DENSE_PART,
+                           'model.distill_weights=1.'),
+    'dense_rehearsed': Row('M -> M + dense part of D (rehearsal)', 'mtl_mocov2_densecl',
+                           start='mocov2', options=(_DENSE_PART, )),
+    'dense_mtl_long': Row('M + dense part of D, as long as IL', 'mtl_mocov2_densecl',
+                          as_long_as='il_mocov2_densecl', options=(_DENSE_PART, )),
     # The other order.
-    'd_m_nothing': Row('D -> M, nothing kept', 'il_densecl_mocov2',
-                       options=(*_TEACHER, 'model.distill_weights=0.')),
-    'd_m_kl': Row('D -> M, KL', 'il_densecl_mocov2',
-                  options=(*_TEACHER, 'model.distill_weights=1.')),
-    'd_m_infonce': Row('D -> M, InfoNCE', 'il_densecl_mocov2', options=(
-        *_TEACHER, _INFO_NCE, 'model.distill_weights=1.')),
+    **{f'd_m_{key}': Row(f'D -> M, {title}', 'il_densecl_mocov2', start='densecl', options=(
+        _SECOND, *_TEACHER, *options)) for key, title, options in (
+            ('nothing', 'nothing kept', ('model.distill_weights=0.', )),
+            ('kl', 'KL', ('model.distill_weights=1.', )),
+            ('infonce', 'InfoNCE', (_INFO_NCE, 'model.distill_weights=1.')))},
+    'd_rehearsed': Row('D -> M + D (rehearsal)', 'mtl_mocov2_densecl', start='densecl'),
     # Lengths of stages, and the rate at the restart.
     'short_m': Row('M -> D, KL, stages 1 : 3', 'il_mocov2_densecl', options=(
         *_TEACHER, 'train_cfg.stages=[6,18]', 'model.distill_weights=1.')),
