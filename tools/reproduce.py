@@ -3,6 +3,7 @@
     python tools/reproduce.py table4 --rows il_mocov2_densecl           # demo size, two CPU cores
     python tools/reproduce.py table4 --seeds 0 1 2 --jobs 2             # all but DetCo
     python tools/reproduce.py study --seeds 0 1 --jobs 2                # ways of keeping M
+    python tools/reproduce.py study_sound --seeds 0 1 --jobs 2          # ways of keeping B and C
     python tools/reproduce.py all --scale study --seeds 0 1 2 --jobs 8  # pictures and sound
     python tools/reproduce.py all --scale study --print                 # as jobs of Slurm
     python tools/reproduce.py table4 --report --out FOLDER              # of what is in there

@@ -109,13 +109,17 @@ class PictureRun(TableRun):
                 *([f'train_dataloader.batch_size={scale.batch}'] if scale.batch else [])]
 
     def heldout(self) -> List[str]:
-        """The pictures that detection is tested on, without their labels; ImageNet's own."""
-        if self.scale.full:
-            return ['dataset.type=mmpretrain.ImageNet', 'dataset.data_root=data/imagenet/',
-                    'dataset.split=val']
-        return ['dataset.type=multissl_mm.PictureFolder',
-                f'dataset.data_root={self.scale.data.as_posix()}/coco/val2017',
-                f'batch_size={self.scale.heldout}']
+        """ImageNet's pictures for validation; the demo's configs have hooks of their own."""
+        return ['dataset.type=mmpretrain.ImageNet', 'dataset.data_root=data/imagenet/',
+                'dataset.split=val']
+
+    def scaled_watching(self, gradients: str, forgetting: str) -> List[str]:
+        """Options for the hooks that the demo's configs have."""
+        if self.scale.name == 'demo':
+            return []
+        return [f'{gradients}.interval={self.scale.watched}',
+                f'{forgetting}.dataset.data_root={self.scale.data.as_posix()}',
+                f'{forgetting}.batch_size={self.scale.heldout}']
 
     def add_evaluations(self, plan: Plan, key: str, encoder: Encoder, runs: Sequence[str]) -> None:
         """VOC07 SVM, linear segmentation and Mask R-CNN of one row, in percent."""

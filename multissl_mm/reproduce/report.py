@@ -50,7 +50,7 @@ def write_report(tables: Sequence[Tuple[PaperTable, Path]], path: Path, title: s
 
 def subject_of(table: PaperTable) -> str:
     """``sound`` or ``pictures``."""
-    return 'sound' if any(column.run == 's3r' for column in table.columns) else 'pictures'
+    return 'sound' if any(column.run.startswith('s3r') for column in table.columns) else 'pictures'
 
 
 def _table(table: PaperTable, results: Mapping[str, Found]) -> Dict[str, Any]:

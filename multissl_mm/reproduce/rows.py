@@ -1,6 +1,8 @@
 """A row of a table: how its encoder comes about, with one seed."""
 import json
+import math
 import os
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
@@ -177,10 +179,10 @@ class TableRun:
         else:
             options += self.scale.lengths(merged(config, tuple(options)))
         before = self._before(plan, key, seed)
+        cfg = merged(config, tuple(options))
         what = self.store.named(
             key, seed, deciding(config, tuple(options)), self.gpus,
-            self.store.data(*data_roots(merged(config, tuple(options)))),
-            [encoder.identity for encoder in before])
+            self.store.data(*data_roots(cfg)), [encoder.identity for encoder in before])
         experts = before[:len(row.parts)]
         options += [f'model.experts.{k}.backbone.init_cfg.checkpoint='
                     f'{short_path(expert.checkpoint)}' for k, expert in enumerate(experts)]
@@ -188,7 +190,7 @@ class TableRun:
                     for start in before[len(experts):]]
         done = what.path / FINAL
         return self.train(f'{row.title}, seed {seed}: pretraining', f'seed{seed}_{key}', what,
-                          config, [*options, *self.watching(merged(config, ()))], seed, done,
+                          config, [*options, *checkpoints(cfg), *self.watching(cfg)], seed, done,
                           tuple(need for encoder in before for need in encoder.needs))
 
     def data_options(self) -> Sequence[str]:
@@ -199,8 +201,16 @@ class TableRun:
         """What :class:`ForgettingHook` measures on, as options below its name."""
         raise NotImplementedError
 
+    def scaled_watching(self, gradients: str, forgetting: str) -> Sequence[str]:
+        """Options for the hooks that a config has itself, by where they stand."""
+        return ()
+
     def watching(self, cfg: Config) -> Sequence[str]:
         """Options with which a run that has stages logs what its report draws."""
+        there = [str(hook['type']).rpartition('.')[2] for hook in cfg.get('custom_hooks') or ()]
+        if 'ForgettingHook' in there:
+            return self.scaled_watching(*(f'custom_hooks.{there.index(name)}'
+                                          for name in ('GradientHook', 'ForgettingHook')))
         if 'stages' not in cfg.train_cfg:
             return ()
         return [f'default_hooks.{entry}' for entry in (
@@ -274,6 +284,14 @@ class TableRun:
         step = self.train(title, f'seed{self.seed}_{key}_{run}', what, config,
                           [*init, *options, *lengths], self.seed, what.json, encoder.needs)
         self.want(plan, key, run, encoder, step._replace(collect=collect))
+
+
+def checkpoints(cfg: Config) -> List[str]:
+    """Options with which a run leaves a checkpoint at the end of every stage, however long."""
+    interval = cfg.default_hooks.checkpoint.interval
+    ends = list(accumulate(cfg.train_cfg.get('stages', ())))[:-1]
+    kept = math.gcd(interval, *ends)
+    return [] if kept == interval else [f'default_hooks.checkpoint.interval={kept}']
 
 
 def data_roots(cfg: Config) -> List[str]:

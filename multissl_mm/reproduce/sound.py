@@ -1,5 +1,5 @@
 """Tables 2a, 2b and 3 of the paper: what sound encoders are worth, by SP, VR and S3R."""
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from ..utils.project import project_file
 from .plan import Plan
@@ -121,6 +121,10 @@ class SoundRun(TableRun):
     """Pretrains and evaluates sound encoders; arguments of :class:`TableRun`."""
 
     configs = 'configs/sound'
+    #: What is evaluated on instead of the scenes that the configs of downstream tasks name.
+    scenes: Optional[str] = None
+    #: Encoders are evaluated with the whole model trained, and frozen.
+    frozen: Sequence[bool] = (False, True)
 
     def _data(self, *splits: str) -> List[str]:
         """Options for the data of the scale, below a dataset of OmniAudio."""
@@ -156,7 +160,7 @@ class SoundRun(TableRun):
                                   f'{"" if self.scale.full else "demo/"}{task}.py')
             # Retrieval is always of a frozen encoder, and concatenated ones are frozen in any case.
             twice = task != 'vr' and not key.startswith('concat')
-            for frozen in (False, True) if twice else (False, ):
+            for frozen in self.frozen if twice else (False, ):
                 self.downstream(
                     plan, key, f'{task}{"_frozen" * frozen}', encoder,
                     f'{title}: {task.upper()}' + ', frozen encoder' * frozen, config,
@@ -168,7 +172,9 @@ class SoundRun(TableRun):
     def _evaluated_on(self, task: str) -> List[str]:
         options = [f'{split}_dataloader.dataset.dataset.{option}' for split in ('train', 'val')
                    for option in self._data('train', 'val', 'test')]
+        options += [f'{split}_dataloader.dataset.dataset.data_root={self.scenes}'
+                    for split in ('train', 'val', 'test') if self.scenes]
         labelled = f'train_dataloader.dataset.dataset.splits.train=[1,{self.scale.scenes[1]}]'
         batch = [f'{split}_dataloader.batch_size={self.scale.sounds}'
                  for split in ('train', 'val') if self.scale.sounds]
-        return [*options, *([labelled] if options and task == 'sp' else []), *batch]
+        return [*options, *([labelled] if self._data() and task == 'sp' else []), *batch]

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from ..errors import MultiSSLError
 from .bounds import show_bounds
-from .data import picture_data, sound_data, validation_data
+from .data import VALIDATION, picture_data, sound_data, validation_data
 from .pictures import AFFINITY_PICTURES, EVALUATIONS, FIGURE1B, TABLE4, PictureRun
 from .plan import Plan
 from .report import subject_of, write_report
@@ -14,13 +14,14 @@ from .results import Found, PaperTable
 from .rows import Row, TableRun
 from .scales import SCALES, Scale
 from .sound import AFFINITY_SOUND, DOWNSTREAM, FIGURE3, ROWS, TABLE2A, TABLE2B, TABLE3, SoundRun
+from .sound_study import SOUND_STUDY, SOUND_STUDY_RUNS, SoundStudyRun
 from .steps import Steps
 from .store import Store
 from .study import STUDY, STUDY_RUNS, StudyRun
 from .submit import print_jobs
 
 _PAPER = (TABLE2A, TABLE2B, TABLE3, TABLE4, FIGURE1B, FIGURE3, AFFINITY_PICTURES, AFFINITY_SOUND)
-TABLES: Dict[str, PaperTable] = {table.name: table for table in (*_PAPER, STUDY)}
+TABLES: Dict[str, PaperTable] = {table.name: table for table in (*_PAPER, STUDY, SOUND_STUDY)}
 #: What can be asked for: one or more tables.
 TARGETS: Dict[str, Tuple[PaperTable, ...]] = {
     **{table.name: (table, ) for table in TABLES.values() if table not in (
@@ -50,8 +51,8 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
     :class:`~multissl_mm.reproduce.store.Store`. So what was interrupted goes on with the same call.
 
     Args:
-        name (str): Of :data:`TARGETS`: a table or figure, ``affinity``, ``study`` (ways of keeping
-            what was learned), or ``all`` of the paper.
+        name (str): Of :data:`TARGETS`: a table or figure, ``affinity``, ``study`` and
+            ``study_sound`` (ways of keeping what was learned), or ``all`` of the paper.
         rows (sequence[str], optional): Keys of the tables' rows. Defaults to those of the paper
             and its controls; of Table 4 but DetCo, of Table 3 but the methods that it leaves out.
         downstream (sequence[str], optional): Of sound only these of ``sp``, ``vr`` and ``s3r``; of
@@ -98,7 +99,7 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
         steps = Steps(group.out / 'logs', console=console, jobs=jobs)
         _data(group, steps, size)
         asked = [key for key in rows or _default(group.tables) if key in group.rows]
-        given = {'supervised' if group.kind is SoundRun else 'detco': checkpoint}
+        given = {'supervised' if issubclass(group.kind, SoundRun) else 'detco': checkpoint}
         store = Store(group.out.parent / 'runs')
         made = [group.kind(group.rows, group.out, steps, seed, size, gpus, given, asked, store)
                 for seed in seeds]
@@ -157,11 +158,15 @@ _SAID = dict(
 
 
 def _groups(tables: Sequence[PaperTable], scale: Scale, out: Optional[Path]) -> List[_Group]:
-    kinds = {'study': (StudyRun, STUDY.rows, STUDY_RUNS, f'study_{scale.name}'),
-             'pictures': (PictureRun, TABLE4.rows, EVALUATIONS, f'table4_{_old(scale)}'),
-             'sound': (SoundRun, ROWS, DOWNSTREAM, f'tables_sound_{_old(scale)}')}
+    size = 'full' if scale.full else scale.name
+    kinds = {'study': (StudyRun, STUDY.rows, STUDY_RUNS, f'study_{size}'),
+             'study_sound': (SoundStudyRun, SOUND_STUDY.rows, SOUND_STUDY_RUNS,
+                             f'study_sound_{size}'),
+             'pictures': (PictureRun, TABLE4.rows, EVALUATIONS, f'table4_{size}'),
+             'sound': (SoundRun, ROWS, DOWNSTREAM, f'tables_sound_{size}')}
     groups = []
-    names = ['study' if table is STUDY else subject_of(table) for table in tables]
+    names = [table.name if table in (STUDY, SOUND_STUDY) else subject_of(table)
+             for table in tables]
     for name in dict.fromkeys(names):
         kind, rows, runs, folder = kinds[name]
         where = Path('work_dirs') / folder if out is None else \
@@ -171,15 +176,13 @@ def _groups(tables: Sequence[PaperTable], scale: Scale, out: Optional[Path]) -> 
     return groups
 
 
-def _old(scale: Scale) -> str:
-    return 'full' if scale.full else scale.name
-
-
 def _data(group: _Group, steps: Steps, scale: Scale) -> None:
     if scale.full:
         return
-    if group.kind is SoundRun:
+    if issubclass(group.kind, SoundRun):
         sound_data(steps, scale.data / 'omniaudio', scale=scale)
+        if group.kind is SoundStudyRun:
+            sound_data(steps, VALIDATION, '--seed', '1', scale=scale)
         return
     picture_data(steps, scale)
     if group.kind is StudyRun:
