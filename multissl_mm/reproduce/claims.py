@@ -4,7 +4,7 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 from .intervals import OPEN, Interval, interval, seeds_needed, verdict
 from .pictures import CONTROLS, TABLE4
 from .results import Column, Found, paper_value, values
-from .rows import Row
+from .row import Row
 from .sound import COLUMNS, METHODS, PAPER, ROWS
 
 

@@ -1,4 +1,5 @@
 """What a training took, and what it logged on its way, as its logs say."""
+from pathlib import Path
 from typing import Any, Dict, Optional, Sequence, Tuple
 
 from mmengine.config import Config
@@ -54,10 +55,10 @@ def _processes(what: Stored) -> int:
     return int(words[2]) if words and words[0].endswith('dist_train.sh') else 1
 
 
-def curves(what: Stored) -> Optional[Dict[str, Any]]:
+def curves(folder: Path) -> Optional[Dict[str, Any]]:
     """What a run with stages has logged of forgetting and gradients, by epoch, and its stages."""
     try:
-        run = read_run(what.path)
+        run = read_run(folder)
     except MultiSSLError:
         return None
     found = {key: [x.tolist(), y.tolist()] for key, (x, y) in run.curves.items()

@@ -10,7 +10,8 @@ from ..utils.project import project_file
 from .data import validation_folder
 from .plan import Plan, Step
 from .results import Column, PaperTable
-from .rows import Encoder, Row, TableRun
+from .row import Encoder, Row
+from .rows import TableRun
 from .store import merged, short_path
 
 SVM, SEGMENTATION, MASK_RCNN = EVALUATIONS = 'svm', 'segmentation', 'mask_rcnn'

@@ -114,7 +114,7 @@ class Plan:
                 pool.shutdown(wait=True, cancel_futures=True)
 
     def _make(self, step: Step, steps: Steps) -> None:
-        self.store.begin(step.what, step.title, step.command,
+        self.store.begin(step.what, step.done, step.title, step.command,
                          [self.steps[need].what.name for need in step.needs])
         start = time.time()
         steps.run(step.title, step.log, *step.command, done=step.done)

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from ..utils.files import write_atomically
 from .intervals import Interval, interval
-from .rows import Row
+from .row import Row
 
 #: Metrics by seed, and under ``made`` where they come from.
 Seeds = Dict[str, Dict[str, Any]]

@@ -1,74 +1,23 @@
-"""A row of a table: how its encoder comes about, with one seed."""
+"""How the encoders of a table come about and are evaluated, with one seed."""
 import json
 import math
-import os
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import List, Mapping, Optional, Sequence, Tuple
 
 from mmengine.config import Config
 
 from ..engine.hooks.checkpoint import FINAL
-from ..errors import MultiSSLError
 from ..runtime.config import dicts
 from ..utils.digest import digest
 from ..utils.files import write_atomically
 from ..utils.project import project_file
-from .costs import cost, curves
+from .outcomes import last_metrics, publish
 from .plan import Plan, Step
+from .row import Encoder, Row
 from .scales import SCALES, Scale
 from .steps import Steps
 from .store import Store, Stored, deciding, merged, short_path
-
-
-class Row(NamedTuple):
-    """One row of a table.
-
-    Args:
-        title (str): As in the paper where it is there.
-        pretrain (str | None): Name of the config; None where there is nothing to train.
-        parts (tuple[str]): Rows whose encoders it is made of, or learns from.
-        backbone (str | None): Name of the config that has the backbone, where it is not pretrain's.
-        kind (str): Of backbone, in the name of a Mask R-CNN's config.
-        paper (tuple[float | None]): The paper's numbers in the order of the table's columns.
-        options (tuple[str]): For ``--cfg-options`` of the pretraining.
-        start (str | None): Row whose checkpoint the pretraining starts from.
-        within (tuple[str, str] | None): Row that trained this one on its way, and the name of
-            the checkpoint that it left of it. Where there is a ``pretrain``, too, that is trained
-            unless the other row is trained anyway.
-        as_long_as (str | None): Config whose stages together are as long as this training is to
-            be: a control of equal compute.
-        part_seeds (tuple[int]): What is added to the seed for each of the parts; 0 by default.
-    """
-    title: str
-    pretrain: Optional[str] = None
-    parts: Tuple[str, ...] = ()
-    backbone: Optional[str] = None
-    kind: str = ''
-    paper: Tuple[Optional[float], ...] = ()
-    options: Tuple[str, ...] = ()
-    start: Optional[str] = None
-    within: Optional[Tuple[str, str]] = None
-    as_long_as: Optional[str] = None
-    part_seeds: Tuple[int, ...] = ()
-
-
-class Encoder(NamedTuple):
-    """What is evaluated.
-
-    Args:
-        config (str): That has the backbone.
-        checkpoint (Path | None): Its weights; None is random.
-        identity (tuple): What determines them.
-        needs (tuple[Path]): Results of steps that make them.
-        trained (tuple[tuple[Stored, str | None]]): Trainings that it took, and the checkpoint of a
-            stage where that was all that it took of them.
-    """
-    config: str
-    checkpoint: Optional[Path]
-    identity: Tuple[Any, ...]
-    needs: Tuple[Path, ...] = ()
-    trained: Tuple[Tuple[Stored, Optional[str]], ...] = ()
 
 
 class TableRun:
@@ -85,7 +34,8 @@ class TableRun:
         scale (Scale): How large everything is. Defaults to that of the demo.
         gpus (int): Where not 0, training is distributed over as many GPUs.
         given (mapping[str, str]): Checkpoints of rows that others have trained.
-        asked (sequence[str]): Rows that will be trained anyway: their first stages can serve.
+        asked (sequence[tuple[str, int]]): Rows and seeds that will be trained anyway: their first
+            stages can serve.
         store (Store, optional): Another one.
     """
 
@@ -94,8 +44,8 @@ class TableRun:
 
     def __init__(self, rows: Mapping[str, Row], out: Path, steps: Steps, seed: int = 0,
                  scale: Scale = SCALES['demo'], gpus: int = 0,
-                 given: Optional[Mapping[str, Optional[str]]] = None, asked: Sequence[str] = (),
-                 store: Optional[Store] = None) -> None:
+                 given: Optional[Mapping[str, Optional[str]]] = None,
+                 asked: Sequence[Tuple[str, int]] = (), store: Optional[Store] = None) -> None:
         self.rows, self.out, self.steps, self.seed = rows, out / f'seed{seed}', steps, seed
         self.scale, self.gpus, self.given, self.asked = scale, gpus, dict(given or {}), asked
         self.store = store or Store(out.parent / 'runs')
@@ -146,14 +96,14 @@ class TableRun:
             whole, stage = row.within
             alone = row.pretrain and self._training(plan, key, seed)
             if not alone or not alone.done.exists() and (
-                    whole in self.asked or self._training(plan, whole, seed).done.exists()):
+                    (whole, seed) in self.asked or self._training(plan, whole, seed).done.exists()):
                 step = self._training(plan, whole, seed)
-                return Encoder(config, step.what.path / stage, (step.what.name, stage),
+                return Encoder(config, step.what.path / stage, (step.what.identity, stage),
                                (plan.add(step), ), ((step.what, stage), ))
         if row.pretrain is not None:
             step = self._training(plan, key, seed)
             before = self._before(plan, key, seed)
-            return Encoder(config, step.done, (step.what.name, FINAL), (plan.add(step), ), (
+            return Encoder(config, step.done, (step.what.identity, FINAL), (plan.add(step), ), (
                 *(trained for encoder in before for trained in encoder.trained),
                 (step.what, None)))
         parts = self._before(plan, key, seed)
@@ -189,9 +139,11 @@ class TableRun:
         options += [f'load_from={short_path(start.checkpoint)}'
                     for start in before[len(experts):]]
         done = what.path / FINAL
-        return self.train(f'{row.title}, seed {seed}: pretraining', f'seed{seed}_{key}', what,
-                          config, [*options, *checkpoints(cfg), *self.watching(cfg)], seed, done,
-                          tuple(need for encoder in before for need in encoder.needs))
+        logged = ['default_hooks.logger.interval=1'] if self.scale.watched == 1 else []
+        return self.train(
+            f'{row.title}, seed {seed}: pretraining', f'seed{seed}_{key}', what, config,
+            [*options, *checkpoints(cfg), *logged, *self.watching(cfg)], seed, done,
+            tuple(need for encoder in before for need in encoder.needs))
 
     def data_options(self) -> Sequence[str]:
         """Options of a pretraining for the data and batches of the scale."""
@@ -229,7 +181,7 @@ class TableRun:
                 project_file('tools/model_converters/concat_backbones.py'), config,
                 short_path(target), *(short_path(part.checkpoint) for part in parts)), target,
             what, tuple(need for part in parts for need in part.needs)))
-        return Encoder(config, target, (what.name, target.name), (target, ), tuple(
+        return Encoder(config, target, (what.identity, target.name), (target, ), tuple(
             dict.fromkeys(trained for part in parts for trained in part.trained)))
 
     def train(self, title: str, log: str, what: Stored, config: str, options: Sequence[str],
@@ -250,6 +202,8 @@ class TableRun:
         result = self.result(key, run)
         there = json.loads(result.read_text()) if result.is_file() else {}
         if there and 'made' not in there and not plan.fresh:
+            self.steps.console.print(f'{result}: taken as it is; it does not say what it was made '
+                                     'of', style='yellow', highlight=False, soft_wrap=True)
             return
         if there and there.get('made', {}).get('of') != step.what.name:
             result.unlink(missing_ok=True)  # of other settings, data or weights
@@ -299,48 +253,3 @@ def data_roots(cfg: Config) -> List[str]:
     loaders = [cfg.get(f'{split}_dataloader') for split in ('train', 'val')]
     return sorted({str(node['data_root']) for loader in loaders for node in dicts(loader)
                    if node.get('data_root')})
-
-
-def publish(result: Path, step: Step, encoder: Encoder, link: Path) -> None:
-    """Writes an evaluation of the store under its name in a table's folder.
-
-    With what it was made of and what its encoder cost; where a row was pretrained alone, its folder
-    gets a link of its name, and what was watched a file.
-    """
-    made, made_by = step.what.read_made(), [what.read_made() for what, _ in encoder.trained]
-    metrics = json.loads(step.done.read_text())
-    text = json.dumps({**metrics, 'made': dict(
-        {k: v for k, v in made.items() if k != 'command'}, of=step.what.name,
-        encoder=[what.name for what, _ in encoder.trained],
-        codes=sorted({str(made.get('code')) for made in (made, *made_by)}),
-        cost=cost(encoder.trained))}, indent=2)
-    write_atomically(result, text)
-    if not encoder.trained:
-        return
-    what, stage = encoder.trained[-1]
-    if stage is None and what.path.is_dir() and not os.path.lexists(link):
-        try:
-            link.symlink_to(os.path.relpath(what.path, link.parent), target_is_directory=True)
-        except OSError:  # a file system without links
-            pass
-    watched = curves(what) if stage is None else None
-    if watched:
-        write_atomically(link.with_name(f'{link.name}_curves.json'), json.dumps(watched))
-
-
-def last_metrics(work_dir: Path, prefix: str) -> Dict[str, float]:
-    """The last metrics of a prefix that a run of ``tools/train.py`` wrote, without it.
-
-    Raises:
-        MultiSSLError: If there are none.
-    """
-    found: Dict[str, float] = {}
-    for path in sorted(work_dir.glob('*/vis_data/scalars.json')):
-        for line in path.read_text().splitlines():
-            logged: Dict[str, Any] = json.loads(line)
-            metrics = {k[len(prefix):]: v for k, v in logged.items() if k.startswith(prefix)}
-            found = metrics or found
-    if not found:
-        raise MultiSSLError(f'{work_dir} has no {prefix[:-1]} metrics; remove that folder and run '
-                            'again')
-    return found

@@ -20,7 +20,8 @@ class Scale(NamedTuple):
             test on.
         batch (int): Pictures in a batch where not what the configs say.
         sounds (int): Segments in a batch where not what the configs say.
-        watched (int): Steps between two looks at the gradients of the tasks.
+        watched (int): Steps between two looks at the gradients of the tasks; with 1 every step is
+            logged.
         heldout (int): Pictures in a batch of those that forgetting is measured on.
     """
     name: str

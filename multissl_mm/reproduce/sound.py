@@ -4,7 +4,8 @@ from typing import Dict, List, Optional, Sequence, Tuple
 from ..utils.project import project_file
 from .plan import Plan
 from .results import GUESSING, Column, PaperTable
-from .rows import Encoder, Row, TableRun
+from .row import Encoder, Row
+from .rows import TableRun
 from .store import short_path
 
 DOWNSTREAM = ('sp', 'vr', 's3r')

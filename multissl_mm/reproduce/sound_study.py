@@ -8,7 +8,7 @@ their own.
 from typing import Dict, Sequence
 
 from .results import PaperTable
-from .rows import Row
+from .row import Row
 from .sound import COLUMNS, SoundRun
 from .study import TEACHER
 

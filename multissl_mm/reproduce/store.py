@@ -36,6 +36,11 @@ class Stored(NamedTuple):
     name: str
 
     @property
+    def identity(self) -> str:
+        """The digest in it."""
+        return self.name.rpartition('-')[2]
+
+    @property
     def path(self) -> Path:
         """Work directory of a training."""
         return self.folder / self.name
@@ -78,6 +83,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._data: Dict[str, str] = {}
+        self._names: Dict[str, str] = {}
 
     def named(self, key: str, seed: int, *determined: Any) -> Stored:
         """Where that is, or will be, which these values determine.
@@ -85,8 +91,10 @@ class Store:
         The name that equal things got when they were first asked for stays.
         """
         short = digest([seed, *determined])[:10]
-        there = [path.name.split('.')[0] for path in self.folder.glob(f'*-{short}*')]
-        return Stored(self.folder, min(there, default=f'{key}-{short}'))
+        if short not in self._names:
+            there = [path.name.split('.')[0] for path in self.folder.glob(f'*-{short}*')]
+            self._names[short] = min(there, default=f'{key}-{short}')
+        return Stored(self.folder, self._names[short])
 
     def data(self, *roots: str) -> List[str]:
         """Of folders of data, what is in them; each is looked at once."""
@@ -95,10 +103,15 @@ class Store:
                 self._data[root] = folder_digest(root)
         return [self._data[root] for root in roots]
 
-    def begin(self, what: Stored, title: str, command: Sequence[str], inputs: Sequence[str]
-              ) -> None:
-        """Notes what is about to be made, and by which code; what was begun before stays noted."""
-        if not what.made.exists():
+    def begin(self, what: Stored, done: Path, title: str, command: Sequence[str],
+              inputs: Sequence[str]) -> None:
+        """Notes what is about to be made, and by which code; of what was begun before that stays.
+
+        Args:
+            done (Path): What is there when it is finished.
+        """
+        lost = 'date' in what.read_made() and not done.exists()
+        if lost or not what.made.exists():
             write_atomically(what.made, json.dumps(dict(
                 title=title, command=list(command), made_of=list(inputs), code=code_digest(),
                 git=git_state(), versions=versions(), threads=torch.get_num_threads(),
@@ -108,6 +121,8 @@ class Store:
     def end(self, what: Stored, seconds: float) -> None:
         """Notes when it was finished, and the time that this took of the clock in all."""
         made = what.read_made()
+        if 'date' in made:  # another one made it meanwhile
+            return
         made.update(seconds=made.get('seconds', 0.) + seconds,
                     date=time.strftime('%Y-%m-%d %H:%M:%S %z'))
         write_atomically(what.made, json.dumps(made, indent=2))

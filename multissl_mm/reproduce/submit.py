@@ -5,11 +5,12 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple
 from rich.console import Console
 
 from ..utils.project import project_file
+from .results import PaperTable
 from .rows import TableRun
 
 
-def print_jobs(console: Console, name: str, runs: Sequence[TableRun], asked: Sequence[str],
-               options: Mapping[str, Any]) -> None:
+def print_jobs(console: Console, tables: Sequence[PaperTable], runs: Sequence[TableRun],
+               asked: Sequence[str], options: Mapping[str, Any]) -> None:
     """Prints commands that put every row and seed into the queue of Slurm, in the order they need.
 
     Each job is this tool for one row and one seed. They share the store, so that a row's
@@ -18,13 +19,15 @@ def print_jobs(console: Console, name: str, runs: Sequence[TableRun], asked: Seq
     ``SBATCH_TIMELIMIT``, ...) and from ``SBATCH_ARGS``.
 
     Args:
-        name (str): Of what is reproduced.
+        tables (sequence[PaperTable]): That are reproduced.
         runs (sequence[TableRun]): One a seed.
         asked (sequence[str]): Rows.
         options (mapping): Further options of the tool.
     """
     rows = runs[0].rows
     jobs: Dict[Tuple[str, int], List[Tuple[str, int]]] = {}
+
+    wanted = {(key, run.seed) for run in runs for key in asked}
 
     def add(key: str, seed: int) -> None:
         if (key, seed) in jobs:
@@ -33,7 +36,7 @@ def print_jobs(console: Console, name: str, runs: Sequence[TableRun], asked: Seq
         needed = [(part, seed + offset) for part, offset in zip(
             row.parts, row.part_seeds or (0, ) * len(row.parts))]
         needed += [(other, seed) for other in [row.start] if other]
-        if row.within and (not row.pretrain or row.within[0] in asked):
+        if row.within and (not row.pretrain or (row.within[0], seed) in wanted):
             needed.append((row.within[0], seed))
         jobs[key, seed] = []  # against circles
         for other in needed:
@@ -44,12 +47,11 @@ def print_jobs(console: Console, name: str, runs: Sequence[TableRun], asked: Seq
     for run in runs:
         for key in asked:
             add(key, run.seed)
-    wanted = {(key, run.seed) for run in runs for key in asked}
-
     def say(line: str) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     for (key, seed), needed in jobs.items():
+        name = next(table.name for table in tables if key in table.rows)
         words = ['python', project_file('tools/reproduce.py'), name, '--rows', key, '--seeds',
                  str(seed), *_words(options)]
         if (key, seed) not in wanted:
@@ -59,8 +61,9 @@ def print_jobs(console: Console, name: str, runs: Sequence[TableRun], asked: Seq
         say(f'{_variable(key, seed)}=$(sbatch --parsable {dependency}--job-name={key}_{seed} '
             f'$SBATCH_ARGS --wrap={shlex.quote(shlex.join(words))})')
     seeds = ' '.join(str(run.seed) for run in runs)
-    everything = shlex.join(['python', project_file('tools/reproduce.py'), name, *_words(options)])
-    say(f'# when they are through: {everything} --seeds {seeds}')
+    for table in tables:
+        words = ['python', project_file('tools/reproduce.py'), table.name, *_words(options)]
+        say(f'# when they are through: {shlex.join(words)} --seeds {seeds}')
 
 
 def _variable(key: str, seed: int) -> str:

@@ -11,7 +11,8 @@ from .pictures import AFFINITY_PICTURES, EVALUATIONS, FIGURE1B, TABLE4, PictureR
 from .plan import Plan
 from .report import subject_of, write_report
 from .results import Found, PaperTable
-from .rows import Row, TableRun
+from .row import Row
+from .rows import TableRun
 from .scales import SCALES, Scale
 from .sound import AFFINITY_SOUND, DOWNSTREAM, FIGURE3, ROWS, TABLE2A, TABLE2B, TABLE3, SoundRun
 from .sound_study import SOUND_STUDY, SOUND_STUDY_RUNS, SoundStudyRun
@@ -24,8 +25,7 @@ _PAPER = (TABLE2A, TABLE2B, TABLE3, TABLE4, FIGURE1B, FIGURE3, AFFINITY_PICTURES
 TABLES: Dict[str, PaperTable] = {table.name: table for table in (*_PAPER, STUDY, SOUND_STUDY)}
 #: What can be asked for: one or more tables.
 TARGETS: Dict[str, Tuple[PaperTable, ...]] = {
-    **{table.name: (table, ) for table in TABLES.values() if table not in (
-        AFFINITY_PICTURES, AFFINITY_SOUND)},
+    **{table.name: (table, ) for table in TABLES.values()},
     'affinity': (AFFINITY_PICTURES, AFFINITY_SOUND), 'all': _PAPER}
 
 
@@ -101,12 +101,13 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
         asked = [key for key in rows or _default(group.tables) if key in group.rows]
         given = {'supervised' if issubclass(group.kind, SoundRun) else 'detco': checkpoint}
         store = Store(group.out.parent / 'runs')
-        made = [group.kind(group.rows, group.out, steps, seed, size, gpus, given, asked, store)
+        anyway = [(key, seed) for seed in seeds for key in asked]
+        made = [group.kind(group.rows, group.out, steps, seed, size, gpus, given, anyway, store)
                 for seed in seeds]
         if printed:
-            print_jobs(console, name, made, asked, dict(
+            print_jobs(console, group.tables, made, asked, dict(
                 scale=size.name, downstream=downstream, gpus=gpus, checkpoint=checkpoint,
-                out=out, fresh=fresh))
+                out=out and group.out, fresh=fresh))
             continue
         plan = Plan(store, fresh)
         wanted = [run for run in downstream or group.runs if run in group.runs]

@@ -10,8 +10,8 @@ from rich.console import Console
 
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.reproduce import reproduce_table
+from multissl_mm.reproduce.outcomes import last_metrics
 from multissl_mm.reproduce.pictures import COLUMNS, EVALUATIONS, TABLE4, PictureRun
-from multissl_mm.reproduce.rows import last_metrics
 from multissl_mm.reproduce.scales import SCALES
 
 ROWS = TABLE4.rows
