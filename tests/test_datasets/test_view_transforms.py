@@ -9,7 +9,7 @@ import tiny
 import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose, default_collate
-from mmengine.registry import DATASETS, MODELS
+from mmengine.registry import DATA_SAMPLERS, DATASETS, MODELS
 from PIL import Image
 from scipy.stats import ks_2samp
 from torch.utils.data import DataLoader
@@ -246,7 +246,7 @@ def keyed_dataset(images, view):
         with_label=False, pipeline=pipelines(view)[0])))
 
 
-def test_the_same_bits_for_any_workers_and_batches(scope, images):
+def test_the_same_bits_for_any_workers_batches_and_ranks(scope, images):
     """Crops and finished views, of samples alone, in batches of 8 and of 5 in other order."""
     data = keyed_dataset(images, recipe(24))
     preprocessor = MODELS.build(dict(type='multissl_mm.ViewPreprocessor', mean=[120.] * 3,
@@ -261,8 +261,16 @@ def test_the_same_bits_for_any_workers_and_batches(scope, images):
             for i, sample in enumerate(made['data_samples']):
                 found[sample.sample_idx] = torch.stack([view[i] for view in made['inputs']])
         return found
-    alone = views(keys, 1, 0)
-    for other in (views(keys, 8, 2), views(random.Random(0).sample(keys, 24), 5, 1)):
+
+    def keys_of(rank):
+        sampler = DATA_SAMPLERS.build(dict(type='multissl_mm.KeyedSampler', dataset=data, seed=3))
+        sampler.set_epoch(1)
+        sampler.rank, sampler.world_size, sampler.num_samples = rank, 2, len(data) // 2
+        return list(sampler)
+    alone, ranks = views(keys, 1, 0), [views(keys_of(rank), 4, 0) for rank in (0, 1)]
+    assert not ranks[0].keys() & ranks[1].keys()
+    for other in (views(keys, 8, 2), views(random.Random(0).sample(keys, 24), 5, 1),
+                  {**ranks[0], **ranks[1]}):
         assert all(torch.equal(alone[i], other[i]) for i in range(24))
 
 
