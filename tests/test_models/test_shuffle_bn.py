@@ -3,6 +3,8 @@ import pytest
 import tiny
 import torch
 from mmengine.dist import get_rank
+from mmengine.model import MMDistributedDataParallel
+from mmengine.optim import OptimWrapper
 from mmengine.registry import MODELS
 from ranks import on_ranks, sync_norms
 
@@ -48,11 +50,23 @@ def test_on_one_rank_nothing_is_dealt():
     assert dealt is x and home is x
 
 
-def encode(model, views):
-    """Keys of this rank's share of a batch, the batch its momentum backbone saw, and what is sent.
+def share(views):
+    """Those of this rank, of two."""
+    return {name: view.chunk(2)[get_rank()] for name, view in views.items()}
 
-    The latter in bytes of a row, one number for each exchange.
-    """
+
+def encode(model, views):
+    """The batch that the momentum backbone saw, and keys of this rank's share of the views."""
+    seen = []
+    model.momentum_backbone.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    torch.manual_seed(get_rank())
+    keys = list(model.encode_keys(share(views), list(model.tasks.values())).values())
+    batch, = seen
+    return batch, [feats['key'] for feats in keys]
+
+
+def learn(model, views):
+    """A step as a run makes it: key views that were dealt, and bytes of a row in each exchange."""
     seen, sent, exchange = [], [], shuffle_bn._exchange
     model.momentum_backbone.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
 
@@ -60,14 +74,11 @@ def encode(model, views):
         sent.append(rows.element_size() * rows[0].numel())
         return exchange(rows, splits)
 
-    torch.manual_seed(get_rank())
     shuffle_bn._exchange = spy
-    views = {k: v.chunk(2)[get_rank()] for k, v in views.items()}
-    if views['key'].dtype == torch.uint8:
-        views = model.data_preprocessor(dict(inputs=views))['inputs']
-    keys = list(model.encode_keys(views, list(model.tasks.values())).values())
-    batch, = seen
-    return batch, [feats['key'] for feats in keys], sent
+    run = MMDistributedDataParallel(model, broadcast_buffers=False, find_unused_parameters=True)
+    run.train_step(dict(inputs=share(views), data_samples=None),
+                   OptimWrapper(torch.optim.SGD(model.parameters(), .1)))
+    return *seen, sent
 
 
 def build(*tasks, **options):
@@ -98,9 +109,9 @@ def outputs(model, batch):
 def test_keys_are_normalised_over_rows_of_all_ranks(tmp_path, model):
     """Each key's features are those of the shuffled batch that it was dealt to."""
     ranks = on_ranks(tmp_path, encode, model, VIEWS)
-    outs = [outputs(model, batch) for batch, *_ in ranks]
-    pictures, outs = torch.cat([batch for batch, *_ in ranks]), [torch.cat(o) for o in zip(*outs)]
-    for rank, ((batch, keys, _), own) in enumerate(zip(ranks, VIEWS['key'].chunk(2))):
+    outs = [outputs(model, batch) for batch, _ in ranks]
+    pictures, outs = torch.cat([batch for batch, _ in ranks]), [torch.cat(o) for o in zip(*outs)]
+    for rank, ((batch, keys), own) in enumerate(zip(ranks, VIEWS['key'].chunk(2))):
         from_here = [bool((picture == own).flatten(1).all(1).any()) for picture in batch]
         assert sum(from_here) in (2, 3), rank  # of 5 rows
         where = [int((pictures == picture).flatten(1).all(1).nonzero()) for picture in own]
@@ -117,7 +128,7 @@ def test_shuffling_changes_nothing_where_a_batch_is_no_company(tmp_path, model, 
         sync_norms(model)
     else:
         model.eval()
-    found = [keys for _, keys, _ in on_ranks(tmp_path, encode, model, VIEWS)]
+    found = [keys for _, keys in on_ranks(tmp_path, encode, model, VIEWS)]
     expected = model.encode_keys(VIEWS, list(model.tasks.values())).values()
     for task, feats in enumerate(expected):
         for stage, x in enumerate(feats['key']):
@@ -125,8 +136,8 @@ def test_shuffling_changes_nothing_where_a_batch_is_no_company(tmp_path, model, 
                                        atol=1e-5, rtol=1e-5)
 
 
-PIXELS = dict(key=torch.randint(256, (4, 3, 32, 32), dtype=torch.uint8,
-                                generator=torch.Generator().manual_seed(3)))
+PIXELS = torch.randint(256, (2, 4, 3, 32, 32), dtype=torch.uint8,
+                       generator=torch.Generator().manual_seed(3))
 
 
 @pytest.mark.parametrize('tasks, back', [
@@ -138,8 +149,9 @@ def test_what_a_picture_takes_on_the_way(scope, tmp_path, tasks, back):
     model = build(*tasks, data_preprocessor=dict(
         type='multissl_mm.ViewPreprocessor', mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375]))
-    ranks = on_ranks(tmp_path, encode, model, PIXELS)
-    assert all(sent == [3 * 32 * 32, back] for *_, sent in ranks)
-    dealt = torch.cat([batch for batch, *_ in ranks]).flatten(1)
-    views = model.data_preprocessor(dict(inputs=PIXELS))['inputs']['key'].flatten(1)
-    assert {tuple(row.tolist()) for row in dealt} == {tuple(row.tolist()) for row in views}
+    ranks = on_ranks(tmp_path, learn, model, dict(zip(('query', 'key'), PIXELS)))
+    assert all(sent == [3 * 32 * 32, back] for _, sent in ranks)
+    views = model.data_preprocessor(dict(inputs=PIXELS[1]))['inputs']
+    dealt = torch.cat([batch for batch, _ in ranks])
+    assert {tuple(row.tolist()) for row in dealt.flatten(1)} == {
+        tuple(row.tolist()) for row in views.flatten(1)}
