@@ -84,7 +84,7 @@ def measure_svm(problem: Problem = Problem(), costs: Sequence[float] = COSTS,  #
     console.print(table)
     medians = {solver: statistics.median(values) for solver, values in seconds.items()}
     console.print(f'CPU seconds for all classes, median of {rounds} rounds: gram '
-                  f'{medians["gram"]:.0f}, liblinear {medians["liblinear"]:.0f} (from '
+                  f'{medians["gram"]:,.1f}, liblinear {medians["liblinear"]:,.1f} (from '
                   f'{problem.sample} of {problem.classes} classes a round); median of the ratio '
                   f'in a round: {speedup:.1f}', highlight=False, soft_wrap=True)
     result = dict(problem=problem._asdict(), seconds=seconds, speedup=speedup, classes=both,

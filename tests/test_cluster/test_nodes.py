@@ -137,7 +137,7 @@ def test_the_place_to_meet_is_lost_and_found(tmp_path, config):
         kill_node(first)
         again = nodes.start(0, 'work', '--max-restarts', '3', '--resume')
         assert again.wait(600) == 0, nodes.log(0).read_text()[-3000:]
-        assert other.wait(100) == 0, nodes.log(1).read_text()[-3000:]
+        assert other.wait(300) == 0, nodes.log(1).read_text()[-3000:]
         assert 'started again (1 of 3)' in nodes.log(1).read_text()
     a, b = last_checkpoint(tmp_path / 'whole'), last_checkpoint(tmp_path / 'work')
     assert b['meta']['epoch'] == 6
