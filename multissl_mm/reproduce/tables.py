@@ -10,11 +10,13 @@ from .bounds import show_bounds
 from .data import picture_data, sound_data, validation_data
 from .pictures import EVALUATIONS, TABLE4, PictureRun
 from .results import Found, PaperTable
-from .sound import DOWNSTREAM, ROWS, TABLE2A, TABLE2B, TABLE3, SoundRun
+from .sound import DOWNSTREAM, GIVEN, ROWS, TABLE2A, TABLE2B, TABLE3, SoundRun
 from .steps import Steps
 from .study import STUDY, STUDY_RUNS, StudyRun
 
 TABLES: Dict[str, PaperTable] = {t.name: t for t in (TABLE2A, TABLE2B, TABLE3, TABLE4, STUDY)}
+#: Rows of weights that others have trained.
+OTHERS = ('detco', *GIVEN)
 _PICTURES = {TABLE4.name: (PictureRun, EVALUATIONS), STUDY.name: (StudyRun, STUDY_RUNS)}
 
 
@@ -38,7 +40,8 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
         seeds (sequence[int]): One run of every row each.
         full (bool): On ImageNet, VOC2007 and COCO, or OmniAudio, in ``data/`` instead of the demo.
         gpus (int): Train on so many; 0 without a launcher.
-        checkpoint (str, optional): Of the row ``detco``, or of the sound row ``supervised``.
+        checkpoint (str, optional): Of the row ``detco``, or of the sound row ``audioset`` (or
+            ``supervised``).
         out (Path, optional): Defaults to ``work_dirs/table4_<demo or full>`` or
             ``work_dirs/tables_sound_<demo or full>``.
         console (Console, optional): Where progress and the table are printed.
@@ -58,9 +61,10 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
     rows = rows or table.default_rows
     _refuse(rows, table.rows, f'{name} has no row')
     _refuse(downstream or (), runs, f'{name} has no downstream task')
-    if 'detco' in rows and not checkpoint:
-        raise MultiSSLError('the row detco evaluates weights that others have trained: name them '
-                            'with --checkpoint')
+    others = next((row for row in rows if row in OTHERS), None)
+    if others and not checkpoint:
+        raise MultiSSLError(f'the row {others} evaluates weights that others have trained: name '
+                            'them with --checkpoint')
     size = 'full' if full else 'demo'
     out = out or Path('work_dirs') / f'{name if pictures else "tables_sound"}_{size}'
     steps = Steps(out / 'logs', console=console, jobs=jobs)
@@ -68,7 +72,7 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
         (picture_data if pictures else sound_data)(steps)
     if table is STUDY:
         validation_data(steps)
-    given = {'detco' if pictures else 'supervised': checkpoint}
+    given = {others or 'supervised': checkpoint}
     runs_by_seed = [kind(table.rows if pictures else ROWS, out, steps, seed, full, gpus, given)
                     for seed in seeds]
     steps.together([partial(run.evaluate, key, downstream or runs)
