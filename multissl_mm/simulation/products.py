@@ -89,7 +89,7 @@ def draw_products(folder: str, seed: int, part: str, index: int, size: int, test
     kinds, areas = [], []
     for _ in range(count):
         item = int(choice[rng.integers(len(choice))])
-        height = size * (rng.uniform(.28, .5) if many else rng.uniform(.45, .8))
+        height = size * (rng.uniform(.35, .6) if many else rng.uniform(.5, .9))
         place = rng.uniform(.15, .85, 2) * size if many else rng.uniform(.35, .65, 2) * size
         shade, cover = placed(rng, images[item], height, place, size)
         whole = placed_area(images[item], height)
