@@ -3,6 +3,7 @@
     python tools/reproduce.py table4 --rows il_mocov2_densecl           # demo size, two CPU cores
     python tools/reproduce.py table4 --seeds 0 1 2                      # all but DetCo
     python tools/reproduce.py study --seeds 0 1 --jobs 2                # ways of keeping M
+    python tools/reproduce.py study_sound --seeds 0 1 --jobs 2          # ways of keeping B and C
     python tools/reproduce.py table4 --rows mocov2 --full --gpus 8      # ImageNet, VOC2007, COCO
     python tools/reproduce.py table4 --rows detco --checkpoint DETCO.pth --full --gpus 8
     python tools/reproduce.py table2a                                   # sound: single tasks

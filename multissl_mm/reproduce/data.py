@@ -6,6 +6,8 @@ from .steps import Steps
 
 #: Simulated scenes in OmniAudio's layout.
 RECORDED = Path('data/demo/omniaudio')
+#: Others, for settings to be chosen on.
+VALIDATION = Path('data/validation/omniaudio')
 
 
 def picture_data(steps: Steps) -> None:

@@ -1,5 +1,5 @@
 """Tables 2a, 2b and 3 of the paper: what sound encoders are worth, by SP, VR and S3R."""
-from typing import Dict, Sequence, Tuple
+from typing import Dict, Optional, Sequence, Tuple
 
 from ..utils.project import project_file
 from .results import GUESSING, Column, PaperTable
@@ -90,19 +90,26 @@ class SoundRun(TableRun):
     """Pretrains and evaluates sound encoders; arguments of :class:`TableRun`."""
 
     configs = 'configs/sound'
+    #: What is evaluated on instead of the scenes that the configs of downstream tasks name.
+    scenes: Optional[str] = None
 
     def evaluate(self, key: str, runs: Sequence[str] = DOWNSTREAM) -> None:
         """Evaluates one row by downstream tasks, with the whole model trained and frozen."""
-        checkpoint, title = self.checkpoint(key), f'{self.rows[key].title}, seed {self.seed}'
         for task in runs:
-            config = project_file('configs/benchmarks/sound/'
-                                  f'{"" if self.full else "demo/"}{task}.py')
             # Retrieval is always of a frozen encoder, and concatenated ones are frozen in any case.
             twice = task != 'vr' and not key.startswith('concat')
             for frozen in (False, True) if twice else (False, ):
-                self.train_downstream(
-                    f'{title}: {task.upper()}' + ', frozen encoder' * frozen, key,
-                    f'{task}{"_frozen" * frozen}', config,
-                    [f'pretrained.config={self.config(key)}',
-                     f'pretrained.checkpoint={checkpoint or "random"}',
-                     *['model.frozen=True'] * frozen], f'{task}/')
+                self.downstream(key, task, frozen)
+
+    def downstream(self, key: str, task: str, frozen: bool) -> None:
+        """Evaluates one row by one downstream task."""
+        checkpoint, title = self.checkpoint(key), f'{self.rows[key].title}, seed {self.seed}'
+        config = f'configs/benchmarks/sound/{"" if self.full else "demo/"}{task}.py'
+        self.train_downstream(
+            f'{title}: {task.upper()}' + ', frozen encoder' * frozen, key,
+            f'{task}{"_frozen" * frozen}', project_file(config),
+            [f'pretrained.config={self.config(key)}',
+             f'pretrained.checkpoint={checkpoint or "random"}',
+             *['model.frozen=True'] * frozen,
+             *(f'{part}_dataloader.dataset.dataset.data_root={self.scenes}'
+               for part in ('train', 'val', 'test') if self.scenes)], f'{task}/')

@@ -13,25 +13,25 @@ from .rows import Row
 
 STUDY_RUNS = SVM, SEGMENTATION
 _SHORT, _LONG = 12, 24  # epochs of a stage, and of all of IL
-
-
 _SECOND = f'train_cfg.stages=[0,{_SHORT}]'
 _DENSE_PART = 'model.tasks.1.loss_lambda=1.'
 _INFO_NCE = 'model.tasks.0.head.distill=info_nce'
-_TEACHER = ('model.responses.source=teacher', 'model.responses.replicas=None')
+#: Old responses to the views of every step, for ``--cfg-options``.
+TEACHER = 'model.responses.source=teacher', 'model.responses.replicas=None'
 
 
 def _kept(title: str, *options: str) -> Row:
     """Stage 2 from the same M."""
     return Row(title, 'il_mocov2_densecl', start='mocov2', options=(
-        _SECOND, *_TEACHER, *options))
+        _SECOND, *TEACHER, *options))
 
 
 ROWS: Dict[str, Row] = {
     'random': Row('Random init', backbone='il_mocov2_densecl'),
     'mocov2': Row('M, half as long', backbone='il_mocov2_densecl',
                   within=('il_mocov2_densecl', 'stage1_mocov2.pth')),
-    'densecl': Row('D, half as long', 'densecl'),
+    'densecl': Row('D, half as long', backbone='il_densecl_mocov2',
+                   within=('d_m_kl', 'stage1_densecl.pth')),
     # Controls: as many steps as IL as a whole.
     **{key: TABLE4.rows[key] for key in ('mocov2_long', 'densecl_long', 'mtl_long')},
     # M -> D, by how M is kept.
@@ -74,21 +74,22 @@ ROWS: Dict[str, Row] = {
     'dense_mtl_long': Row('M + dense part of D, as long as IL', 'mtl_mocov2_densecl',
                           as_long_as='il_mocov2_densecl', options=(_DENSE_PART, )),
     # The other order.
+    'd_m_kl': Row('D -> M, KL', 'il_densecl_mocov2', options=(
+        *TEACHER, 'model.distill_weights=1.')),
     **{f'd_m_{key}': Row(f'D -> M, {title}', 'il_densecl_mocov2', start='densecl', options=(
-        _SECOND, *_TEACHER, *options)) for key, title, options in (
+        _SECOND, *TEACHER, *options)) for key, title, options in (
             ('nothing', 'nothing kept', ('model.distill_weights=0.', )),
-            ('kl', 'KL', ('model.distill_weights=1.', )),
             ('infonce', 'InfoNCE', (_INFO_NCE, 'model.distill_weights=1.')))},
     'd_rehearsed': Row('D -> M + D (rehearsal)', 'mtl_mocov2_densecl', start='densecl'),
     # Lengths of stages, and the rate at the restart.
     'short_m': Row('M -> D, KL, stages 1 : 3', 'il_mocov2_densecl', options=(
-        *_TEACHER, 'train_cfg.stages=[6,18]', 'model.distill_weights=1.')),
+        *TEACHER, 'train_cfg.stages=[6,18]', 'model.distill_weights=1.')),
     'long_m': Row('M -> D, KL, stages 3 : 1', 'il_mocov2_densecl', options=(
-        *_TEACHER, 'train_cfg.stages=[18,6]', 'model.distill_weights=1.')),
+        *TEACHER, 'train_cfg.stages=[18,6]', 'model.distill_weights=1.')),
     'gentle': _kept('M -> D, KL, half the rate, long warm-up', 'model.distill_weights=1.',
                     'optim_wrapper.optimizer.lr=0.06', 'param_scheduler.0.warmup=0.3'),
     'one_cosine': Row('M -> D, KL, no restart of the rate', 'il_mocov2_densecl', options=(
-        *_TEACHER, 'model.distill_weights=1.', f'param_scheduler.0.periods=[{_LONG}]')),
+        *TEACHER, 'model.distill_weights=1.', f'param_scheduler.0.periods=[{_LONG}]')),
 }
 STUDY = PaperTable(
     'study', 'Ways of keeping M (%), on scenes for validation', ROWS,

@@ -7,17 +7,20 @@ from rich.console import Console
 
 from ..errors import MultiSSLError
 from .bounds import show_bounds
-from .data import picture_data, sound_data, validation_data
+from .data import VALIDATION, picture_data, sound_data, validation_data
 from .pictures import EVALUATIONS, TABLE4, PictureRun
 from .results import Found, PaperTable
 from .sound import DOWNSTREAM, GIVEN, ROWS, TABLE2A, TABLE2B, TABLE3, SoundRun
+from .sound_study import SOUND_STUDY, SOUND_STUDY_RUNS, SoundStudyRun
 from .steps import Steps
 from .study import STUDY, STUDY_RUNS, StudyRun
 
-TABLES: Dict[str, PaperTable] = {t.name: t for t in (TABLE2A, TABLE2B, TABLE3, TABLE4, STUDY)}
+TABLES: Dict[str, PaperTable] = {t.name: t for t in (TABLE2A, TABLE2B, TABLE3, TABLE4, STUDY,
+                                                     SOUND_STUDY)}
 #: Rows of weights that others have trained.
 OTHERS = ('detco', *GIVEN)
 _PICTURES = {TABLE4.name: (PictureRun, EVALUATIONS), STUDY.name: (StudyRun, STUDY_RUNS)}
+_SOUNDS = {SOUND_STUDY.name: (SoundStudyRun, SOUND_STUDY_RUNS)}
 
 
 def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
@@ -31,8 +34,8 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
     type it. What is finished is not done again: remove the folder of a run to start over.
 
     Args:
-        name (str): ``table2a``, ``table2b``, ``table3``, ``table4``, or ``study``, ways of
-            keeping what was learned.
+        name (str): ``table2a``, ``table2b``, ``table3``, ``table4``, or ``study`` and
+            ``study_sound``, ways of keeping what was learned.
         rows (sequence[str], optional): Keys of :data:`TABLES` ``[name].rows``. Defaults to those
             of the paper; of Table 4 but DetCo, of Table 3 but the methods that it leaves out.
         downstream (sequence[str], optional): Of Tables 2 and 3 only these of ``sp``, ``vr`` and
@@ -57,7 +60,7 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
     if name not in TABLES:
         raise MultiSSLError(f'there is no {name}; tables are {", ".join(TABLES)}')
     table, pictures = TABLES[name], name in _PICTURES
-    kind, runs = _PICTURES.get(name, (SoundRun, DOWNSTREAM))
+    kind, runs = {**_PICTURES, **_SOUNDS}.get(name, (SoundRun, DOWNSTREAM))
     rows = rows or table.default_rows
     _refuse(rows, table.rows, f'{name} has no row')
     _refuse(downstream or (), runs, f'{name} has no downstream task')
@@ -66,14 +69,17 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
         raise MultiSSLError(f'the row {others} evaluates weights that others have trained: name '
                             'them with --checkpoint')
     size = 'full' if full else 'demo'
-    out = out or Path('work_dirs') / f'{name if pictures else "tables_sound"}_{size}'
+    own = pictures or name in _SOUNDS  # Tables 2 and 3 share their runs
+    out = out or Path('work_dirs') / f'{name if own else "tables_sound"}_{size}'
     steps = Steps(out / 'logs', console=console, jobs=jobs)
     if not full:
         (picture_data if pictures else sound_data)(steps)
     if table is STUDY:
         validation_data(steps)
-    given = {others or 'supervised': checkpoint}
-    runs_by_seed = [kind(table.rows if pictures else ROWS, out, steps, seed, full, gpus, given)
+    if table is SOUND_STUDY:
+        sound_data(steps, VALIDATION, '--seed', '1')
+    given = {others or ('detco' if pictures else 'supervised'): checkpoint}
+    runs_by_seed = [kind(table.rows if own else ROWS, out, steps, seed, full, gpus, given)
                     for seed in seeds]
     steps.together([partial(run.evaluate, key, downstream or runs)
                     for run in runs_by_seed for key in rows])

@@ -3,30 +3,56 @@ import argparse
 
 import pytest
 import tiny  # noqa: F401  (the registries of mmpretrain)
+import torch
 from mmengine.config import Config
+from mmengine.runner.checkpoint import load_state_dict
 from recorded import RecordedSteps
 
 from multissl_mm.registry import MODELS
 from multissl_mm.reproduce import study
+from multissl_mm.reproduce.sound_study import (
+    SOUND_ROWS,
+    SOUND_STUDY,
+    SOUND_STUDY_RUNS,
+    SoundStudyRun,
+)
 from multissl_mm.reproduce.study import ROWS, STUDY_RUNS, StudyRun
 from multissl_mm.runtime import load_config
 from multissl_mm.runtime.config_keys import check_keys, check_options
 from multissl_mm.runtime.options import ConfigOptions
 
 
-@pytest.mark.parametrize('key', [key for key, row in ROWS.items() if row.options])
-def test_every_row_changes_something_that_there_is(key):
-    row = ROWS[key]
+CHANGED = [pytest.param(folder, rows, key, id=f'{folder}-{key}')
+           for folder, rows in (('demo', ROWS), ('sound/demo', SOUND_ROWS))
+           for key, row in rows.items() if row.options]
+
+
+def config_of(folder, row):
+    """Before and after the row's options."""
     parser = argparse.ArgumentParser()
     parser.add_argument('--options', nargs='+', action=ConfigOptions)
-    options = parser.parse_args(['--options', *row.options]).options
-    cfg = load_config(f'{tiny.CONFIGS}/demo/{row.pretrain}.py')
+    options = parser.parse_args(['--options', *row.options]).options if row.options else {}
+    cfg = load_config(f'{tiny.CONFIGS}/{folder}/{row.pretrain}.py')
     before = Config(cfg._cfg_dict.to_dict())
     check_options(cfg, options)
     cfg.merge_from_dict(options)
     check_keys(cfg)
+    return before, cfg
+
+
+@pytest.mark.parametrize('folder, rows, key', CHANGED)
+def test_every_row_changes_something_that_there_is_and_fits_what_it_starts_from(folder, rows, key):
+    row = rows[key]
+    before, cfg = config_of(folder, row)
     assert cfg._cfg_dict.to_dict() != before._cfg_dict.to_dict()
-    MODELS.build(cfg.model)
+    model = MODELS.build(cfg.model)
+    if row.start:
+        start = rows[row.start]
+        whole = rows[start.within[0]] if start.within else start
+        weights = MODELS.build(config_of(folder, whole)[1].model).state_dict()
+        load_state_dict(model, weights)  # as MMEngine does
+        assert all(torch.equal(value, weights[name])
+                   for name, value in model.state_dict().items() if name in weights)
 
 
 def test_stages_are_as_long_as_the_demos():
@@ -47,3 +73,32 @@ def test_stage_2_goes_on_from_the_same_m(tmp_path):
                for c in later) and len(later) == 3
     assert 'train_cfg.stages=[0,12]' in later[0] and 'train_cfg.max_epochs=24' in long
     assert all('data/validation/' in c for c in steps.commands if 'benchmarks' in c)
+
+
+def test_sound_goes_on_from_the_same_b_and_is_measured_on_scenes_of_its_own(tmp_path):
+    steps = RecordedSteps(tmp_path / 'logs', lambda done: dict(mAP=36., error=.3))
+    run = SoundStudyRun(SOUND_ROWS, tmp_path, steps, 1)
+    for key in SOUND_STUDY.default_rows:
+        run.evaluate(key, SOUND_STUDY_RUNS)
+    steps.check_files()
+    first = f'load_from={tmp_path}/seed1/il_b_c_a/stage1_b.pth'
+    training = [c for c in steps.commands if 'configs/sound/demo' in c.split()[1]]
+    # All that go on from B; the last part of the rehearsal goes on from its first.
+    assert sum(first in c for c in training) == sum(
+        row.start == 'b' for row in SOUND_ROWS.values()) > 9
+    assert sum(f'load_from={tmp_path}/seed1/b_c/final.pth' in c for c in training) == 1
+    evaluated = [c for c in steps.commands if 'configs/benchmarks' in c]
+    assert len(evaluated) == 2 * len(SOUND_STUDY.default_rows)
+    assert all('model.frozen=True' in c and c.count('data/validation/omniaudio_32x128/') == 3
+               for c in evaluated)
+
+
+def test_rows_of_sound_are_as_long_as_il():
+    stages = load_config(f'{tiny.CONFIGS}/sound/demo/il_b_c_a.py').train_cfg.stages
+    for row in SOUND_ROWS.values():
+        for option in row.options:
+            if 'train_cfg.stages=' in option:
+                assert sum(eval(option.split('=')[1])) == sum(
+                    stages[1:] if row.start else stages)
+    assert f'max_epochs={stages[1]}' in SOUND_ROWS['b_c'].options[1]
+    assert f'max_epochs={stages[2]}' in SOUND_ROWS['rehearsed'].options[0]

@@ -62,6 +62,16 @@ class IncrementalLearning(StagedMultiSSL):
         """All that the task's responses come from."""
         return ModuleDict(dict(backbone=self.backbone, layers=self.tasks[name].layers))
 
+    def _load_from_state_dict(self, state_dict: Dict[str, Any], prefix: str, *args: Any) -> None:
+        # In stage 1 nothing is old: a checkpoint of it fits any way of keeping tasks, and what that
+        # way adds (teachers, predictors, weights) starts with stage 2.
+        if int(state_dict.get(f'{prefix}stage', -1)) == 0:
+            added = tuple(f'{prefix}{part}.' for part in ('teachers', 'distill', 'distill_weights'))
+            for key, value in self.state_dict(prefix=prefix).items():
+                if key.startswith(added):
+                    state_dict.setdefault(key, value)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
     # ------------------------------------------------------------------ stages, see ILStageHook
 
     def start_task(self, name: str) -> None:
