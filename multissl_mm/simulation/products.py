@@ -82,7 +82,7 @@ def draw_products(folder: str, seed: int, part: str, index: int, size: int, test
     rng = np.random.default_rng(key_to_seed('products', seed, part, index))
     images, labels = photographs(folder, 't10k' if test else 'train')
     choice = items_for(labels, seed, test)
-    many = rng.random() < .7
+    many = rng.random() < .5
     count = int(rng.integers(2, 5) if many else 1)
     picture = ground(rng, size)
     masks: List[Array] = []

