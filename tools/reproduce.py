@@ -48,8 +48,8 @@ def main() -> None:
                         'instead')
     parser.add_argument('--fresh', action='store_true', help='make anew what other code has made')
     parser.add_argument('--report', action='store_true', help='run nothing, show what is there')
-    parser.add_argument('--checkpoint', help='of the row detco, or of the sound row supervised '
-                        '(AudioSet): see tools/model_converters/export_backbone.py')
+    parser.add_argument('--checkpoint', help='of the row detco, or of the sound rows audioset (see '
+                        'tools/model_converters/yamnet.py) or supervised (export_backbone.py)')
     parser.add_argument('--out', type=Path, help='default: work_dirs/table4_<scale>, '
                         'study_<scale>, tables_sound_<scale>; trainings lie beside it, in runs/')
     parser.add_argument('--traceback', action='store_true', help='show where an error comes from')

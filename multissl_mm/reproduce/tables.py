@@ -14,7 +14,17 @@ from .results import Found, PaperTable
 from .row import Row
 from .rows import TableRun
 from .scales import SCALES, Scale
-from .sound import AFFINITY_SOUND, DOWNSTREAM, FIGURE3, ROWS, TABLE2A, TABLE2B, TABLE3, SoundRun
+from .sound import (
+    AFFINITY_SOUND,
+    DOWNSTREAM,
+    FIGURE3,
+    GIVEN,
+    ROWS,
+    TABLE2A,
+    TABLE2B,
+    TABLE3,
+    SoundRun,
+)
 from .sound_study import SOUND_STUDY, SOUND_STUDY_RUNS, SoundStudyRun
 from .steps import Steps
 from .store import Store
@@ -23,6 +33,8 @@ from .submit import print_jobs
 
 _PAPER = (TABLE2A, TABLE2B, TABLE3, TABLE4, FIGURE1B, FIGURE3, AFFINITY_PICTURES, AFFINITY_SOUND)
 TABLES: Dict[str, PaperTable] = {table.name: table for table in (*_PAPER, STUDY, SOUND_STUDY)}
+#: Rows of weights that others have trained.
+OTHERS = ('detco', *GIVEN)
 #: What can be asked for: one or more tables.
 TARGETS: Dict[str, Tuple[PaperTable, ...]] = {
     **{table.name: (table, ) for table in TABLES.values()},
@@ -60,7 +72,8 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
         seeds (sequence[int]): One run of every row each.
         full (bool): The same as the scale ``paper``.
         gpus (int): Train on so many; 0 without a launcher.
-        checkpoint (str, optional): Of the row ``detco``, or of the sound row ``supervised``.
+        checkpoint (str, optional): Of the row ``detco``, or of the sound row ``audioset`` (or
+            ``supervised``).
         out (Path, optional): Defaults to ``work_dirs/table4_<scale>``, ``study_<scale>`` or
             ``tables_sound_<scale>``. What is trained lies beside it, in ``runs/``.
         console (Console, optional): Where progress and the tables are printed.
@@ -90,16 +103,18 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
     runs = [run for group in groups for run in group.runs]
     _refuse(rows or (), every, f'{name} has no row')
     _refuse(downstream or (), [*runs, 'none'], f'{name} has no downstream task')
-    if 'detco' in (rows or ()) and not checkpoint:
-        raise MultiSSLError('the row detco evaluates weights that others have trained: name them '
-                            'with --checkpoint')
+    others = next((row for row in rows or () if row in OTHERS), None)
+    if others and not checkpoint:
+        raise MultiSSLError(f'the row {others} evaluates weights that others have trained: name '
+                            'them with --checkpoint')
     console = console or Console()
     plans: List[Tuple[Plan, Steps]] = []
     for group in [] if report else groups:
         steps = Steps(group.out / 'logs', console=console, jobs=jobs)
         _data(group, steps, size)
         asked = [key for key in rows or _default(group.tables) if key in group.rows]
-        given = {'supervised' if issubclass(group.kind, SoundRun) else 'detco': checkpoint}
+        given = {others or ('supervised' if issubclass(group.kind, SoundRun) else 'detco'):
+                 checkpoint}
         store = Store(group.out.parent / 'runs')
         anyway = [(key, seed) for seed in seeds for key in asked]
         made = [group.kind(group.rows, group.out, steps, seed, size, gpus, given, anyway, store)
