@@ -1,11 +1,12 @@
 """What a training took, and what it logged on its way, as its logs say."""
 from pathlib import Path
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from mmengine.config import Config
 
 from ..analysis.runs import read_log, read_run
 from ..errors import MultiSSLError
+from .row import Row
 from .store import Stored
 
 #: Beginnings of what is drawn of a run that has stages.
@@ -40,6 +41,21 @@ def cost(trainings: Sequence[Tuple[Stored, Optional[str]]]) -> Dict[str, float]:
         total['steps'] += count
         total['samples'] += count * cfg.train_dataloader.batch_size * _processes(what)
     return total
+
+
+def named_trainings(rows: Mapping[str, Row], folder: Path, key: str
+                    ) -> List[Tuple[Stored, Optional[str]]]:
+    """Trainings that a row took, where they lie under the names of rows (earlier versions).
+
+    Args:
+        folder (Path): Of one seed.
+    """
+    row = rows[key]
+    if row.within is not None and not (folder / key).is_dir():
+        return [(Stored(folder, row.within[0]), row.within[1])]
+    before = [*row.parts, *([row.start] if row.start else [])]
+    return [*(training for part in before for training in named_trainings(rows, folder, part)),
+            *([(Stored(folder, key), None)] if row.pretrain else [])]
 
 
 def _end_of_stage(cfg: Config, stage: Optional[str]) -> float:

@@ -7,6 +7,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 from ..utils.files import write_atomically
 from ..utils.project import PACKAGE
 from .claims import CLAIMS, Checked, check, counted
+from .costs import cost, curves, named_trainings
 from .drawing import inlined, trade_off, watched
 from .intervals import FAILS, HOLDS, OPEN, interval
 from .pictures import CONTROLS
@@ -43,7 +44,7 @@ def write_report(tables: Sequence[Tuple[PaperTable, Path]], path: Path, title: s
                               trim_blocks=True, undefined=StrictUndefined)
     page = environment.get_template('report.html.jinja').render(
         title=title, what=what, warnings=warnings, classes=CLASSES, made=made, subjects=subjects,
-        tables=[_table(table, found) for table, _, found in shown])
+        tables=[_table(table, out, found) for table, out, found in shown])
     write_atomically(path, page)
     return path
 
@@ -53,7 +54,7 @@ def subject_of(table: PaperTable) -> str:
     return 'sound' if any(column.run.startswith('s3r') for column in table.columns) else 'pictures'
 
 
-def _table(table: PaperTable, results: Mapping[str, Found]) -> Dict[str, Any]:
+def _table(table: PaperTable, out: Path, results: Mapping[str, Found]) -> Dict[str, Any]:
     ranks = {column.title: rank(results, column) for column in table.columns}
     columns = [column for column in table.columns if ranks[column.title]]
     rows = []
@@ -64,7 +65,7 @@ def _table(table: PaperTable, results: Mapping[str, Found]) -> Dict[str, Any]:
             cells.append(dict(
                 here=written(interval(list(got.values())), column.digits) if got else '-',
                 rank=ranks[column.title].get(key), paper=in_paper(row, column)))
-        taken = _cost(found)
+        taken = _cost(table, out, key, found)
         rows.append(dict(
             title=row.title, cells=cells, kind=_kind(key),
             seeds=len({seed for seeds in found.values() for seed in seeds}),
@@ -103,12 +104,17 @@ def _gains(table: PaperTable, columns: Sequence[Column], results: Mapping[str, F
         for key, row in gains.items()]
 
 
-def _cost(found: Found) -> Dict[str, float]:
+def _cost(table: PaperTable, out: Path, key: str, found: Found) -> Dict[str, float]:
     """Of a row's encoder, the mean over its seeds."""
-    costs: Dict[str, Dict[str, float]] = {
-        seed: metrics['made']['cost'] for seeds in found.values()
-        for seed, metrics in seeds.items() if metrics.get('made', {}).get('cost')}
-    return {name: interval([cost[name] for cost in costs.values()]).mean
+    costs: Dict[str, Dict[str, float]] = {}
+    for seeds in found.values():
+        for seed, metrics in seeds.items():
+            if 'made' in metrics:
+                costs[seed] = metrics['made']['cost']
+            elif seed not in costs:
+                taken = cost(named_trainings(table.rows, out / seed, key))
+                costs.update({seed: taken} if taken['steps'] else {})
+    return {name: interval([taken[name] for taken in costs.values()]).mean
             for name in ('steps', 'samples', 'seconds')} if costs else {}
 
 
@@ -127,21 +133,27 @@ def _subject(name: str, parts: Sequence[Tuple[PaperTable, Path, Mapping[str, Fou
              ) -> Dict[str, Any]:
     """Claims and curves over the rows of all tables that share a folder."""
     results: Dict[str, Found] = {}
-    curves: Dict[str, List[Dict[str, Any]]] = {}
+    logged: Dict[str, List[Dict[str, Any]]] = {}
     for table, out, found in parts:
         results.update(found)
         for key in found:
-            paths = sorted(out.glob(f'seed*/{key}_curves.json'))
-            if paths:
-                curves[table.rows[key].title] = [json.loads(path.read_text()) for path in paths]
+            watched_of = [_curves(path, key) for path in sorted(out.glob('seed*'))]
+            if any(watched_of):
+                logged[table.rows[key].title] = [one for one in watched_of if one]
     checked = check(name, results)
-    drawn = ((watched(curves, beginning, label, log), alt)
+    drawn = ((watched(logged, beginning, label, log), alt)
              for beginning, alt, label, log in CURVES)
     return dict(
         name=name, counts=counted(checked),
         claims=[_claim(name, one) for one in checked if one.claim.section],
         controls=[_claim(name, one) for one in checked if not one.claim.section],
         curves=[dict(data=inlined(figure), alt=alt) for figure, alt in drawn if figure])
+
+
+def _curves(folder: Path, key: str) -> Optional[Dict[str, Any]]:
+    """What a row's run has logged on its way, by its file or, of earlier versions, its logs."""
+    path = folder / f'{key}_curves.json'
+    return json.loads(path.read_text()) if path.is_file() else curves(folder / key)
 
 
 def _claim(subject: str, checked: Checked) -> Dict[str, Any]:

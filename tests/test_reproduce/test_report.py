@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import pytest
 
 from multissl_mm.reproduce import reproduce_table, write_report
-from multissl_mm.reproduce.costs import cost, curves
+from multissl_mm.reproduce.costs import cost, curves, named_trainings
 from multissl_mm.reproduce.pictures import COLUMNS, TABLE4
 from multissl_mm.reproduce.sound import TABLE3
 from multissl_mm.reproduce.store import Stored
@@ -82,6 +82,21 @@ def test_of_a_folder_without_running_anything(tmp_path, capsys):
     assert 'do not say what they were made' in text and '>holds<' not in text  # of one seed
     assert (tmp_path / 'out' / 'table4.csv').is_file() and 'report.html' in capsys.readouterr().out
     assert not (tmp_path / 'runs').exists()
+
+
+def test_runs_of_earlier_versions_lie_under_the_names_of_rows(trained, tmp_path):
+    out = tmp_path / 'out'
+    (out / 'seed0').mkdir(parents=True)
+    trained.path.rename(out / 'seed0' / 'il_mocov2_densecl')
+    rows = dict(TABLE4.rows, on=TABLE4.rows['densecl']._replace(start='mocov2'))
+    assert [(what.name, stage) for what, stage in named_trainings(rows, out, 'on')] == [
+        ('il_mocov2_densecl', 'stage1_mocov2.pth'), ('on', None)]
+    for key in ('mocov2', 'il_mocov2_densecl'):
+        (out / 'seed0' / f'{key}_svm.json').write_text('{"mAP": 40}')
+    text = write_report([(TABLE4, out)], out / 'report.html', 'a', 'b').read_text()
+    costs = re.findall(r'<td>(\d+)</td><td>(\d+)</td>\n<td>(\d+ s)</td>', text)
+    assert costs == [('10', '80', '5 s'), ('20', '160', '10 s')]
+    assert text.count('data:image/svg+xml') == 2  # with what was forgotten
 
 
 def test_nothing_yet(tmp_path):
