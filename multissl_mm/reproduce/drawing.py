@@ -1,58 +1,57 @@
 """Pictures of tables: columns against each other, curves of runs."""
 import base64
 import io
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
+from .columns import Column, Found, values
 from .intervals import interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from .results import Column, Found, PaperTable
 
-
-def draw(table: 'PaperTable', results: Mapping[str, 'Found'], path: Path) -> None:
-    """Writes :func:`trade_off` to a file."""
-    trade_off(table, results).savefig(path)
-
-
-def trade_off(table: 'PaperTable', results: Mapping[str, 'Found']) -> 'Figure':
+def trade_off(title: str, panels: Sequence[Sequence[Tuple[str, str]]],
+              columns: Mapping[str, Column], results: Mapping[str, Found]) -> 'Figure':
     """Columns against each other; better is right and up.
 
     A row is its mean, over faint points of its seeds; from three seeds on with the mean's 95 %
     interval. Two say too little of it.
+
+    Args:
+        title (str): Above it.
+        panels (sequence[sequence[tuple[str, str]]]): Row by row, titles of columns.
+        columns (mapping[str, Column]): By their titles.
+        results (mapping): Of every row, by its title.
     """
     from matplotlib.figure import Figure
-    columns = {column.title: column for column in table.columns}
-    panels = [[pair for pair in row if _shown(results, [columns[title] for title in pair])]
-              for row in table.panels]
-    panels = [row for row in panels if row] or [list(table.panels[0][:1])]
-    height, width = len(panels), max(map(len, panels))
+    shown = [[pair for pair in row if _shown(results, [columns[name] for name in pair])]
+             for row in panels]
+    shown = [row for row in shown if row] or [list(panels[0][:1])]
+    height, width = len(shown), max(map(len, shown))
     figure = Figure(figsize=(4.6 * width + 2.5 * (len(results) > 6), 4 * height + 1), dpi=130,
                     layout='constrained')
     axes = figure.subplots(height, width, squeeze=False)
     handles: Dict[str, object] = {}
     named = len(results) <= 6  # few enough to be named where they are
-    for axis, pair in zip(axes.flat, _filled(panels, width)):
+    for axis, pair in zip(axes.flat, _filled(shown, width)):
         if pair is None:
             axis.remove()
             continue
-        x, y = (columns[title] for title in pair)
+        x, y = (columns[name] for name in pair)
         names: List[Tuple[str, float, float, str]] = []
-        for i, (key, found) in enumerate(results.items()):
+        for i, (row, found) in enumerate(results.items()):
             points = _points(found, x, y)
             if not points:
                 continue
-            marker, color, title = 'osD^vP*Xh<>d'[i % 12], f'C{i % 10}', table.rows[key].title
+            marker, color = 'osD^vP*Xh<>d'[i % 12], f'C{i % 10}'
             a, b = (interval([point[k] for point in points]) for k in (0, 1))
             bars = [one.high - one.mean if one.high is not None and one.seeds > 2 else None
                     for one in (a, b)]
-            handles[title] = axis.errorbar(a.mean, b.mean, xerr=bars[0], yerr=bars[1], fmt=marker,
-                                           ms=9, capsize=4, lw=1.2, color=color)
+            handles[row] = axis.errorbar(a.mean, b.mean, xerr=bars[0], yerr=bars[1], fmt=marker,
+                                         ms=9, capsize=4, lw=1.2, color=color)
             if len(points) > 1:
                 axis.plot(*zip(*points), marker, color=color, ms=4, alpha=.35)
-            names.append((title, a.mean, b.mean, color))
+            names.append((row, a.mean, b.mean, color))
         if named:
             _name(axis, names, x.below)
         axis.set(xlabel=x.title, ylabel=y.title)
@@ -63,7 +62,7 @@ def trade_off(table: 'PaperTable', results: Mapping[str, 'Found']) -> 'Figure':
         axis.margins(.22 if named else .13)
         axis.grid(alpha=.3)
     count = max((len(s) for found in results.values() for s in found.values()), default=0)
-    figure.suptitle(table.figure)
+    figure.suptitle(title)
     bars_are = ', bars: its 95 % interval' if count > 2 else ''
     figure.supxlabel(f'large: mean over up to {count} seeds{bars_are}; small: each seed'
                      if count > 1 else 'one seed: a difference of a point or two is noise',
@@ -74,7 +73,7 @@ def trade_off(table: 'PaperTable', results: Mapping[str, 'Found']) -> 'Figure':
     return figure
 
 
-def _shown(results: Mapping[str, 'Found'], pair: Sequence['Column']) -> bool:
+def _shown(results: Mapping[str, Found], pair: Sequence[Column]) -> bool:
     return any(all(column.run in found for column in pair) for found in results.values())
 
 
@@ -83,8 +82,7 @@ def _filled(panels: Sequence[Sequence[Tuple[str, str]]], width: int
     return [row[i] if i < len(row) else None for row in panels for i in range(width)]
 
 
-def _points(found: 'Found', x: 'Column', y: 'Column') -> List[Tuple[float, float]]:
-    from .results import values
+def _points(found: Found, x: Column, y: Column) -> List[Tuple[float, float]]:
     a, b = (values(found, column) for column in (x, y))
     return [(a[seed], b[seed]) for seed in a if seed in b]
 

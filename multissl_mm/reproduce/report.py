@@ -8,7 +8,7 @@ from ..utils.files import write_atomically
 from ..utils.project import PACKAGE
 from .claims import CLAIMS, Checked, check, counted
 from .costs import cost, curves, named_trainings
-from .drawing import inlined, trade_off, watched
+from .drawing import inlined, watched
 from .intervals import FAILS, HOLDS, OPEN, interval
 from .pictures import CONTROLS
 from .results import Column, Found, PaperTable, in_paper, rank, values, written
@@ -71,7 +71,7 @@ def _table(table: PaperTable, out: Path, results: Mapping[str, Found]) -> Dict[s
             seeds=len({seed for seeds in found.values() for seed in seeds}),
             steps=_amount(taken.get('steps')), samples=_amount(taken.get('samples')),
             seconds=_time(taken.get('seconds'))))
-    figures = [dict(data=inlined(trade_off(table, results)), alt=table.figure)]
+    figures = [dict(data=inlined(table.draw(results)), alt=table.figure)]
     return dict(name=table.name, title=table.title, caption=table.caption, rows=rows,
                 columns=[column.title for column in columns], figures=figures,
                 costs=any(row['steps'] for row in rows),

@@ -4,42 +4,21 @@ import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Dict, Mapping, Optional, Sequence, Tuple
 
 from rich.console import Console
 from rich.table import Table
 
 from ..utils.files import write_atomically
+from .columns import Column, Found, values
+from .drawing import trade_off
 from .intervals import Interval, interval
 from .row import Row
 
-#: Metrics by seed, and under ``made`` where they come from.
-Seeds = Dict[str, Dict[str, Any]]
-#: Of a row: evaluation: seed: metrics.
-Found = Dict[str, Seeds]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 GUESSING = 'No encoder'  # title of the row with Column.without
-
-
-class Column(NamedTuple):
-    """A column of a table.
-
-    Args:
-        title (str): At its head.
-        run (str): The evaluation that it comes from.
-        metric (str): Of that evaluation.
-        digits (int): After the point.
-        paper (int | None): Which of a row's numbers in the paper it is.
-        without (str | None): Metric that says what nothing but a guess gets.
-        below (bool): Whether less is better.
-    """
-    title: str
-    run: str
-    metric: str
-    digits: int = 1
-    paper: Optional[int] = None
-    without: Optional[str] = None
-    below: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,7 +72,6 @@ class PaperTable:
         Returns:
             dict: Of every row that is there, its results.
         """
-        from .drawing import draw
         titles = ['seeds', *(column.title for column in self.columns)]
         shown = Table('', *titles, title=f'{self.title}; mean ± half of its 95 % interval over '
                       'seeds, (rank)', caption=self.caption)
@@ -124,8 +102,13 @@ class PaperTable:
         write_atomically(out / f'{self.name}.csv', self.csv(results))
         write_atomically(out / f'{self.name}.md', ''.join(
             f'| {" | ".join(line)} |\n' for line in lines))
-        draw(self, results, out / f'{self.name}.png')
+        self.draw(results).savefig(out / f'{self.name}.png')
         return results
+
+    def draw(self, results: Mapping[str, Found]) -> 'Figure':
+        """Columns against each other, see :func:`trade_off`."""
+        return trade_off(self.figure, self.panels, {c.title: c for c in self.columns},
+                         {self.rows[key].title: found for key, found in results.items()})
 
     def csv(self, results: Mapping[str, Found]) -> str:
         """A line per row and column, with what each seed got."""
@@ -143,13 +126,6 @@ class PaperTable:
                                 in_paper(self.rows[key], column),
                                 ' '.join(f'{seed}={value}' for seed, value in got.items())])
         return text.getvalue()
-
-
-def values(found: Found, column: Column, metric: Optional[str] = None) -> Dict[str, float]:
-    """What each seed of a row got in a column."""
-    metric = metric or column.metric
-    return {seed: metrics[metric] for seed, metrics in found.get(column.run, {}).items()
-            if metric in metrics}
 
 
 def rank(results: Mapping[str, Found], column: Column) -> Dict[str, int]:

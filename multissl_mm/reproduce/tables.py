@@ -137,9 +137,9 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
         console.print(f'{due} of {len(plan.steps)} steps have to be made', highlight=False)
         steps.expect(due)
         plan.carry_out(steps)
-        others = plan.others()
-        if others:
-            console.print(f'{len(others)} steps were made by another state of the code; --fresh '
+        old = plan.others()
+        if old:
+            console.print(f'{len(old)} steps were made by another state of the code; --fresh '
                           'makes them anew', style='yellow', highlight=False)
     return _show(name, groups, size, console)
 
