@@ -38,8 +38,8 @@ def main() -> None:
                         'launcher)')
     parser.add_argument('--jobs', type=int, default=1, metavar='N', help='commands that run at '
                         'once; at demo size as many as there are cores are fastest')
-    parser.add_argument('--checkpoint', help='of the row detco, or of the sound row supervised '
-                        '(AudioSet): see tools/model_converters/export_backbone.py')
+    parser.add_argument('--checkpoint', help='of the row detco, or of the sound rows audioset (see '
+                        'tools/model_converters/yamnet.py) or supervised (export_backbone.py)')
     parser.add_argument('--out', type=Path, help='default: work_dirs/table4_<demo or full>, '
                         'work_dirs/tables_sound_<demo or full>')
     parser.add_argument('--traceback', action='store_true', help='show where an error comes from')

@@ -33,8 +33,10 @@ class SoundPreprocessor(BaseDataPreprocessor):
             too, as ``<name>_stft`` (N, ..., F, T), all scaled as the first of ``sounds`` is, so
             that what one pair of ears hears louder stays louder (S3R). ``scale`` (N,) is by how
             much.
-        spectra_hop (int, optional): Hop of those; at most ``win_length``, or they could not be
+        spectra_hop (int, optional): Hop of those; at most their window, or they could not be
             turned into sound again. Defaults to ``hop_length``.
+        spectra_n_fft, spectra_win_length (int, optional): Of those. Default to ``n_fft`` and
+            ``win_length``.
 
     Raises:
         MultiSSLError: If a batch has none of ``sounds``, if a sound is too short for a window, or
@@ -45,7 +47,8 @@ class SoundPreprocessor(BaseDataPreprocessor):
     def __init__(self, n_fft: int = 512, win_length: int = 400, hop_length: int = 160,
                  rms: float = 0.1, floor: float = 1e-5,
                  sounds: Sequence[str] = ('clip', 'other'), spectra: Sequence[str] = (),
-                 spectra_hop: Optional[int] = None, non_blocking: bool = False) -> None:
+                 spectra_hop: Optional[int] = None, spectra_n_fft: Optional[int] = None,
+                 spectra_win_length: Optional[int] = None, non_blocking: bool = False) -> None:
         from torchaudio.transforms import Spectrogram  # those who only see need it not
 
         super().__init__(non_blocking)
@@ -53,12 +56,13 @@ class SoundPreprocessor(BaseDataPreprocessor):
         self.spectra = tuple(spectra)
         self.spectrogram = Spectrogram(n_fft, win_length, hop_length, power=None)
         if self.spectra:
-            spectra_hop = spectra_hop or hop_length
-            if spectra_hop > win_length:
+            spectra_hop, window = spectra_hop or hop_length, spectra_win_length or win_length
+            if spectra_hop > window:
                 raise MultiSSLError(f'SoundPreprocessor: the complex spectrograms have a hop of '
-                                    f'{spectra_hop}, but a window of {win_length}, so they could '
+                                    f'{spectra_hop}, but a window of {window}, so they could '
                                     'not be turned into sound again; set spectra_hop')
-            self.complex_spectrogram = Spectrogram(n_fft, win_length, spectra_hop, power=None)
+            self.complex_spectrogram = Spectrogram(spectra_n_fft or n_fft, window, spectra_hop,
+                                                   power=None)
 
     def forward(self, data: Dict[str, Any], training: bool = False) -> Dict[str, Any]:
         data = self.cast_data(data)

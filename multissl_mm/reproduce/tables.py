@@ -10,13 +10,15 @@ from .bounds import show_bounds
 from .data import VALIDATION, picture_data, sound_data, validation_data
 from .pictures import EVALUATIONS, TABLE4, PictureRun
 from .results import Found, PaperTable
-from .sound import DOWNSTREAM, ROWS, TABLE2A, TABLE2B, TABLE3, SoundRun
+from .sound import DOWNSTREAM, GIVEN, ROWS, TABLE2A, TABLE2B, TABLE3, SoundRun
 from .sound_study import SOUND_STUDY, SOUND_STUDY_RUNS, SoundStudyRun
 from .steps import Steps
 from .study import STUDY, STUDY_RUNS, StudyRun
 
 TABLES: Dict[str, PaperTable] = {t.name: t for t in (TABLE2A, TABLE2B, TABLE3, TABLE4, STUDY,
-                                                   SOUND_STUDY)}
+                                                     SOUND_STUDY)}
+#: Rows of weights that others have trained.
+OTHERS = ('detco', *GIVEN)
 _PICTURES = {TABLE4.name: (PictureRun, EVALUATIONS), STUDY.name: (StudyRun, STUDY_RUNS)}
 _SOUNDS = {SOUND_STUDY.name: (SoundStudyRun, SOUND_STUDY_RUNS)}
 
@@ -41,7 +43,8 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
         seeds (sequence[int]): One run of every row each.
         full (bool): On ImageNet, VOC2007 and COCO, or OmniAudio, in ``data/`` instead of the demo.
         gpus (int): Train on so many; 0 without a launcher.
-        checkpoint (str, optional): Of the row ``detco``, or of the sound row ``supervised``.
+        checkpoint (str, optional): Of the row ``detco``, or of the sound row ``audioset`` (or
+            ``supervised``).
         out (Path, optional): Defaults to ``work_dirs/table4_<demo or full>`` or
             ``work_dirs/tables_sound_<demo or full>``.
         console (Console, optional): Where progress and the table are printed.
@@ -61,9 +64,10 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
     rows = rows or table.default_rows
     _refuse(rows, table.rows, f'{name} has no row')
     _refuse(downstream or (), runs, f'{name} has no downstream task')
-    if 'detco' in rows and not checkpoint:
-        raise MultiSSLError('the row detco evaluates weights that others have trained: name them '
-                            'with --checkpoint')
+    others = next((row for row in rows if row in OTHERS), None)
+    if others and not checkpoint:
+        raise MultiSSLError(f'the row {others} evaluates weights that others have trained: name '
+                            'them with --checkpoint')
     size = 'full' if full else 'demo'
     own = pictures or name in _SOUNDS  # Tables 2 and 3 share their runs
     out = out or Path('work_dirs') / f'{name if own else "tables_sound"}_{size}'
@@ -74,7 +78,7 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
         validation_data(steps)
     if table is SOUND_STUDY:
         sound_data(steps, VALIDATION, '--seed', '1')
-    given = {'detco' if pictures else 'supervised': checkpoint}
+    given = {others or ('detco' if pictures else 'supervised'): checkpoint}
     runs_by_seed = [kind(table.rows if own else ROWS, out, steps, seed, full, gpus, given)
                     for seed in seeds]
     steps.together([partial(run.evaluate, key, downstream or runs)

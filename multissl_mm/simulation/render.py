@@ -194,8 +194,9 @@ def _wheels(canvas: Canvas, vehicle: Vehicle, world: Callable[[Array], Array], c
 
 # ---------------------------------------------------------------------- surroundings
 
-def _texture(rng: np.random.Generator, height: int, width: int, grain: int,
-             strength: float) -> Array:
+def texture(rng: np.random.Generator, height: int, width: int, grain: int,
+            strength: float) -> Array:
+    """Smooth noise (height, width, 1), of spots about ``grain`` pixels wide."""
     coarse = rng.normal(0, strength, (max(2, height // grain), max(2, width // grain), 1))
     return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)[..., None]
 
@@ -210,7 +211,7 @@ def _background(rng: np.random.Generator, height: int, width: int, horizon: floa
     ramp = np.linspace(0, 1, max(top, 1))[:, None, None]
     image[:top] = a * (1 - ramp) + b * ramp
     image[top:] = np.full(3, rng.uniform(60, 150)) + rng.normal(0, 8, 3)
-    image += _texture(rng, height, width, 6, 9) + _texture(rng, height, width, 2, 6)
+    image += texture(rng, height, width, 6, 9) + texture(rng, height, width, 2, 6)
     image = np.ascontiguousarray(image)
     x = -float(rng.uniform(0, 30))
     while x < width:  # houses
@@ -295,10 +296,10 @@ def render(scene: Scene, t: float = 0., size: Tuple[int, int] = (160, 160), azim
                        lambda p: project(p) + [width, height, 0], light)
         draw_vehicle(whole, vehicle, states[i])
         areas.append(int(whole.mask.sum()))
-    return Picture(_develop(image, rng), masks, areas)
+    return Picture(develop(image, rng), masks, areas)
 
 
-def _develop(image: Array, rng: np.random.Generator) -> Array:
+def develop(image: Array, rng: np.random.Generator) -> Array:
     """Contrast, blur and noise of the camera; to uint8."""
     image = (image - 110) * rng.uniform(.75, 1.2) + 110 + rng.uniform(-18, 18)
     if rng.random() < .35:

@@ -1,4 +1,4 @@
-"""Writes pictures of scenes in the layouts of ImageNet, VOC2007 and COCO.
+"""Writes pictures with annotated objects in the layouts of ImageNet, VOC2007 and COCO.
 
 Picture i of a part depends on (seed, part, i) alone, so any number of processes writes the same
 bytes. A part's manifest is written before its first picture and says when it is done.
@@ -7,69 +7,19 @@ import json
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 from xml.etree import ElementTree as ET
 
 import cv2
 import numpy as np
-from pycocotools import mask as coco_mask
 from rich.progress import track
 
 from ..errors import MultiSSLError
 from ..utils.files import check_folder, write_atomically
-from ..utils.keyed_random import key_to_seed
-from .render import render
-from .scene import CLASSES, random_scene
+from .pictures import Item, Pictures
+from .streets import STREETS
 
-#: Raise it when the same seed gives other pictures than before.
-VERSION = 2
-#: An object smaller than this (pixels, visible) is not annotated at all.
-MIN_AREA = 40
 SHARD = 500  # pictures per folder of the ImageNet-like part
-
-
-class Item(NamedTuple):
-    """One annotated object: box (x, y, width, height) and polygons in pixels."""
-    kind: str
-    box: Tuple[int, int, int, int]
-    area: int
-    polygons: List[List[float]]
-    truncated: bool
-    difficult: bool
-
-
-def draw(seed: int, part: str, index: int, size: int) -> Tuple[np.ndarray, List[Item]]:
-    """Picture ``index`` of a part, (size, size, 3) BGR, and its objects."""
-    rng = np.random.default_rng(key_to_seed('picture', seed, part, index))
-    many = rng.random() < .5
-    scene = random_scene(rng, int(rng.integers(2, 5) if many else 1), view=60.,
-                         fill=rng.uniform(.35, .6) if many else rng.uniform(.5, .8))
-    picture = render(scene, t=0., size=(size, size))
-    items = []
-    for vehicle, mask, whole in zip(scene.vehicles, picture.masks, picture.areas):
-        contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL,
-                                       cv2.CHAIN_APPROX_NONE)
-        # Box and area are those of the polygons as COCO reads them, without slivers a pixel wide.
-        polygons = [c.reshape(-1).astype(float).tolist() for c in contours
-                    if cv2.contourArea(c) >= 4]
-        if not polygons:
-            continue
-        mask = coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(polygons, size, size)))
-        area = int(mask.sum())
-        if area < MIN_AREA:
-            continue
-        share = area / max(whole, 1)
-        x, y, w, h = cv2.boundingRect(mask)
-        box = x, y, w, h
-        items.append(Item(vehicle.kind, box, area, polygons, truncated=_cut_off(box, size),
-                          difficult=share < .3 or area < size * size / 160))
-    return picture.image, items
-
-
-def _cut_off(box: Tuple[int, int, int, int], size: int) -> bool:
-    """VOC's "truncated": the object goes on beyond the picture."""
-    x, y, w, h = box
-    return x == 0 or y == 0 or x + w == size or y + h == size
 
 
 # ---------------------------------------------------------------------- one picture each
@@ -79,16 +29,18 @@ def _write_jpeg(path: Path, image: np.ndarray) -> None:
     write_atomically(path, data, durable=False)
 
 
-def _imagenet(root: Path, seed: int, size: int, index: int) -> Tuple[str, Optional[int]]:
-    image, items = draw(seed, 'imagenet', index, size)
+def _imagenet(what: Pictures, root: Path, seed: int, size: int, index: int
+              ) -> Tuple[str, Optional[int]]:
+    image, items = what.draw(seed, 'imagenet', index, size, False)
     name = f'n{index // SHARD:08d}/n{index // SHARD:08d}_{index}.JPEG'
     _write_jpeg(root / 'train' / name, image)
     largest = max(items, key=lambda item: item.area, default=None)
-    return name, CLASSES.index(largest.kind) if largest else None
+    return name, what.classes.index(largest.kind) if largest else None
 
 
-def _voc(root: Path, seed: int, size: int, index: int) -> List[Tuple[str, bool]]:
-    image, items = draw(seed, 'voc', index, size)
+def _voc(what: Pictures, root: Path, seed: int, size: int, count: int, index: int
+         ) -> List[Tuple[str, bool]]:
+    image, items = what.draw(seed, 'voc', index, size, index >= count // 2)
     name = f'{index + 1:06d}'
     _write_jpeg(root / 'JPEGImages' / f'{name}.jpg', image)
     xml = ET.Element('annotation')
@@ -112,8 +64,9 @@ def _fill(parent: ET.Element, **values: object) -> None:
         ET.SubElement(parent, key).text = str(value)
 
 
-def _coco(root: Path, seed: int, size: int, split: str, index: int) -> List[Item]:
-    image, items = draw(seed, f'coco_{split}', index, size)
+def _coco(what: Pictures, root: Path, seed: int, size: int, split: str, index: int
+          ) -> List[Item]:
+    image, items = what.draw(seed, f'coco_{split}', index, size, split.startswith('val'))
     _write_jpeg(root / split / f'{index + 1:012d}.jpg', image)
     return items
 
@@ -129,20 +82,21 @@ def parallel(function: Any, count: int, workers: int, what: str, chunk: int = 16
         return list(track(results, what, total=count))
 
 
-def write_imagenet(root: Path, seed: int, count: int, size: int, workers: int) -> None:
+def write_imagenet(what: Pictures, root: Path, seed: int, count: int, size: int, workers: int
+                   ) -> None:
     """``train/n00000000/*.JPEG`` and ``meta/train.txt``, which only supervised training reads.
 
-    The folders mean nothing. A picture's label there is the class of its largest vehicle; pictures
+    The folders mean nothing. A picture's label there is the class of its largest object; pictures
     without a visible one are left out.
     """
-    found = parallel(partial(_imagenet, root, seed, size), count, workers, 'ImageNet layout')
+    found = parallel(partial(_imagenet, what, root, seed, size), count, workers, 'ImageNet layout')
     write_atomically(root / 'meta' / 'train.txt', ''.join(
         f'{name} {label}\n' for name, label in found if label is not None))
 
 
-def write_voc(root: Path, seed: int, count: int, size: int, workers: int) -> None:
+def write_voc(what: Pictures, root: Path, seed: int, count: int, size: int, workers: int) -> None:
     """VOC2007: the first half is trainval (half train, half val), the rest test."""
-    found = parallel(partial(_voc, root, seed, size), count, workers, 'VOC2007 layout')
+    found = parallel(partial(_voc, what, root, seed, size, count), count, workers, 'VOC2007 layout')
     names = [f'{i + 1:06d}' for i in range(count)]
     half, quarter = count // 2, count // 4
     splits = dict(train=range(quarter), val=range(quarter, half), trainval=range(half),
@@ -150,7 +104,7 @@ def write_voc(root: Path, seed: int, count: int, size: int, workers: int) -> Non
     main = root / 'ImageSets' / 'Main'
     for split, indices in splits.items():
         write_atomically(main / f'{split}.txt', ''.join(f'{names[i]}\n' for i in indices))
-        for kind in CLASSES:
+        for kind in what.classes:
             lines = []
             for i in indices:
                 flags = [difficult for k, difficult in found[i] if k == kind]
@@ -159,26 +113,28 @@ def write_voc(root: Path, seed: int, count: int, size: int, workers: int) -> Non
             write_atomically(main / f'{kind}_{split}.txt', ''.join(lines))
 
 
-def write_coco(root: Path, seed: int, count: int, size: int, workers: int, split: str) -> None:
+def write_coco(what: Pictures, root: Path, seed: int, count: int, size: int, workers: int,
+               split: str) -> None:
     """``<split>/*.jpg`` and ``annotations/instances_<split>.json``."""
-    found = parallel(partial(_coco, root, seed, size, split), count, workers, f'COCO {split}')
+    found = parallel(partial(_coco, what, root, seed, size, split), count, workers, f'COCO {split}')
     images = [dict(id=i + 1, file_name=f'{i + 1:012d}.jpg', width=size, height=size, license=1)
               for i in range(count)]
     annotations: List[Dict[str, Any]] = []
     for i, items in enumerate(found):
         for item in items:
             annotations.append(dict(
-                id=len(annotations) + 1, image_id=i + 1, category_id=CLASSES.index(item.kind) + 1,
-                segmentation=item.polygons, area=item.area, bbox=list(item.box), iscrowd=0))
+                id=len(annotations) + 1, image_id=i + 1,
+                category_id=what.classes.index(item.kind) + 1, segmentation=item.polygons,
+                area=item.area, bbox=list(item.box), iscrowd=0))
     content = dict(
-        info=dict(description='Simulated street scenes', version=str(VERSION), year=2026),
-        licenses=[dict(id=1, name='Apache-2.0', url='')], images=images, annotations=annotations,
-        categories=[dict(id=k + 1, name=n, supercategory='vehicle')
-                    for k, n in enumerate(CLASSES)])
+        info=dict(description=what.description, version=str(what.version), year=2026),
+        licenses=[dict(id=1, name=what.licence, url='')], images=images, annotations=annotations,
+        categories=[dict(id=k + 1, name=n, supercategory=what.kind)
+                    for k, n in enumerate(what.classes)])
     write_atomically(root / 'annotations' / f'instances_{split}.json', json.dumps(content))
 
 
-PARTS: Dict[str, Tuple[str, Callable[[Path, int, int, int, int], None]]] = {
+PARTS: Dict[str, Tuple[str, Callable[[Pictures, Path, int, int, int, int], None]]] = {
     'imagenet': ('imagenet', write_imagenet),
     'voc': ('VOCdevkit/VOC2007', write_voc),
     'coco_train': ('coco', partial(write_coco, split='train2017')),
@@ -186,8 +142,18 @@ PARTS: Dict[str, Tuple[str, Callable[[Path, int, int, int, int], None]]] = {
 }
 
 
-def write_part(out: Path, part: str, seed: int, count: int, size: int, workers: int) -> bool:
+def write_part(out: Path, part: str, seed: int, count: int, size: int, workers: int,
+               what: Pictures = STREETS) -> bool:
     """Writes a part unless it is there.
+
+    Args:
+        out (Path): Folder of all parts.
+        part (str): Of :data:`PARTS`.
+        seed (int): Of the pictures.
+        count (int): How many.
+        size (int): Their side in pixels.
+        workers (int): Processes.
+        what (Pictures): Streets, or products.
 
     Returns:
         bool: Whether anything had to be done.
@@ -196,20 +162,21 @@ def write_part(out: Path, part: str, seed: int, count: int, size: int, workers: 
         MultiSSLError: If the folder holds the part as other arguments make it, see
             :func:`check_part`.
     """
-    if check_part(out, part, seed, count, size):
+    if check_part(out, part, seed, count, size, what):
         return False
     folder, write = PARTS[part]
-    path, manifest = _manifest(out, part, seed, count, size)
+    path, manifest = _manifest(out, part, seed, count, size, what)
     # First, so that what an interrupted call leaves is not mixed with other pictures.
     write_manifest(path, manifest, done=False)
-    write(out / folder, seed, count, size, workers)
+    write(what, out / folder, seed, count, size, workers)
     write_manifest(path, manifest, done=True)
     return True
 
 
-def check_part(out: Path, part: str, seed: int, count: int, size: int) -> bool:
+def check_part(out: Path, part: str, seed: int, count: int, size: int,
+               what: Pictures = STREETS) -> bool:
     """Whether a part is there and whole; an error where it is there but another."""
-    return read_manifest(*_manifest(out, part, seed, count, size))
+    return read_manifest(*_manifest(out, part, seed, count, size, what))
 
 
 def read_manifest(path: Path, manifest: Dict[str, Any]) -> bool:
@@ -218,11 +185,13 @@ def read_manifest(path: Path, manifest: Dict[str, Any]) -> bool:
     if not path.is_file():
         return False
     found = json.loads(path.read_text())
-    for key, value in json.loads(json.dumps(manifest)).items():
-        if found.get(key) != value:
+    done, wanted = found.pop('done', False), json.loads(json.dumps(manifest))
+    for key in {**wanted, **found}:  # what is usual is not said
+        if found.get(key) != wanted.get(key):
             raise MultiSSLError(f'{path}: these data were written with {key}={found.get(key)}, not '
-                                f'{value}; choose another folder, or remove {path.parent}')
-    return found.get('done', False)
+                                f'{wanted.get(key)}; choose another folder, or remove '
+                                f'{path.parent}')
+    return done
 
 
 def write_manifest(path: Path, manifest: Dict[str, Any], done: bool) -> None:
@@ -230,6 +199,9 @@ def write_manifest(path: Path, manifest: Dict[str, Any], done: bool) -> None:
     write_atomically(path, json.dumps(dict(manifest, done=done), indent=2))
 
 
-def _manifest(out: Path, part: str, seed: int, count: int, size: int) -> Tuple[Path, dict]:
-    return out / PARTS[part][0] / f'manifest_{part}.json', dict(
-        part=part, seed=seed, count=count, size=size, version=VERSION)
+def _manifest(out: Path, part: str, seed: int, count: int, size: int, what: Pictures
+              ) -> Tuple[Path, dict]:
+    found = dict(part=part, seed=seed, count=count, size=size, version=what.version)
+    if what.name != STREETS.name:  # what is usual is not said
+        found['scenes'] = what.name
+    return out / PARTS[part][0] / f'manifest_{part}.json', found

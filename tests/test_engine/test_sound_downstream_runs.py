@@ -129,6 +129,27 @@ def test_pretrained_names_any_encoder(expert):
                                                prefix='backbone.')
 
 
+def test_an_encoder_is_given_the_spectrograms_that_it_is_used_to():
+    """And what is to be predicted stays as it is."""
+    cfg = Config.fromfile(CONFIGS / 'benchmarks/sound/demo/s3r.py')
+    before = dict(cfg.data_preprocessor)
+    cfg.pretrained = dict(config=str(CONFIGS / 'sound/demo/b.py'), checkpoint='random')
+    use_pretrained(cfg)
+    preprocessor = MODELS.build(cfg.data_preprocessor)
+    assert {**before, **cfg.data_preprocessor, 'spectra_n_fft': 0, 'spectra_win_length': 0} == {
+        **before, 'spectra_n_fft': 0, 'spectra_win_length': 0}
+    cfg.pretrained = dict(config=str(CONFIGS / 'sound/demo/yamnet.py'), checkpoint='random')
+    use_pretrained(cfg)
+    other = MODELS.build(cfg.data_preprocessor)
+    inputs = dict(clip=torch.randn(1, 2, 8000), turned=torch.randn(1, 3, 2, 8000))
+    plain, changed = (p(dict(inputs=dict(inputs)))['inputs'] for p in (preprocessor, other))
+    assert plain['clip'].shape == (1, 2, 129, 26) and changed['clip'].shape == (1, 2, 257, 51)
+    torch.testing.assert_close(changed['turned_stft'], plain['turned_stft'])
+    waves = other.waves(changed['turned_stft'], changed['scale'], 8000)
+    torch.testing.assert_close(waves[..., 300:-300], inputs['turned'][..., 300:-300],
+                               atol=1e-4, rtol=1e-3)
+
+
 @pytest.mark.parametrize('pretrained, text', [
     (dict(config='nowhere.py', checkpoint='random'), 'nowhere.py: no such config'),
     (dict(config='b.py', checkpoint=None), "pretrained.checkpoint is not set.*'random'"),

@@ -12,7 +12,8 @@ from multissl_mm.errors import MultiSSLError
 from multissl_mm.evaluation.voc07 import load_voc2007
 from multissl_mm.simulation import CLASSES, Scene, Vehicle, random_scene, render
 from multissl_mm.simulation.__main__ import main
-from multissl_mm.simulation.writers import draw, write_part
+from multissl_mm.simulation.streets import draw
+from multissl_mm.simulation.writers import write_part
 from multissl_mm.utils.cli import run_tool
 
 SIZE = 96
@@ -96,7 +97,7 @@ def test_coco_masks_are_the_drawn_ones(tmp_path, monkeypatch):
         drawn.append(list(zip([v.kind for v in scene.vehicles], picture.masks)))
         return picture
 
-    monkeypatch.setattr('multissl_mm.simulation.writers.render', spy)
+    monkeypatch.setattr('multissl_mm.simulation.streets.render', spy)
     write_part(tmp_path, 'coco_val', 0, 12, SIZE, 1)
     coco = COCO(tmp_path / 'coco' / 'annotations' / 'instances_val2017.json')
     assert len(drawn) == 12 and len(coco.anns) >= 12

@@ -13,9 +13,10 @@ from scipy import signal
 
 from multissl_mm.datasets.ear_pairs import EAR_PAIRS
 from multissl_mm.errors import MultiSSLError
-from multissl_mm.simulation import CLASSES, Scene, Vehicle, hearing
+from multissl_mm.simulation import CLASSES, Scene, Vehicle, heads, hearing
 from multissl_mm.simulation.engines import vehicle_sound
-from multissl_mm.simulation.hearing import Ears, arriving, hear, kemar
+from multissl_mm.simulation.heads import kemar
+from multissl_mm.simulation.hearing import Ears, arriving, hear
 from multissl_mm.simulation.omniaudio import Recording, nth_scene, write_omniaudio, write_scene
 from multissl_mm.simulation.panorama import PanoramaCamera, equirectangular
 from multissl_mm.simulation.scene import street_scene
@@ -241,7 +242,7 @@ def test_the_control_has_the_picture_and_the_ambience_but_no_vehicle(tmp_path):
 ])
 def test_a_missing_package_is_named_with_its_extra(package, message, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'av', None if package == 'av' else av)
-    monkeypatch.setattr(hearing, 'find_spec',
+    monkeypatch.setattr(heads, 'find_spec',
                         lambda name: None if package == 'slab' else find_spec(name))
     kemar.cache_clear()
     with pytest.raises(MultiSSLError, match=message):

@@ -52,6 +52,10 @@ def test_a_tool_is_a_command_line_and_nothing_else(name):
     (['model_converters/to_stage1.py', 'a.py', 'a.pth', 'b'], 'a.pth: no such checkpoint'),
     (['reproduce.py', 'table4', '--rows', 'a'], 'table4 has no row a; it has random'),
     (['reproduce.py', 'table4', '--rows', 'detco'], 'name them with --checkpoint'),
+    (['reproduce.py', 'table2b', '--rows', 'audioset'], 'name them with --checkpoint'),
+    (['model_converters/yamnet.py', 'a', 'b'], 'a/variables/variables.index: no such file'),
+    (['evidence/recordings.py', 'a', 'b'], 'fetch.sh recordings'),
+    (['evidence/heads.py', 'a.js'], 'a.js: no such head'),
 ])
 def test_errors_are_for_people(arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
