@@ -18,8 +18,8 @@ CLASSES = {HOLDS: 'holds', FAILS: 'fails', OPEN: 'open'}
 #: Drawn of the runs that have stages: beginning of what was logged, label, whether logarithmic.
 CURVES = (('forgetting/', 'Forgetting: held-out loss of old tasks, now minus when finished',
            'loss, now - then', False),
-          ('gradient_norm_ratio/', 'a-b: length of a\'s gradient on the backbone by that of b\'s; of '
-           'an old task it is that of what keeps it', 'ratio', True),
+          ('gradient_norm_ratio/', 'a-b: length of a\'s gradient on the backbone by that of b\'s; '
+           'of an old task it is that of what keeps it', 'ratio', True),
           ('gradient_cosine/', 'Cosine of the tasks\' gradients on the backbone', 'cosine', False))
 
 
