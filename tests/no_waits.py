@@ -45,6 +45,7 @@ class NoWaits(TorchDispatchMode):
         self.allowed = allowed
         self.waits: List[str] = []
         self.seen: Set[str] = set()  # names of ops on the device
+        self.calls = 0  # of them, without questions which device a tensor is on
         self.pinned: Dict[int, Tensor] = {}  # by their storage, which lives as long
 
     def pin(self, tensor: Tensor) -> Tensor:
@@ -63,6 +64,7 @@ class NoWaits(TorchDispatchMode):
             with unset_fake_temporarily():
                 return func(*args, **kwargs)
         self.seen.add(func.__name__)
+        self.calls += func.namespace == 'aten'
         masks = [i for i in args[1] if i is not None and i.dtype in (torch.bool, torch.uint8)] \
             if func is aten.index.Tensor else []
         if (func in READS or masks) and args[0].is_cuda:

@@ -13,4 +13,3 @@ train_pipeline = [
     dict(type='multissl_mm.PackViews'),
 ]
 train_dataloader = dict(dataset=dict(dataset=dict(pipeline=train_pipeline)))
-data_preprocessor = dict(type='multissl_mm.ViewPreprocessor')

@@ -12,12 +12,14 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
 from ..datasets import KeyedDataset
+from ..datasets.omniaudio import files_of_scene
 from ..datasets.wrappers import children
 from ..errors import MultiSSLError, in_one_line
 from ..runtime import check_data
 from ..utils.cli import progress_bar
 from ..utils.files import AnyPath, kinds, write_atomically
 from ..utils.images import find_images, is_image, read_image
+from ..utils.shards import open_array, opened
 
 
 class Verified(NamedTuple):
@@ -109,9 +111,9 @@ def _named_by(dataset: Any) -> Iterator[_File]:
                 yield _File(info[key])
         for track in info.get('tracks', {}).values():
             yield _File(track, info['duration'])
-        if 'arrays' in info and Path(info['arrays']).is_dir():
-            yield from (_File(str(path), info['frames'])
-                        for path in sorted(Path(info['arrays']).glob('*.npy')))
+        if 'arrays' in info:
+            yield from (_File(path, info['frames']) for name, path in files_of_scene(info).items()
+                        if name.endswith('.npy'))
 
 
 def _look(file: _File) -> Tuple[str, Optional[str]]:
@@ -134,7 +136,7 @@ def _look_at_picture(file: _File) -> None:
 
 
 def _look_at_array(file: _File) -> None:
-    array = np.load(file.path, mmap_mode='r')
+    array = open_array(file.path)
     if len(array) != file.least:
         raise MultiSSLError(f'{file.path} has {len(array)} frames, the index says {file.least:g}; '
                             'run the converter again')
@@ -144,13 +146,13 @@ def _look_at_array(file: _File) -> None:
                                 'again')
 
 
-def _parts(array: np.ndarray, size: int = 256) -> Iterable[np.ndarray]:
+def _parts(array: Any, size: int = 256) -> Iterable[np.ndarray]:
     return (np.asarray(array[i:i + size]) for i in range(0, len(array), size))
 
 
 def _listen(file: _File) -> None:
     frames = 0
-    with soundfile.SoundFile(file.path) as sound:
+    with soundfile.SoundFile(opened(file.path)) as sound:
         for block in sound.blocks(sound.samplerate, dtype='float32'):
             if not np.isfinite(block).all():
                 raise MultiSSLError(f'{file.path} has a sample that is not a number at '
@@ -162,6 +164,6 @@ def _listen(file: _File) -> None:
 
 
 def _read(file: _File) -> None:
-    with open(file.path, 'rb') as opened:
-        while opened.read(1 << 20):
+    with open(file.path, 'rb') as whole:
+        while whole.read(1 << 20):
             pass

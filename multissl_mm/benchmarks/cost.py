@@ -5,7 +5,7 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -16,28 +16,35 @@ from rich.table import Table
 from torch import Tensor
 
 from ..errors import MultiSSLError
+from ..models.algorithms.base import needed
 from ..models.protocols import Recorded
 from ..runtime import load_config
-from .loader import WORKER, measure_loader
+from .loader import WORKER, measure_loader, write_pictures
 from .models import device, training_step
+from .ram import measure_worker, node_ram, resident
 from .timing import interleaved, quiet
 
 IMAGENET = 1_281_167
 WRITTEN = 64  # MB, to time a disk
 LARGE = 100  # GB of responses, for which there is advice
+#: RAM as ``--measure`` found it on two cores of a Xeon without a GPU.
+PROCESS_MB, WORKER_MB = 2070., 155.
 
 
 class Machine(NamedTuple):
-    """Coefficients of a machine; :func:`measure_machine` times the first three.
+    """Coefficients of a machine; :func:`measure_machine` finds those marked with a star.
 
     Args:
-        step (float): Pictures per second that one GPU (or CPU) trains.
-        loader (float): Pictures per second that one core loads.
-        disk (float): MB/s that a node writes.
+        step (float): Pictures per second that one GPU (or CPU) trains (*).
+        loader (float): Pictures per second that one core loads (*).
+        disk (float): MB/s that a node writes (*).
         network (float): GB/s between nodes, of each; 12.5 is 100 Gbit Ethernet or EDR.
         read (float): MB/s that a node reads pictures at.
         cores (int): Of a node.
         picture (float): KB of a file.
+        process (float): MB of RAM of a training process itself (*). The default is of one on a CPU,
+            model and features included; on a GPU its libraries are there instead.
+        worker (float): MB of RAM that a worker of the loader does not share (*).
     """
     step: float
     loader: float
@@ -46,6 +53,8 @@ class Machine(NamedTuple):
     read: float = 1000.
     cores: int = 64
     picture: float = 110.
+    process: float = PROCESS_MB
+    worker: float = WORKER_MB
 
 
 class Sizes(NamedTuple):
@@ -55,12 +64,15 @@ class Sizes(NamedTuple):
         gradients (int): Of the parameters that are trained.
         state (int): Of a checkpoint: weights, buffers, the optimizer's momentum.
         responses (dict[str, int]): Of one sample, by task or expert whose responses are stored.
-        exchanged (int): Of a picture between ranks: its key view there, its map back.
+        exchanged (int): Of a picture between ranks: pixels of its key views there, what tasks take
+            of them back; the mean over the epochs of all stages.
+        views (int): Of a sample's crops.
     """
     gradients: int
     state: int
     responses: Dict[str, int]
     exchanged: int
+    views: int = 0
 
 
 def build(cfg: Config) -> Tuple[Any, List[Tensor]]:
@@ -94,15 +106,27 @@ def sizes(cfg: Config) -> Sizes:
             for name in model.responses.names:
                 found = model.current_responses(name, model.name_views(views))
                 kept[name] = sum(r[0].numel() for r in found.values()) * bytes_each
-        exchanged = 0
-        if getattr(model, 'momentum_backbone', None) is not None:
-            last = model.momentum_backbone(views[0][:1])[-1]
-            exchanged = 4 * (views[0][0].numel() + last[0].numel())
-    return Sizes(4 * trained, state + 4 * trained * momenta, kept, exchanged)
+        exchanged = _exchanged(model, views, cfg.train_cfg.get('stages'))
+    return Sizes(4 * trained, state + 4 * trained * momenta, kept, exchanged,
+                 sum(view[0].numel() for view in views))
+
+
+def _exchanged(model: Any, views: List[Tensor], stages: Optional[Sequence[int]]) -> int:
+    tasks = list(getattr(model, 'tasks', {}).values())
+    learned = [[task] for task in tasks] if stages else [tasks]  # a stage learns one
+    sent = []
+    for some in learned:
+        named = model.make(model.name_views(views), None, some) if some else {}
+        there = sum(named[name][0].numel() for name in needed(some, 'key_views'))  # uint8
+        back = sum(x[0].numel() * x.element_size()
+                   for feats in (model.encode_keys(named, some) if there else {}).values()
+                   for features in feats.values() for x in features)
+        sent.append(there + back)
+    return round(float(np.average(sent, weights=stages)))
 
 
 def measure_machine(cfg: Config, batch_size: int = 8, rounds: int = 3, count: int = 32) -> Machine:
-    """Times a step, loading and writing, on one GPU or the CPU of this machine.
+    """Times a step, loading and writing, on one GPU or the CPU of this machine, and looks at RAM.
 
     The step of an incremental run is that of its first stage; by how much the others differ says
     ``tools/benchmarks/step_time.py``.
@@ -111,22 +135,26 @@ def measure_machine(cfg: Config, batch_size: int = 8, rounds: int = 3, count: in
     model = model.to(device()).train()
     batch = [view[:1].repeat(batch_size, 1, 1, 1).to(device()) for view in views]
     seconds = interleaved(dict(step=training_step(model, batch, None)), rounds)
+    process = resident()
     with tempfile.TemporaryDirectory(dir='.') as folder:
         cfg.dump(f'{folder}/config.py')
-        spent = measure_loader(f'{folder}/config.py', count=count, rounds=rounds,
+        paths = write_pictures(Path(folder), count)
+        spent = measure_loader(f'{folder}/config.py', paths, rounds=rounds,
                                console=Console(quiet=True))
+        with DefaultScope.overwrite_default_scope('mmpretrain'):
+            worker = measure_worker(cfg.train_dataloader.dataset.dataset.pipeline, paths)
         start = time.perf_counter()
         with open(f'{folder}/written', 'wb') as file:
             file.write(bytes(WRITTEN * 2**20))
             os.fsync(file.fileno())
         disk = WRITTEN / (time.perf_counter() - start)
     return Machine(batch_size / statistics.median(seconds['step']),
-                   1000 / statistics.median(spent[WORKER]), disk)
+                   1000 / statistics.median(spent[WORKER]), disk, process=process, worker=worker)
 
 
 def estimate(cfg: Config, found: Sizes, machine: Machine, gpus: int, nodes: int = 1,
              samples: int = IMAGENET) -> Dict[str, Any]:
-    """Time, disk and traffic of a run.
+    """Time, disk, memory and traffic of a run.
 
     A run is as fast as the slowest of four: steps, loading, reading pictures, and the network,
     which may work while the others do. docs/performance.md derives each.
@@ -141,8 +169,8 @@ def estimate(cfg: Config, found: Sizes, machine: Machine, gpus: int, nodes: int 
 
     Returns:
         dict: ``rates`` in pictures per second by what bounds them, ``bound`` the lowest,
-        ``hours``, ``gpu_hours``, ``bank_gb`` by task, ``checkpoints_gb``, and ``traffic_gb`` that a
-        node sends in all.
+        ``hours``, ``gpu_hours``, ``bank_gb`` by task, ``checkpoints_gb``, ``ram_gb`` of a node by
+        what takes it, and ``traffic_gb`` that a node sends in all.
 
     Raises:
         MultiSSLError: If the GPUs are no multiple of the nodes.
@@ -169,9 +197,12 @@ def estimate(cfg: Config, found: Sizes, machine: Machine, gpus: int, nodes: int 
     bank = {name: size * samples * replicas / 1e9 for name, size in found.responses.items()}
     if stages:  # nobody is held to what the last task answers
         bank.pop(list(bank)[-1], None) if len(bank) == len(stages) else None
+    kept = sum(found.responses[name] for name in bank)  # which workers read
     return dict(rates=rates, bound=bound, hours=hours, gpu_hours=hours * gpus, bank_gb=bank,
                 writing_hours=sum(bank.values()) * 1e3 / machine.disk / nodes / 3600,
                 checkpoints_gb=checkpoint * found.state / 1e9,
+                ram_gb=node_ram(cfg, machine.process, machine.worker, found.views + kept,
+                                found.state, gpus // nodes, samples),
                 traffic_gb=sent * samples * epochs / 1e9)
 
 
@@ -191,6 +222,8 @@ def report_cost(config: str, gpus: int, nodes: int, samples: int, machine: Machi
         f'{cost["hours"]:,.1f} hours, {cost["gpu_hours"]:,.0f} GPU-hours, bound by '
         f'{cost["bound"]}\nstored responses: {bank}; {cost["writing_hours"]:.1f} hours to write '
         f'at {machine.disk:,.0f} MB/s a node\ncheckpoints: {cost["checkpoints_gb"]:.1f} GB\n'
+        f'RAM of a node: {sum(cost["ram_gb"].values()):,.1f} GB ('
+        + ', '.join(f'{what} {size:,.1f}' for what, size in cost['ram_gb'].items()) + ')\n'
         f'traffic: {cost["traffic_gb"]:,.0f} GB from each node', highlight=False, soft_wrap=True)
     if sum(cost['bank_gb'].values()) > LARGE:
         console.print('To store less: fewer model.responses.replicas, responses of the task with '

@@ -1,6 +1,9 @@
 """CPU time of the VOC07 SVMs: one after another by liblinear, or all on their Gram matrix."""
+import itertools
 import json
+import statistics
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
@@ -9,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..evaluation.voc07 import COSTS, SOLVERS, evaluate_voc07
+from .timing import interleaved, ratio
 
 #: Of a class in a feature, against what is noise to it: precisions are neither 0 nor 1.
 SIGNAL = .4
@@ -21,7 +25,7 @@ class Problem(NamedTuple):
         images (int): Of trainval; test has as many.
         dimensions (int): Of a feature.
         classes (int): That are fitted together.
-        sample (int): How many of them liblinear fits as well.
+        sample (int): How many of them liblinear fits in a round, in turn.
     """
     images: int = 5011
     dimensions: int = 8192
@@ -30,34 +34,46 @@ class Problem(NamedTuple):
 
 
 def measure_svm(problem: Problem = Problem(), costs: Sequence[float] = COSTS,  # noqa: B008
-                out: Optional[Path] = None, console: Optional[Console] = None) -> Dict[str, Any]:
-    """Measures both solvers on features that are made for it, on one core.
+                rounds: int = 3, out: Optional[Path] = None, console: Optional[Console] = None
+                ) -> Dict[str, Any]:
+    """Measures both solvers in turn on features that are made for it, on one core.
 
-    Liblinear fits the first classes alone, with all costs and folds; what all would take is that
-    times classes / sample. Seconds are those of this process: start it with OMP_NUM_THREADS=1.
+    In every round liblinear fits the next classes alone, with all costs and folds, and the Gram
+    matrix serves all of them; what liblinear would take for all is that times classes / sample.
+    Seconds are those of this process: start it with OMP_NUM_THREADS=1.
 
     Args:
         problem (Problem): Its size.
         costs (sequence[float]): To choose from.
+        rounds (int): That count.
         out (Path, optional): JSON file for the results.
         console (Console, optional): Where the table is printed.
 
     Returns:
-        dict: ``seconds`` of each solver for all classes, ``speedup``, and of each class that both
-        fitted its ``AP`` and ``cost`` by either.
+        dict: ``seconds`` of each solver for all classes in every round, ``speedup``, the median
+        over rounds of their ratio, and of each class that both fitted its ``AP`` and ``cost`` by
+        either.
     """
     x, y, x_test, y_test = synthetic(problem)
-    names = [f'class{c}' for c in range(problem.classes)]
-    seconds, found = {}, {}
-    for solver in SOLVERS:
-        count = problem.classes if solver == 'gram' else problem.sample
-        start = time.process_time()
-        found[solver] = evaluate_voc07(x, y[:, :count], x_test, y_test[:, :count], names[:count],
-                                       costs, jobs=1, progress=False, solver=solver, device='cpu')
-        seconds[solver] = (time.process_time() - start) * problem.classes / count
-    both = {name: {solver: {key: found[solver]['classes'][name][key] for key in ('AP', 'cost')}
-                   for solver in SOLVERS} for name in names[:problem.sample]}
-    speedup = seconds['liblinear'] / seconds['gram']
+    drawn = itertools.cycle(range(problem.classes))
+    found: Dict[str, Dict[str, Any]] = {solver: {} for solver in SOLVERS}
+    stuck = dict.fromkeys(SOLVERS, 0)
+
+    def fit(solver: str) -> None:
+        columns = list(range(problem.classes)) if solver == 'gram' else \
+            list(itertools.islice(drawn, problem.sample))
+        report = evaluate_voc07(x, y[:, columns], x_test, y_test[:, columns],
+                                [f'class{c}' for c in columns], costs, jobs=1, progress=False,
+                                solver=solver, device='cpu')
+        found[solver].update(report['classes'])
+        stuck[solver] = max(stuck[solver], report['not_converged'])
+
+    seconds = interleaved({solver: partial(fit, solver) for solver in SOLVERS}, rounds,
+                          time.process_time, warm_up=False)
+    seconds['liblinear'] = [s * problem.classes / problem.sample for s in seconds['liblinear']]
+    both = {name: {solver: {key: found[solver][name][key] for key in ('AP', 'cost')}
+                   for solver in SOLVERS} for name in found['liblinear']}
+    speedup = ratio(seconds['liblinear'], seconds['gram'])
     table = Table('class', *(f'{key}, {solver}' for key in ('AP', 'cost') for solver in SOLVERS),
                   title=f'{problem.images} x {problem.dimensions}, {problem.classes} classes, '
                   f'{len(costs)} costs')
@@ -66,11 +82,13 @@ def measure_svm(problem: Problem = Problem(), costs: Sequence[float] = COSTS,  #
                       *(f'{row[solver]["cost"]:.6g}' for solver in SOLVERS))
     console = console or Console()
     console.print(table)
-    console.print(f'CPU seconds for all classes: gram {seconds["gram"]:.0f}, liblinear '
-                  f'{seconds["liblinear"]:.0f} (from {problem.sample} of {problem.classes} '
-                  f'classes): {speedup:.1f} x', highlight=False, soft_wrap=True)
+    medians = {solver: statistics.median(values) for solver, values in seconds.items()}
+    console.print(f'CPU seconds for all classes, median of {rounds} rounds: gram '
+                  f'{medians["gram"]:,.1f}, liblinear {medians["liblinear"]:,.1f} (from '
+                  f'{problem.sample} of {problem.classes} classes a round); median of the ratio '
+                  f'in a round: {speedup:.1f}', highlight=False, soft_wrap=True)
     result = dict(problem=problem._asdict(), seconds=seconds, speedup=speedup, classes=both,
-                  not_converged={solver: found[solver]['not_converged'] for solver in SOLVERS})
+                  not_converged=stuck)
     if out:
         out.write_text(json.dumps(result))
     return result

@@ -19,17 +19,19 @@ def quiet() -> None:
 
 
 def interleaved(functions: Mapping[str, Callable[[], object]], rounds: int,
-                clock: Callable[[], float] = time.perf_counter) -> Seconds:
+                clock: Callable[[], float] = time.perf_counter, warm_up: bool = True) -> Seconds:
     """Times functions round by round, each once in every round, so that all are slowed alike.
 
     Args:
         functions (mapping[str, callable]): Without arguments. On a GPU their work is waited for.
-        rounds (int): That count; one more before them warms up.
+        rounds (int): That count.
         clock (callable): In seconds. ``time.process_time`` counts those of all threads of this
             process alone, whatever else the machine does.
+        warm_up (bool): Whether another round goes before them; where one takes minutes it need not.
     """
     seconds: Seconds = {name: [] for name in functions}
-    for i in track(range(rounds + 1), 'interleaved rounds', console=Console(stderr=True)):
+    for i in track(range(not warm_up, rounds + 1), 'interleaved rounds',
+                   console=Console(stderr=True)):
         for name, function in functions.items():
             start = clock()
             function()

@@ -1,15 +1,17 @@
 """OmniAudio: 360-degree street scenes with four pairs of ears."""
 import json
+import os
 import os.path as osp
-from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 from mmengine.dataset import BaseDataset
+from mmengine.fileio import get_text
 
 from ..errors import MultiSSLError
 from ..registry import DATASETS
 from ..utils.digest import digest
-from ..utils.listed import check_inside, check_there
+from ..utils.listed import absent, check_inside, check_there
+from ..utils.shards import INDEX, is_member, read_members
 from .classes import CLASSES
 from .content import file_size
 from .ear_pairs import EAR_PAIRS
@@ -26,7 +28,8 @@ class OmniAudioDataset(BaseDataset):
     """Segments of 2 s of OmniAudio (section 5.1), from the index that the converter writes.
 
     A sample names files and times; transforms read what they need of them: :class:`LoadClip`,
-    :class:`LoadOtherSlice`, :class:`LoadPanorama`.
+    :class:`LoadOtherSlice`, :class:`LoadPanorama`. A folder that ``pack.py`` has packed is read as
+    the one that it was packed from.
 
     Args:
         split (str, optional): A key of ``splits``; None for all scenes.
@@ -75,6 +78,7 @@ class OmniAudioDataset(BaseDataset):
                 self._metainfo.setdefault(key, meta[key])
         root = self.sound_root or osp.join(self.data_root, meta['source'])
         first, last = self.splits[self.split] if self.split else (0, 10**6)
+        packed = self._packed()
         segments = []
         for scene in index['data_list']:
             if not first <= scene['scene'] <= last:
@@ -86,9 +90,12 @@ class OmniAudioDataset(BaseDataset):
             shared = dict(
                 scene=scene['scene'], duration=scene['duration'], fps=meta['fps'],
                 frames=scene['frames'], sample_rate=meta['sample_rate'],
-                tracks={k: osp.join(root, v) for k, v in scene['tracks'].items()},
-                video=osp.join(root, scene['video']),
+                tracks={k: packed.get(path, path) for k, v in scene['tracks'].items()
+                        for path in [osp.join(root, v)]},
+                video=packed.get(osp.join(root, scene['video']), osp.join(root, scene['video'])),
                 arrays=osp.join(self.data_root, f'scene{scene["scene"]:04d}'))
+            if packed:
+                shared['packed'] = _files_in(shared['arrays'], packed)
             for start in scene['segments']:
                 choices = [[pair] for pair in scene['pairs']] if self.every_pair else [
                     scene['pairs']]
@@ -103,10 +110,18 @@ class OmniAudioDataset(BaseDataset):
                 f'scenes {min(there)} to {max(there)}; set OmniAudioDataset.splits')
         return segments
 
+    def _packed(self) -> Dict[str, str]:
+        """Where files are in tar files, if they are, by where they would be in a folder."""
+        if not osp.isfile(osp.join(self.data_root, INDEX)):
+            return {}
+        return {osp.join(self.data_root, name): path
+                for name, path in read_members(self.data_root).items()}
+
     def _check_tracks(self, segments: List[dict]) -> None:
         tracks = dict.fromkeys(path for s in segments for path in s['tracks'].values())
         check_there(list(tracks), 'recording', self.ann_file, 'restore it, or say with '
-                    'OmniAudioDataset.sound_root where the recordings are')
+                    'OmniAudioDataset.sound_root where the recordings are',
+                    lambda paths: absent([path for path in paths if not is_member(path)]))
 
     def scenes(self) -> List[int]:
         """The scene of every sample, for samplers that group them."""
@@ -125,11 +140,29 @@ class OmniAudioDataset(BaseDataset):
         for info in map(self.get_data_info, range(len(self))):
             segments.append((info['scene'], info['start'], info['pairs']))
             if info['scene'] not in scenes:
-                noted = Path(info['arrays'], 'scene.json')
-                scenes[info['scene']] = (noted.read_text() if noted.is_file() else None,
+                noted = files_of_scene(info).get('scene.json')
+                scenes[info['scene']] = (noted and get_text(noted),
                                          file_size(info['video']),
                                          {k: file_size(v) for k, v in info['tracks'].items()})
         return digest((meta, scenes, segments))
+
+
+def files_of_scene(info: dict) -> Dict[str, str]:
+    """What the converter wrote of a sample's scene: where its arrays and notes are, by their names.
+
+    Args:
+        info (dict): Of :class:`OmniAudioDataset`.
+    """
+    if 'packed' in info:
+        return info['packed']
+    folder = info['arrays']
+    return {name: osp.join(folder, name) for name in sorted(os.listdir(folder))} \
+        if osp.isdir(folder) else {}
+
+
+def _files_in(folder: str, packed: Dict[str, str]) -> Dict[str, str]:
+    start = osp.join(folder, '')
+    return {path[len(start):]: member for path, member in packed.items() if path.startswith(start)}
 
 
 def _check_entry(entry: dict, path: str) -> None:

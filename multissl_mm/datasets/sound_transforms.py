@@ -5,7 +5,7 @@ Everything is read piece by piece: of a recording of minutes, two seconds.
 import os.path as osp
 import random
 from functools import lru_cache
-from typing import Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 import numpy as np
 import soundfile
@@ -18,6 +18,7 @@ from torchaudio.functional import resample
 from ..errors import MultiSSLError
 from ..registry import TRANSFORMS
 from ..utils.files import check_readable
+from ..utils.shards import open_array, opened
 from .ear_pairs import EAR_PAIRS, PAIR_NAMES
 
 
@@ -29,7 +30,7 @@ def read_track(path: str, start: float, seconds: float, rate: int) -> np.ndarray
     """
     count = int(round(seconds * rate))
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(opened(path)) as file:
             if file.channels != 1 or file.samplerate != rate:
                 raise MultiSSLError(f'{path} has {file.channels} channels at {file.samplerate} Hz, '
                                     f'the index says 1 at {rate} Hz; run the converter again', path)
@@ -158,8 +159,8 @@ class LoadTurnedPairs(BaseTransform):
 
 
 @lru_cache(maxsize=512)
-def _open_array(path: str) -> np.ndarray:
-    return np.load(path, mmap_mode='r')
+def _open_array(path: str) -> Any:
+    return open_array(path)
 
 
 @TRANSFORMS.register_module()
@@ -201,7 +202,8 @@ class LoadPanorama(BaseTransform):
         return results
 
     def _read(self, results: dict, name: str) -> np.ndarray:
-        path = osp.join(results['arrays'], f'{name}.npy')
+        path = results.get('packed', {}).get(f'{name}.npy',
+                                             osp.join(results['arrays'], f'{name}.npy'))
         try:
             array = _open_array(path)
         except (OSError, ValueError) as error:

@@ -1,9 +1,9 @@
 """What turns crops into views: operations on batches whose samples have parameters of their own.
 
 Pixels are float32 RGB, (N, 3, H, W), of 0..255. All is done as Pillow does it, which MMPretrain's
-transforms use, down to the rounding after each colour jitter. What becomes of a sample does not
-depend, to the last bit, on the others in its batch: everything is done pixel by pixel, and the one
-sum, the mean luma of :func:`contrast`, is one of whole numbers.
+transforms use, down to the rounding after each colour jitter and at the end. What becomes of a
+sample does not depend, to the last bit, on the others in its batch: everything is done pixel by
+pixel, and the one sum, the mean luma of :func:`contrast`, is one of whole numbers.
 
 torchvision knows one factor per batch only. kornia knows one per sample, but its hue takes five
 times as long on a CPU, and what its means and blurs give depends on the batch in the last bits.
@@ -113,7 +113,7 @@ def augment(pixels: Tensor, params: Tensor) -> Tensor:
         params (Tensor): Of :class:`ViewParams`, (N, 8), on the CPU.
 
     Returns:
-        Tensor: (N, 3, H, W), float32, of 0..255.
+        Tensor: (N, 3, H, W), float32, whole numbers of 0..255.
     """
     device, x = pixels.device, pixels.to(torch.float32, copy=True)  # what follows writes into it
     plan = _plan(ViewParams(*params.t().tolist()))
@@ -132,7 +132,7 @@ def augment(pixels: Tensor, params: Tensor) -> Tensor:
         else:
             some = operation(some)
         x = some if every else x.index_copy_(0, index, some)
-    return x
+    return x.round_()
 
 
 _JITTERS = (brightness, contrast, saturation, hue)

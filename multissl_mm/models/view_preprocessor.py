@@ -7,14 +7,14 @@ from torch import Tensor
 
 from ..errors import MultiSSLError
 from ..registry import MODELS
-from ..utils.views import CroppedView
+from ..utils.views import CroppedView, Normalisation
 from .view_ops import augment
 
 #: On a CPU views of more pixels go through one by one, so that its cache holds what comes in
 #: between; of smaller ones so many pixels together, where the number of calls counts more.
 CPU_LARGE, CPU_CHUNK = 2 ** 15, 2 ** 18
 #: Changes whenever the same crop and parameters give other pixels; stored responses are to views.
-VERSION = 1
+VERSION = 2
 
 View = Union[CroppedView, Tensor]
 
@@ -26,7 +26,8 @@ class ViewPreprocessor(BaseDataPreprocessor):
     Colour jitter, gray, blur, flip and normalisation are batched operations on the device, with
     the parameters that the worker drew. All views of the same size go through together, in float32
     (mixed precision has no part in any of this), and what becomes of one does not depend, to the
-    last bit, on the others in its batch.
+    last bit, on the others in its batch. Before they are normalised views are of whole numbers, as
+    MMPretrain's are, and say so: between ranks they travel as uint8.
 
     Pictures without parameters, from a pipeline that ends with ``PackInputs``, are normalised as
     ``mmpretrain.SelfSupDataPreprocessor`` does it.
@@ -77,6 +78,8 @@ class ViewPreprocessor(BaseDataPreprocessor):
             elif isinstance(view, Tensor):
                 pixels = self.cast_data(view)
                 made[i] = self._normalise((pixels.flip(1) if self.to_rgb else pixels).float())
+                if pixels.dtype == torch.uint8:
+                    self.normalisation.marked(made[i])
             else:
                 raise MultiSSLError(f'ViewPreprocessor got a {type(view).__name__} as a view; '
                                     'set train_dataloader.collate_fn to dict(type='
@@ -86,7 +89,7 @@ class ViewPreprocessor(BaseDataPreprocessor):
                 torch.cat([self.cast_data(crop.pixels) for crop in same.values()]),
                 torch.cat([crop.params.cpu() for crop in same.values()]))
             for i, part in zip(same, done.split([len(crop.pixels) for crop in same.values()])):
-                made[i] = part
+                made[i] = self.normalisation.marked(part)
         return made
 
     def _augment(self, pixels: Tensor, params: Tensor) -> Tensor:
@@ -97,8 +100,13 @@ class ViewPreprocessor(BaseDataPreprocessor):
         return torch.cat([self._normalise(augment(*part))
                           for part in zip(pixels.split(chunk), params.split(chunk))])
 
+    @property
+    def normalisation(self) -> Normalisation:
+        """By what pixels become views."""
+        return Normalisation(self.mean, self.std)
+
     def _normalise(self, pixels: Tensor) -> Tensor:
-        return pixels.sub(self.mean).div_(self.std)
+        return self.normalisation.view(pixels)
 
     def extra_repr(self) -> str:
         """All that a view depends on besides its crop and parameters."""

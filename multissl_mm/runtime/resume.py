@@ -59,7 +59,7 @@ def after_restart(cfg: Config, resume: Optional[str] = None) -> Optional[str]:
     It goes on from what it has written since it was first started, whatever it was told then.
     """
     counts = (os.environ.get(name) for name in
-              ('TORCHELASTIC_RESTART_COUNT', 'SLURM_RESTART_COUNT'))
+              ('TORCHELASTIC_RESTART_COUNT', 'MULTISSL_RESTART_COUNT', 'SLURM_RESTART_COUNT'))
     started_again = any(int(count or 0) for count in counts)
     return 'auto' if started_again and candidates(cfg.work_dir) else resume
 

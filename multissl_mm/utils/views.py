@@ -1,7 +1,8 @@
-"""How a view travels from the loader's workers to the device that finishes it."""
+"""How a view travels: from the loader's workers to its device, and from there to another."""
 from itertools import permutations
-from typing import Any, NamedTuple, Tuple
+from typing import Any, NamedTuple, Optional, Tuple
 
+import torch
 from torch import Tensor
 
 #: The orders in which brightness (0), contrast (1), saturation (2) and hue (3) may follow.
@@ -32,3 +33,31 @@ class CroppedView(NamedTuple):
     """
     pixels: Tensor
     params: Tensor
+
+
+class Normalisation(NamedTuple):
+    """What makes views of pixels, and reads the pixels off a view again, to the last bit.
+
+    Attributes:
+        mean, std (Tensor): Of the channels, (3, 1, 1), of pixels of 0..255.
+    """
+    mean: Tensor
+    std: Tensor
+
+    def view(self, pixels: Tensor) -> Tensor:
+        """Float32, of pixels (N, 3, H, W) of any type."""
+        return pixels.sub(self.mean).div_(self.std)
+
+    def pixels(self, view: Tensor) -> Tensor:
+        """Uint8, of a view whose pixels were whole numbers of 0..255: a quarter of its bytes."""
+        return view.mul(self.std).add_(self.mean).round_().to(torch.uint8)
+
+    def marked(self, view: Tensor) -> Tensor:
+        """The view, which says from now on that it is of whole numbers; what is made of it not."""
+        view._normalisation = self  # type: ignore[attr-defined]
+        return view
+
+
+def normalisation_of(view: Tensor) -> Optional[Normalisation]:
+    """By which a view came from whole numbers; None where nobody knows of any."""
+    return getattr(view, '_normalisation', None)

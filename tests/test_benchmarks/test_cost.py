@@ -23,7 +23,11 @@ def test_bytes_are_those_of_the_model(cfg):
     assert [view.shape for view in views] == [(2, 3, 32, 32)] * 2
     assert found.gradients == 4 * sum(p.numel() for p in model.parameters() if p.requires_grad)
     assert found.responses['mocov2'] == 16 * 4  # a vector, float32
-    assert found.exchanged == 4 * (3 * 32**2 + tiny.CHANNELS)
+    # Stages of equal length: pixels there; back a vector of M, the map of D.
+    assert found.exchanged == 3 * 32**2 + (4 * 16 + 4 * tiny.CHANNELS) // 2
+    assert found.views == 2 * 3 * 32**2
+    one = tiny.tiny_config('mocov2', '', '')
+    assert cost.sizes(one).exchanged == 3 * 32**2 + 4 * 16
 
 
 def test_a_run_is_as_fast_as_what_is_slowest(cfg):
@@ -47,6 +51,23 @@ def test_a_run_is_as_fast_as_what_is_slowest(cfg):
         cost.estimate(cfg, found, MACHINE, 9, 2)
 
 
+def test_memory_of_a_node(cfg):
+    """Four processes with three workers each."""
+    cfg.train_dataloader.update(batch_size=10, num_workers=3, prefetch_factor=4)
+    dataset = cfg.train_dataloader.dataset.dataset
+    dataset.pipeline[0].cache_mb = 100
+    found = cost.Sizes(1, state=10**8, responses=dict(a=100, b=50000), exchanged=0, views=2000)
+    machine = MACHINE._replace(process=1000, worker=50)
+    ram = cost.estimate(cfg, found, machine, 8, 2, 10**6)['ram_gb']
+    names = ram.pop('names of files')
+    assert ram == {
+        'processes': 4., 'workers': pytest.approx(.6), 'a checkpoint': .2,
+        'cached pictures': pytest.approx(12 * 100 * 2**20 / 1e9),
+        'batches on their way': pytest.approx(4 * 13 * 10 * 2100 / 1e9)}
+    dataset.type = 'multissl_mm.PictureShards'
+    assert .2 < names < cost.estimate(cfg, found, machine, 8, 2, 10**6)['ram_gb']['names of files']
+
+
 def test_the_bank_of_densecl_at_full_size(scope):
     """49 positions and a vector of 512 in float16, 20 times: 1.3 TB."""
     cfg = load_config(str(tiny.CONFIGS / 'il_densecl_mocov2.py'))
@@ -59,10 +80,10 @@ def test_the_bank_of_densecl_at_full_size(scope):
 def test_measured_on_this_machine_and_reported(cfg, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     machine = cost.measure_machine(cfg, 2, 1, 2)
-    assert min(machine[:3]) > 0
+    assert min(machine[:3]) > 0 and machine.process > machine.worker > 0
     cfg.dump('config.py')
     console = Console(record=True, width=120)
     found = cost.report_cost('config.py', 8, 1, 10**9, machine, tmp_path / 'x.json', console)
     assert json.loads((tmp_path / 'x.json').read_text())['hours'] == found['hours']
     text = console.export_text()
-    assert 'GPU-hours' in text and "source='teacher'" in text
+    assert 'GPU-hours' in text and 'RAM of a node: ' in text and "source='teacher'" in text

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from multissl_mm.converters.packing import pack_data
 from multissl_mm.datasets import LoadImage, PictureFolder, PictureShards
 from multissl_mm.datasets.content import data_digest
 from multissl_mm.errors import MultiSSLError
-from multissl_mm.utils.shards import pack, parse_member
+from multissl_mm.utils.shards import parse_member
 
 NAMES = ('train/n2/a.JPEG', 'train/n1/b.png', 'train/n1/a#1 ?2+3#.jpg', 'val/n1/c.JPEG')
 
@@ -29,7 +30,7 @@ def folder(tmp_path):
 def test_the_same_samples(folder, tmp_path, disks):
     disks = [tmp_path / f'disk{i}' for i in range(disks)]
     # A tar file for every picture.
-    assert pack(folder, tmp_path / 'packed', disks, shard_mb=1e-4) == 5
+    assert pack_data(folder, tmp_path / 'packed', disks=disks, shard_mb=1e-4) == 5
     tars = sorted(tmp_path.rglob('*.tar'))
     assert len(tars) == 5 and {tar.parent for tar in tars} == set(disks or [tmp_path / 'packed'])
     assert tarfile.open(tars[0]).getnames()  # any tool reads them
@@ -47,7 +48,7 @@ def test_the_same_samples(folder, tmp_path, disks):
 def test_the_same_folder_gives_the_same_bytes(folder, tmp_path):
     packed = []
     for out in ('a', 'b'):
-        pack(folder, tmp_path / out)
+        pack_data(folder, tmp_path / out)
         packed.append([(tmp_path / out / name).read_bytes()
                        for name in ('shard-00000.tar', 'shards.json')])
     assert packed[0] == packed[1]
@@ -55,7 +56,7 @@ def test_the_same_folder_gives_the_same_bytes(folder, tmp_path):
 
 def test_behind_fsspec(folder, tmp_path):
     """A URL in the index, as of a bucket."""
-    pack(folder, tmp_path / 'packed')
+    pack_data(folder, tmp_path / 'packed')
     index = tmp_path / 'packed/shards.json'
     index.write_text(index.read_text().replace('shard-', f'file://{tmp_path}/packed/shard-'))
     data = PictureShards(str(tmp_path / 'packed'), 'train')
@@ -67,10 +68,10 @@ def test_behind_fsspec(folder, tmp_path):
 def test_errors_are_for_people(folder, tmp_path):
     out = tmp_path / 'packed'
     with pytest.raises(MultiSSLError, match='x: no such folder'):
-        pack(tmp_path / 'x', out)
+        pack_data(tmp_path / 'x', out)
     with pytest.raises(MultiSSLError, match=r'no such index; write it with .*pack\.py'):
         PictureShards(str(out))
-    pack(folder, out)
+    pack_data(folder, out)
     with pytest.raises(MultiSSLError, match='has train/ and val/, but no test/'):
         PictureShards(str(out), 'test')
     shard = out / 'shard-00000.tar'

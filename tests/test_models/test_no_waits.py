@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import MODELS
+from mmengine.registry import MODELS, OPTIMIZERS
 from mmengine.structures import BaseDataElement
 from no_waits import NoWaits, backward, grad, move
 from tiny import CONFIGS
@@ -41,9 +41,9 @@ ALLOWED = {
 def gpu(monkeypatch, scope):
     """Autocast and gradients for CUDA, although there is none."""
     monkeypatch.setattr(torch.autograd, 'grad', grad)
-    # What optimizers do by default with parameters on a GPU.
-    monkeypatch.setattr(sys.modules[torch.optim.Optimizer.__module__], '_foreach_supported_types',
-                        [FakeTensor])
+    # What optimizers and the clipping of gradients do by default with parameters on a GPU.
+    for module in (sys.modules[torch.optim.Optimizer.__module__], torch.utils._foreach_utils):
+        monkeypatch.setattr(module, '_foreach_supported_types', [FakeTensor], raising=False)
     monkeypatch.setattr(torch.cuda.amp.common, 'amp_definitely_not_available', lambda: False)
     monkeypatch.setattr(torch.cuda, 'is_bf16_supported', lambda *args: True)
 
@@ -133,6 +133,35 @@ def test_no_step_waits_for_the_device(name):
     check(Config.fromfile(CONFIGS / name), ALLOWED)
 
 
+def test_views_of_workers_are_normalised_without_a_wait():
+    """MMPretrain swaps channels by a list, which is copied to the GPU each time."""
+    cfg = Config.fromfile(CONFIGS / '_base_' / 'imagenet_worker_views.py')
+    with FakeTensorMode(allow_non_fake_inputs=True), NoWaits() as watch:
+        preprocessor = move(MODELS.build(cfg.data_preprocessor), 'cuda')
+        watch.waits.clear()
+        pictures = [watch.pin(torch.zeros(2, 3, 24, 24, dtype=torch.uint8)) for _ in range(2)]
+        views = preprocessor(dict(inputs=pictures, data_samples=None), True)['inputs']
+        assert all(view.is_cuda and view.dtype == torch.float32 for view in views)
+    assert preprocessor.to_rgb and not watch.waits
+
+
+@pytest.mark.parametrize('kind, waits', [('SGD', 0), ('Adam', 0), ('AdamW', 0), ('LARS', 2 * 40),
+                                         ('Lamb', 2)])
+def test_how_optimizers_go_through_parameters(kind, waits):
+    """What docs/performance.md says: those of torch all at once, MMPretrain's one by one."""
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        params = [torch.nn.Parameter(torch.zeros(4, device='cuda')) for _ in range(40)]
+        for param in params:
+            param.grad = torch.zeros_like(param)
+        optimizer = OPTIMIZERS.build(dict(type=kind, params=params, lr=.1))
+        with NoWaits():
+            optimizer.step()  # makes its state
+        with NoWaits() as watch:
+            optimizer.step()
+    assert len(watch.waits) == waits, watch.waits
+    assert (watch.calls < 30) == (kind not in ('LARS', 'Lamb'))
+
+
 def check(cfg: Config, allowed: Container[str] = ()) -> None:
     """Forward and backward of every stage."""
     fake = FakeTensorMode(allow_non_fake_inputs=True)
@@ -157,5 +186,10 @@ def check(cfg: Config, allowed: Container[str] = ()) -> None:
             for param, gradient in gradients.items():
                 param.grad = gradient
             optimizer.step()
-            assert any(op.startswith('_foreach_add_') for op in watch.seen)  # all at once
+            assert any(op.startswith('_foreach_add_') for op in watch.seen)
+            before = watch.calls
+            optimizer.step()  # the first one makes its state
+            # All parameters at once, however many there are; of MMEngine's groups one by one.
+            grouped = 'paramwise_cfg' in cfg.optim_wrapper
+            assert grouped or watch.calls - before < 30
         assert not watch.waits, '\n'.join(sorted(set(watch.waits)))

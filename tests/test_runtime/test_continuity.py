@@ -135,7 +135,8 @@ def test_a_used_folder_is_not_begun_anew(run):
     start(run(), train=False, overwrite=True)
 
 
-@pytest.mark.parametrize('variable', ['TORCHELASTIC_RESTART_COUNT', 'SLURM_RESTART_COUNT'])
+@pytest.mark.parametrize('variable', ['TORCHELASTIC_RESTART_COUNT', 'MULTISSL_RESTART_COUNT',
+                                      'SLURM_RESTART_COUNT'])
 def test_a_run_that_is_started_again_resumes(run, monkeypatch, variable):
     """F14: it began anew, or hung."""
     monkeypatch.setenv(variable, '1')

@@ -62,6 +62,19 @@ def test_restarts_are_torchruns(tmp_path):
         assert output.endswith('train.py] [c.py] [--resume] [--launcher] [pytorch]')
 
 
+@pytest.mark.parametrize('nodes, starts', [('1', 1), ('2', 3)])
+def test_the_place_to_meet_is_lost(tmp_path, nodes, starts):
+    """Then torchrun ends, whatever its own restarts: on several machines it is started again."""
+    (tmp_path / 'python').write_text('#!/bin/sh\necho start $MULTISSL_RESTART_COUNT\nexit 1\n')
+    (tmp_path / 'python').chmod(0o755)
+    env = {**os.environ, 'PATH': f'{tmp_path}:{os.environ["PATH"]}', 'NNODES': nodes}
+    env.pop('PYTHON', None)
+    done = subprocess.run(['bash', 'tools/dist_train.sh', 'c.py', '2', '--max-restarts', '2'],
+                          cwd=ROOT, env=env, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == [f'start {i}' for i in range(starts)]
+
+
 @pytest.mark.parametrize('script', [['dist_train.sh', 'c.py', '2'],
                                     ['slurm_train.sh', 'part', 'job', 'c.py', 'work']])
 @pytest.mark.parametrize('status', [0, 3, 75])

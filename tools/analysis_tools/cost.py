@@ -1,4 +1,4 @@
-"""What a pretraining run of pictures will cost: hours, disk and traffic, and what bounds it.
+"""What a pretraining run of pictures will cost: hours, disk, RAM, traffic, and what bounds it.
 
     python tools/analysis_tools/cost.py CONFIG --measure work_dirs/machine.json
     python tools/analysis_tools/cost.py CONFIG --gpus 64 --nodes 8 --machine work_dirs/machine.json
@@ -27,7 +27,9 @@ def main() -> None:
     add('--machine', type=Path, metavar='JSON', help='what --measure wrote')
     for name, what in dict(step='pictures/s that a GPU trains', loader='pictures/s that a core '
                            'loads', disk='MB/s written', network='GB/s', read='MB/s read',
-                           cores='of a node', picture='KB of a file').items():
+                           cores='of a node', picture='KB of a file',
+                           process='MB of RAM of a training process',
+                           worker='MB of RAM of a worker of the loader').items():
         add(f'--{name}', type=int if name == 'cores' else float, help=what)
     add('--out', type=Path, help='JSON file for the results')
     add('--traceback', action='store_true', help='show where an error comes from')

@@ -2,8 +2,8 @@
 
     OMP_NUM_THREADS=1 python tools/benchmarks/svm_solvers.py
 
-At the size of VOC2007 with feat5 of a ResNet-50, on features that are made for this. Liblinear
-fits --sample of the classes; what it takes for all is that in proportion.
+At the size of VOC2007 with feat5 of a ResNet-50, on features that are made for this, in turn. In
+every round liblinear fits --sample of the classes; what it takes for all is that in proportion.
 """
 import argparse
 from pathlib import Path
@@ -17,12 +17,13 @@ def main() -> None:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, value in Problem()._asdict().items():
         parser.add_argument(f'--{name}', type=int, default=value, help='(default: %(default)s)')
+    parser.add_argument('--rounds', type=int, default=3, help='(default: %(default)s)')
     parser.add_argument('--out', type=Path, help='JSON file for the results')
     parser.add_argument('--traceback', action='store_true', help='show where an error comes from')
     args = vars(parser.parse_args())
     args.pop('traceback')
-    out = args.pop('out')
-    measure_svm(Problem(**args), out=out)
+    out, rounds = args.pop('out'), args.pop('rounds')
+    measure_svm(Problem(**args), rounds=rounds, out=out)
 
 
 if __name__ == '__main__':

@@ -14,7 +14,7 @@ from ...errors import MultiSSLError
 from ...models.algorithms import MultiSSL
 from ...models.backbones import ProgressiveColumns
 from ...models.contrast import NegativeQueue
-from ...models.pretext import PretextTask
+from ...models.pretext import PretextTask, behind_layers
 from ...models.protocols import Staged, Watchable
 from ...registry import HOOKS
 from ...utils.model import looking_at, total, unwrap
@@ -159,8 +159,8 @@ def heldout_losses(model: MultiSSL, batches: Iterable[dict], names: Sequence[str
             data = model.data_preprocessor(data, False)
             views, samples = model.name_views(data['inputs']), data['data_samples']
             batch = model.batch(views, samples, list(tasks.values()))
-            batch.key_features = model.encode(
-                model.backbone, model.make(views, samples, tasks.values()), key_views)
+            batch.keys = behind_layers(tasks.values(), model.encode(
+                model.backbone, model.make(views, samples, tasks.values()), key_views))
             step = [total(task.loss(batch).losses.values()) for task in tasks.values()]
             if seen >= candidates:
                 losses.append(torch.stack(step).float())

@@ -18,7 +18,6 @@ from typing import (
 from weakref import WeakSet
 
 import torch
-from mmengine.dist import get_world_size
 from mmengine.logging import MessageHub
 from mmengine.model import BaseModel, ModuleDict
 from torch import Tensor, nn
@@ -30,7 +29,16 @@ from ...registry import MODELS
 from ...utils.model import total
 from ..acceleration import accelerate
 from ..contrast import MomentumEncoder, shuffle, unshuffle
-from ..pretext import Features, Outputs, PretextTask, TaskBatch, TaskOutput, flatten
+from ..pretext import (
+    Features,
+    Keys,
+    Outputs,
+    PretextTask,
+    TaskBatch,
+    TaskOutput,
+    behind_layers,
+    flatten,
+)
 from ..pretext.build import build_task
 
 Views = Mapping[str, Tensor]
@@ -207,7 +215,7 @@ class MultiSSL(BaseModel):
         views = self.make(views, samples, tasks)
         batch = self._batch(views, samples, tasks, names={*needed(tasks, 'views'), *more})
         self._update_momentum(learned)
-        batch.key_features = self.encode_keys(views, needed(learned, 'key_views'))
+        batch.keys = self.encode_keys(views, learned)
         return batch
 
     def _batch(self, made: Views, samples: Optional[Sequence], tasks: Sequence[PretextTask],
@@ -221,23 +229,21 @@ class MultiSSL(BaseModel):
             inputs={name: made[name] for name in inputs}, samples=samples)
 
     @torch.no_grad()
-    def encode_keys(self, views: Views, names: Iterable[str]) -> Features:
-        """Momentum features of the named views.
+    def encode_keys(self, views: Views, tasks: Sequence[PretextTask]) -> Keys:
+        """What tasks take of their key views: momentum features, or what their layers make of them.
 
-        On several ranks the rows of the key views are shuffled over the ranks before the pass and
-        brought back after it (one exchange each way for all tasks).
+        On several ranks the rows of the key views are shuffled over the ranks before the pass, and
+        what is taken of them comes back (one exchange each way for all tasks and views).
         """
-        names = sorted(set(names))
+        names = sorted(needed(tasks, 'key_views'))
         _require(views, names)
-        feats: Features = {}
-        for name in names:
-            x = views[name]
-            if get_world_size() == 1:
-                feats[name] = tuple(self.momentum_backbone(x))
-            else:
-                x, state = shuffle(x)
-                feats[name] = unshuffle(self.momentum_backbone(x), state)
-        return feats
+        dealt, state = shuffle([views[name] for name in names])
+        keys = behind_layers(tasks, {
+            name: tuple(self.momentum_backbone(x)) for name, x in zip(names, dealt)})
+        home = iter(unshuffle([x for feats in keys.values() for f in feats.values() for x in f],
+                              state))
+        return {layers: {name: tuple(next(home) for _ in f) for name, f in feats.items()}
+                for layers, feats in keys.items()}
 
     # ------------------------------------------------------------------ momentum
 

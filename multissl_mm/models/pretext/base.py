@@ -2,13 +2,15 @@
 from abc import ABCMeta, abstractmethod
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 #: Stage outputs of a backbone for every named view, e.g. ``{'query': (c5,)}``.
 Features = Dict[str, Tuple[Tensor, ...]]
+#: What becomes of key views, by the layers behind the momentum backbone; None: its features.
+Keys = Dict[Optional[nn.Module], Features]
 #: Named tensors (N, ...) that a task's own layers put out.
 Responses = Dict[str, Tensor]
 
@@ -19,15 +21,21 @@ class TaskBatch:
 
     Attributes:
         features (dict[str, tuple[Tensor]]): Of the trained backbone, by view: each (N, C, ...).
-        key_features (dict[str, tuple[Tensor]]): Of the momentum backbone, by view; constants.
+        keys (dict[nn.Module, dict[str, tuple[Tensor]]]): Of the momentum backbone, by view, behind
+            the :attr:`~PretextTask.key_layers` of each task; constants.
         inputs (dict[str, Tensor]): What tasks take of a batch as it is, (N, ...): views, a video
             for a branch of their own, ground truth.
         samples (sequence, optional): What the data pipeline packed with the views, N elements.
     """
     features: Features = field(default_factory=dict)
-    key_features: Features = field(default_factory=dict)
+    keys: Keys = field(default_factory=dict)
     inputs: Dict[str, Tensor] = field(default_factory=dict)
     samples: Optional[Sequence] = None
+
+    @property
+    def key_features(self) -> Features:
+        """Of the momentum backbone, by view, for tasks without :attr:`~PretextTask.key_layers`."""
+        return self.keys.get(None, {})
 
 
 class TaskOutput(NamedTuple):
@@ -83,6 +91,16 @@ class PretextTask(BaseModule, metaclass=ABCMeta):
     @abstractmethod
     def layers(self) -> nn.Module:
         """The trained layers that :meth:`responses` goes through; what a teacher copies."""
+
+    @property
+    def key_layers(self) -> Optional[nn.Module]:
+        """What key features go through, where the task needs nothing else of them.
+
+        They are given ``(x, )``, the last feature of a key view, and return a tuple of (N, ...),
+        which the task finds in :attr:`TaskBatch.keys`. Between ranks that travels instead of the
+        feature maps. By default there are none, and the task has ``batch.key_features``.
+        """
+        return None
 
     def make(self, views: Mapping[str, Tensor], samples: Optional[Sequence]) -> Dict[str, Tensor]:
         """Views and labels of the task's own, made of a batch on the model's device.
@@ -163,3 +181,15 @@ class PretextTask(BaseModule, metaclass=ABCMeta):
         if self.inputs:
             names.append(f'inputs={self.inputs}')
         return ', '.join(names)
+
+
+def behind_layers(tasks: Iterable[PretextTask], features: Features) -> Keys:
+    """What tasks take of the features of their key views."""
+    keys: Keys = {}
+    for task in tasks:
+        for view in task.key_views:
+            found = features[view]
+            if task.key_layers is not None:
+                found = tuple(task.key_layers(found[-1:]))
+            keys.setdefault(task.key_layers, {})[view] = found
+    return keys

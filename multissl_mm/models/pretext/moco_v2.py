@@ -23,13 +23,17 @@ class MoCoV2Task(MomentumContrastTask):
 
     projections = MappingProxyType(dict(q=('q', )))
 
+    @property
+    def key_layers(self) -> nn.Module:
+        return self.momentum_neck
+
     def responses(self, batch: TaskBatch, layers: Optional[nn.Module] = None) -> Responses:
         q = (layers or self.neck)(batch.features['query'][-1:])[0]
         return dict(q=unit(q))
 
     def loss(self, batch: TaskBatch) -> TaskOutput:
         queue, q = self.queues['global'], self.responses(batch)['q']
-        k = unit(self.momentum_neck(batch.key_features['key'][-1:])[0])  # (N, C)
+        k = unit(batch.keys[self.momentum_neck]['key'][0])  # (N, C)
         loss = self.head.loss(q, k, queue.keys)
         queue.enqueue(k)
         return TaskOutput(dict(loss=loss))
