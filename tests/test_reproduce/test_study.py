@@ -21,7 +21,6 @@ from multissl_mm.runtime import load_config
 from multissl_mm.runtime.config_keys import check_keys, check_options
 from multissl_mm.runtime.options import ConfigOptions
 
-
 CHANGED = [pytest.param(folder, rows, key, id=f'{folder}-{key}')
            for folder, rows in (('demo', ROWS), ('sound/demo', SOUND_ROWS))
            for key, row in rows.items() if row.options]
