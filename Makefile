@@ -20,7 +20,7 @@ TWO = -n 2 --dist loadfile
 PY = $(abspath $(VENV))/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-sound sound-controls table4 tables-sound test test-slow test-faults test-matrix test-upstream lint docs clean
+.PHONY: help venv demo demo-sound sound-controls table4 tables-sound smoke test test-slow test-faults test-matrix test-upstream lint docs clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -44,6 +44,9 @@ tables-sound: venv  ## the paper's Tables 2a, 2b and 3 at demo size (hours), e.g
 	@$(PY) tools/reproduce.py table2a $(ARGS)
 	@$(PY) tools/reproduce.py table2b $(ARGS)
 	@$(PY) tools/reproduce.py table3 $(ARGS)
+
+smoke: venv  ## all of Table 4, tiny: that everything runs
+	@$(PY) tools/reproduce.py table4 --scale smoke --jobs 2 $(ARGS)
 
 test: lint  ## lint and the tests
 	@echo "[test] pytest, all but the slow tests"

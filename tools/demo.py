@@ -4,7 +4,7 @@ Writes the demo data, pretrains MoCo v2 -> DenseCL incrementally, DenseCL alone,
 for as long, evaluates them and random initialisation with the VOC07 SVM protocol and linear
 segmentation (IL and random also with Mask R-CNN), and prints a table and a picture of the trade-off
 (the paper's Figure 1b). Every step is a command of this project, printed as one would type it. What
-is finished is not done again: remove the folder of the run to start over.
+is finished is not done again: remove work_dirs/demo and work_dirs/runs to start over.
 """
 import argparse
 from pathlib import Path

@@ -25,8 +25,12 @@ class Run(NamedTuple):
         return max(x[-1] for x, _ in self.curves.values())
 
 
-def read_run(work_dir: Union[str, Path]) -> Run:
+def read_log(work_dir: Union[str, Path]) -> Tuple[List[dict], Path]:
     """Reads all that the starts of a run have logged into its work directory.
+
+    Returns:
+        tuple: One dict a line, each with ``iter`` and ``epoch``, in the order of the steps; steps
+        that were done again are there once. And the file that the last of them are of.
 
     Raises:
         MultiSSLError: If there is no such folder, or nothing of a training in it.
@@ -46,7 +50,12 @@ def read_run(work_dir: Union[str, Path]) -> Run:
             lines, used = [line for line in lines if line['iter'] < new[0]['iter']] + new, path
     if used is None:
         raise MultiSSLError(f'{files[-1]}: no training step is logged yet')
+    return lines, used
 
+
+def read_run(work_dir: Union[str, Path]) -> Run:
+    """Reads the curves of a run, see :func:`read_log`."""
+    lines, used = read_log(work_dir)
     # The last step of every epoch; the present epoch gets at least the length of the one before.
     ends = {0: 0}
     for line in lines:
@@ -63,7 +72,7 @@ def read_run(work_dir: Union[str, Path]) -> Run:
     for key, pairs in points.items():
         x, y = np.array(pairs, float).T
         curves[key] = np.interp(x, steps, epochs), y
-    return Run(root.resolve().name, curves, _stages(used.with_name('config.py')))
+    return Run(Path(work_dir).resolve().name, curves, _stages(used.with_name('config.py')))
 
 
 def _read_lines(path: Path) -> List[dict]:

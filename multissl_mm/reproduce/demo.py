@@ -32,7 +32,7 @@ def run_demo(out: Path = Path('work_dirs/demo'), console: Optional[Console] = No
 
     About a quarter of an hour on two cores. Every step is a command of this project, run in the
     current directory and printed as one would type it. What is finished is not done again: remove
-    ``out`` to start over.
+    ``out``, and ``runs`` beside it, to start over.
 
     Args:
         out (Path): Folder of the run.

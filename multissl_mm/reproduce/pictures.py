@@ -3,11 +3,16 @@
 Linear segmentation is not in the paper: the other end of the trade-off, features of places instead
 of pictures, in seconds instead of Mask R-CNN's minutes.
 """
-from typing import Optional, Sequence
+from typing import Dict, List, Sequence
 
+from ..utils.digest import digest
 from ..utils.project import project_file
+from .data import validation_folder
+from .plan import Plan, Step
 from .results import Column, PaperTable
-from .rows import Row, TableRun
+from .row import Encoder, Row
+from .rows import TableRun
+from .store import merged, short_path
 
 SVM, SEGMENTATION, MASK_RCNN = EVALUATIONS = 'svm', 'segmentation', 'mask_rcnn'
 COLUMNS = (
@@ -21,13 +26,13 @@ COLUMNS = (
     Column('mask AP75', MASK_RCNN, 'segm_mAP_75', paper=6),
 )
 
-_ROWS = {
+_ROWS: Dict[str, Row] = {
     'random': Row('Random init', backbone='mocov2'),
     'supervised': Row('Supervised', 'supervised',
                       paper=(84.12, 38.92, 59.55, 42.83, 35.40, 56.60, 38.14)),
     'detco': Row('DetCo', backbone='mocov2',
                  paper=(85.19, 40.21, 61.11, 43.84, 36.36, 58.12, 38.97)),
-    'mocov2': Row('MoCo v2 (M)', 'mocov2',
+    'mocov2': Row('MoCo v2 (M)', 'mocov2', within=('il_mocov2_densecl', 'stage1_mocov2.pth'),
                   paper=(84.32, 38.99, 59.78, 42.57, 35.64, 56.62, 38.02)),
     'densecl': Row('DenseCL (D)', 'densecl',
                    paper=(83.11, 40.26, 59.92, 44.35, 36.22, 57.61, 38.78)),
@@ -38,64 +43,125 @@ _ROWS = {
                                  paper=(85.54, 40.67, 60.59, 43.98, 36.61, 58.18, 39.20)),
     'il_mocov2_densecl': Row('IL (M+D)', 'il_mocov2_densecl',
                              paper=(86.38, 41.82, 62.02, 45.01, 37.21, 59.10, 39.93)),
-    # Not in the paper: as many steps as IL as a whole.
+    # Controls, not in the paper: as many steps as IL as a whole, ...
     'mocov2_long': Row('M, as long as IL', 'mocov2', as_long_as='il_mocov2_densecl'),
     'densecl_long': Row('D, as long as IL', 'densecl', as_long_as='il_mocov2_densecl'),
     'mtl_long': Row('MTL (M+D), as long as IL', 'mtl_mocov2_densecl',
                     as_long_as='il_mocov2_densecl'),
+    # ... two encoders of the same task, with two seeds, ...
+    'concat_mocov2_mocov2': Row('Concat (M+M, two seeds)', parts=('mocov2', 'mocov2'),
+                                part_seeds=(0, 1), backbone='concat_mocov2_densecl',
+                                kind='concat-'),
+    'concat_densecl_densecl': Row('Concat (D+D, two seeds)', parts=('densecl', 'densecl'),
+                                  part_seeds=(0, 1), backbone='concat_mocov2_densecl',
+                                  kind='concat-'),
+    # ... and all experts distilled into one.
+    'contrastive-dist_mocov2_densecl': Row('Contrastive dist (M+D)',
+                                           'contrastive-dist_mocov2_densecl',
+                                           parts=('mocov2', 'densecl')),
     # Not in Table 4: the paper reports these for sound (Table 2b), or not at all.
     'il_densecl_mocov2': Row('IL (D+M)', 'il_densecl_mocov2'),
     'progressive_mocov2_densecl': Row('ProgressNet (M+D)', 'progressive_mocov2_densecl',
                                       kind='progressive-'),
     'euclidean-dist_mocov2_densecl': Row('Euclidean dist (M+D)', 'euclidean-dist_mocov2_densecl',
                                          parts=('mocov2', 'densecl')),
-    'contrastive-dist_mocov2_densecl': Row('Contrastive dist (M+D)',
-                                           'contrastive-dist_mocov2_densecl',
-                                           parts=('mocov2', 'densecl')),
 }
+#: Rows that the paper has not: what its methods have to be better than.
+CONTROLS = ('mocov2_long', 'densecl_long', 'mtl_long', 'concat_mocov2_mocov2',
+            'concat_densecl_densecl', 'contrastive-dist_mocov2_densecl')
 #: Classification against segmentation, and against detection as in the paper's Figure 1b.
 TABLE4 = PaperTable(
     'table4', 'Table 4 (%)', _ROWS, COLUMNS,
     [[('SVM mAP', 'linear seg. AP'), ('SVM mAP', 'box AP')]],
     'What one backbone is worth',
     default=tuple(key for key, row in _ROWS.items()
-                  if key == 'random' or row.as_long_as or row.paper and key != 'detco'))
+                  if key in ('random', *CONTROLS) or row.paper and key != 'detco'))
+FIGURE1B = PaperTable(
+    'figure1b', 'Figure 1b (%)',
+    {key: _ROWS[key] for key in (
+        'random', 'mocov2', 'densecl', 'mtl_mocov2_densecl', 'concat_mocov2_densecl',
+        'il_mocov2_densecl', 'mocov2_long', 'densecl_long', 'mtl_long')},
+    COLUMNS[:3], TABLE4.panels, 'Classification against segmentation and detection')
+AFFINITY_PICTURES = PaperTable(
+    'affinity_pictures', 'Tasks of pictures and what they are good for (%)',
+    {key: _ROWS[key] for key in ('random', 'mocov2', 'densecl', 'mtl_mocov2_densecl',
+                                 'il_mocov2_densecl', 'il_densecl_mocov2')},
+    [column for column in COLUMNS if column.title in (
+        'SVM mAP', 'linear seg. AP', 'box AP', 'mask AP')], TABLE4.panels, TABLE4.figure)
 
 
 class PictureRun(TableRun):
     """Pretrains and evaluates picture encoders; arguments of :class:`TableRun`."""
 
-    #: What is evaluated on at demo size, in the layouts of VOC2007 and COCO.
-    scenes = 'data/demo'
+    #: What is evaluated on where not the scale's own, in the layouts of VOC2007 and COCO.
+    scenes = ''
 
-    def evaluate(self, key: str, runs: Sequence[str] = EVALUATIONS) -> None:
+    @property
+    def _scenes(self) -> str:
+        if self.scenes and not self.scale.full:
+            return validation_folder(self.scale)
+        return self.scale.data.as_posix()
+
+    def data_options(self) -> List[str]:
+        """Options of a pretraining for the data and batches of the scale."""
+        dataset, scale = 'train_dataloader.dataset.dataset', self.scale
+        named = scale.full or scale.name == 'demo'  # by the configs
+        return [*([] if named else [f'{dataset}.data_root={scale.data.as_posix()}/imagenet']),
+                *([f'train_dataloader.batch_size={scale.batch}'] if scale.batch else [])]
+
+    def heldout(self) -> List[str]:
+        """ImageNet's pictures for validation; the demo's configs have hooks of their own."""
+        return ['dataset.type=mmpretrain.ImageNet', 'dataset.data_root=data/imagenet/',
+                'dataset.split=val']
+
+    def scaled_watching(self, gradients: str, forgetting: str) -> List[str]:
+        """Options for the hooks that the demo's configs have."""
+        if self.scale.name == 'demo':
+            return []
+        return [f'{gradients}.interval={self.scale.watched}',
+                f'{forgetting}.dataset.data_root={self.scale.data.as_posix()}',
+                f'{forgetting}.batch_size={self.scale.heldout}']
+
+    def add_evaluations(self, plan: Plan, key: str, encoder: Encoder, runs: Sequence[str]) -> None:
         """VOC07 SVM, linear segmentation and Mask R-CNN of one row, in percent."""
-        checkpoint, title = self.checkpoint(key), f'{self.rows[key].title}, seed {self.seed}'
+        title = f'{self.rows[key].title}, seed {self.seed}'
         if SVM in runs:
-            self._frozen(key, SVM, f'{title}: VOC07 SVM', checkpoint, 'voc07_svm',
+            self._frozen(plan, key, SVM, f'{title}: VOC07 SVM', encoder, 'voc07_svm',
                          'VOCdevkit/VOC2007', 96,
-                         *([] if self.full else ['--solver', 'gram']))  # in a quarter of the time
+                         # in a quarter of the time
+                         *([] if self.scale.full else ['--solver', 'gram']))
         if SEGMENTATION in runs:
-            self._frozen(key, SEGMENTATION, f'{title}: linear segmentation', checkpoint,
+            self._frozen(plan, key, SEGMENTATION, f'{title}: linear segmentation', encoder,
                          'linear_segmentation', 'coco', 128)
         if MASK_RCNN in runs:
-            self._mask_rcnn(key, f'{title}: Mask R-CNN', checkpoint)
+            self._mask_rcnn(plan, key, f'{title}: Mask R-CNN', encoder)
 
-    def _frozen(self, key: str, run: str, title: str, checkpoint: Optional[str], tool: str,
-                data: str, demo_size: int, *options: str) -> None:
-        """An evaluation of frozen features by a tool; of pictures of 224 px where not demo's."""
-        root, size = ('data', 224) if self.full else (self.scenes, demo_size)
-        done = self.result(key, run)
-        self.steps.run(title, f'seed{self.seed}_{key}_{run}',
-                       project_file(f'tools/benchmarks/{tool}.py'), self.config(key),
-                       checkpoint or 'random', '--data-root', f'{root}/{data}', '--image-size',
-                       str(size), '--seed', str(self.seed), '--out', str(done), *options,
-                       done=done)
+    def _frozen(self, plan: Plan, key: str, run: str, title: str, encoder: Encoder, tool: str,
+                data: str, small: int, *options: str) -> None:
+        """An evaluation of frozen features by a tool; of pictures of 224 px at full size."""
+        root, size = f'{self._scenes}/{data}', str(224 if self.scale.full else small)
+        cfg = merged(encoder.config, ())
+        what = self.store.named(
+            f'{key}_{run}', self.seed, tool, size, options, self.store.data(root),
+            encoder.identity, digest(cfg.get('data_preprocessor')))
+        self.want(plan, key, run, encoder, Step(
+            title, f'seed{self.seed}_{key}_{run}',
+            (project_file(f'tools/benchmarks/{tool}.py'), encoder.config,
+             short_path(encoder.checkpoint) or 'random', '--data-root', root, '--image-size', size,
+             '--seed', str(self.seed), '--out', short_path(what.json), *options),
+            what.json, what, encoder.needs))
 
-    def _mask_rcnn(self, key: str, title: str, checkpoint: Optional[str]) -> None:
+    def _mask_rcnn(self, plan: Plan, key: str, title: str, encoder: Encoder) -> None:
         kind = self.rows[key].kind
-        config = f'benchmarks/coco/mask-rcnn_{kind}r50_fpn_ms-1x_coco.py' if self.full else \
+        config = f'benchmarks/coco/mask-rcnn_{kind}r50_fpn_ms-1x_coco.py' if self.scale.full else \
             f'demo/mask-rcnn_{kind}r18_fpn_coco.py'
-        init = f'init_cfg.checkpoint={checkpoint}' if checkpoint else 'init_cfg=None'
-        self.train_downstream(title, key, MASK_RCNN, project_file(f'configs/{config}'),
-                              [f'model.backbone.{init}'], 'coco/', percent=True)
+        init = f'init_cfg.checkpoint={short_path(encoder.checkpoint)}' if encoder.checkpoint else \
+            'init_cfg=None'
+        root = f'{self._scenes}/coco/'
+        named = self.scale.full or root == 'data/demo/coco/'
+        options = [] if named else [
+            f'train_dataloader.dataset.data_root={root}',
+            f'val_dataloader.dataset.data_root={root}',
+            f'val_evaluator.ann_file={root}annotations/instances_val2017.json']
+        self.downstream(plan, key, MASK_RCNN, encoder, title, project_file(f'configs/{config}'),
+                        options, [f'model.backbone.{init}'], 'coco/', percent=True)

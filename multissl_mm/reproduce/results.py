@@ -1,43 +1,24 @@
-"""What all tables have in common: columns, means over seeds, files and pictures."""
+"""What all tables have in common: columns, means over seeds, files."""
+import csv
+import io
 import json
-import statistics
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Dict, Mapping, Optional, Sequence, Tuple
 
 from rich.console import Console
 from rich.table import Table
 
 from ..utils.files import write_atomically
-from .rows import Row
+from .columns import Column, Found, values
+from .drawing import trade_off
+from .intervals import Interval, interval
+from .row import Row
 
-#: Metrics by seed.
-Seeds = Dict[str, Dict[str, float]]
-#: Of a row: evaluation: seed: metrics.
-Found = Dict[str, Seeds]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 GUESSING = 'No encoder'  # title of the row with Column.without
-
-
-class Column(NamedTuple):
-    """A column of a table.
-
-    Args:
-        title (str): At its head.
-        run (str): The evaluation that it comes from.
-        metric (str): Of that evaluation.
-        digits (int): After the point.
-        paper (int | None): Which of a row's numbers in the paper it is.
-        without (str | None): Metric that says what nothing but a guess gets.
-        below (bool): Whether less is better.
-    """
-    title: str
-    run: str
-    metric: str
-    digits: int = 1
-    paper: Optional[int] = None
-    without: Optional[str] = None
-    below: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,115 +60,107 @@ class PaperTable:
                 found[run] = {path.parent.name: json.loads(path.read_text()) for path in files}
         return found
 
+    def found(self, out: Path) -> Dict[str, Found]:
+        """Of every row that is there, its results."""
+        return {key: found for key in self.rows if (found := self.collect(out, key))}
+
     def show(self, out: Path, console: Console) -> Dict[str, Found]:
         """Prints what is there, over all seeds, the paper's numbers below.
 
-        The spread is the standard deviation of a sample (n - 1). Writes ``<name>.json``, ``.md``
-        and ``.png`` to ``out``.
+        Writes ``<name>.json``, ``.csv``, ``.md`` and ``.png`` to ``out``.
 
         Returns:
             dict: Of every row that is there, its results.
         """
         titles = ['seeds', *(column.title for column in self.columns)]
-        shown = Table('', *titles, title=f'{self.title}; mean ± standard deviation over seeds',
-                      caption=self.caption)
+        shown = Table('', *titles, title=f'{self.title}; mean ± half of its 95 % interval over '
+                      'seeds, (rank)', caption=self.caption)
         lines = [['', *titles], ['---'] * (1 + len(titles))]
-        results = {key: found for key in self.rows if (found := self.collect(out, key))}
+        results = self.found(out)
         if any(column.without for column in self.columns):
             # These depend on the data alone, so that those of any row will do.
             anything = {run: seeds for found in results.values() for run, seeds in found.items()}
             cells = ['', *(_cell(anything, c, c.without) for c in self.columns)]
             shown.add_row(GUESSING, *cells, end_section=True)
             lines.append([GUESSING, *cells])
+        ranks = {column.title: rank(results, column) for column in self.columns}
         for key, found in results.items():
-            row = self.rows[key]
-            cells = [str(len({seed for seeds in found.values() for seed in seeds})),
-                     *(_cell(found, c, c.metric) for c in self.columns)]
-            shown.add_row(row.title, *cells)
-            lines.append([row.title, *cells])
+            row, seeds = self.rows[key], len({s for seeds in found.values() for s in seeds})
+            cells = [_cell(found, c, c.metric) for c in self.columns]
+            lines.append([row.title, str(seeds), *cells])
+            shown.add_row(row.title, str(seeds), *(
+                f'{cell} ({ranks[c.title][key]})' if key in ranks[c.title] else cell
+                for c, cell in zip(self.columns, cells)))
             if row.paper:
-                shown.add_row('  in the paper', '', *(_in_paper(row, c) for c in self.columns),
-                              style='dim')
+                paper = [in_paper(row, c) for c in self.columns]
+                shown.add_row('  in the paper', '', *paper, style='dim')
+                lines.append([f'{row.title}, in the paper', '', *paper])
         wide = console if console.width >= 132 else Console(
             width=132, file=console.file, quiet=console.quiet)
         wide.print(shown)
         write_atomically(out / f'{self.name}.json', json.dumps(results, indent=2))
+        write_atomically(out / f'{self.name}.csv', self.csv(results))
         write_atomically(out / f'{self.name}.md', ''.join(
             f'| {" | ".join(line)} |\n' for line in lines))
-        self.draw(results, out / f'{self.name}.png')
+        self.draw(results).savefig(out / f'{self.name}.png')
         return results
 
-    def draw(self, results: Mapping[str, Found], path: Path) -> None:
-        """Columns against each other; better is right and up.
+    def draw(self, results: Mapping[str, Found]) -> 'Figure':
+        """Columns against each other, see :func:`trade_off`."""
+        return trade_off(self.figure, self.panels, {c.title: c for c in self.columns},
+                         {self.rows[key].title: found for key, found in results.items()})
 
-        A row is its mean with its standard deviation, over faint points of its seeds.
-        """
-        from matplotlib.figure import Figure
-        columns = {column.title: column for column in self.columns}
-        height, width = len(self.panels), len(self.panels[0])
-        figure = Figure(figsize=(4.6 * width + 2.5 * (len(results) > 6), 4 * height + 1), dpi=130,
-                        layout='constrained')
-        axes = figure.subplots(height, width, squeeze=False)
-        handles: Dict[str, object] = {}
-        named = len(results) <= 6  # few enough to be named where they are
-        for axis, (x, y) in zip(axes.flat, sum(map(list, self.panels), [])):
-            names: List[Tuple[str, float, float, str]] = []
-            for i, (key, found) in enumerate(results.items()):
-                if any(columns[title].run not in found for title in (x, y)):
-                    continue
-                (a, da), (b, db) = (spread(found[columns[title].run], columns[title].metric)
-                                    for title in (x, y))
-                marker, color, title = 'osD^vP*Xh<>d'[i % 12], f'C{i % 10}', self.rows[key].title
-                handles[title] = axis.errorbar(a, b, xerr=da or None, yerr=db or None, fmt=marker,
-                                               ms=9, capsize=4, lw=1.5, color=color)
-                seeds = [[found[columns[title].run].get(seed, {}).get(columns[title].metric)
-                          for title in (x, y)] for seed in found[columns[x].run]]
-                if len(seeds) > 1:
-                    axis.plot(*zip(*(point for point in seeds if None not in point)), marker,
-                              color=color, ms=4, alpha=.35)
-                if named:
-                    names.append((title, a, b, color))
-            middle = sum(a for _, a, _, _ in names) / max(len(names), 1)
-            names.sort(key=lambda name: -name[2])  # inwards, above and below in turn
-            for i, (title, a, b, color) in enumerate(names):
-                axis.annotate(title, (a, b), (-9 if a > middle else 9, 12 - 24 * (i % 2)),
-                              textcoords='offset points', fontsize=9, color=color, va='center',
-                              ha='right' if a > middle else 'left')
-            axis.set(xlabel=x, ylabel=y)
-            if columns[x].below:
-                axis.invert_xaxis()
-            if columns[y].below:
-                axis.invert_yaxis()
-            axis.margins(.22 if named else .13)
-            axis.grid(alpha=.3)
-        count = max((len(s) for found in results.values() for s in found.values()), default=0)
-        figure.suptitle(self.figure)
-        figure.supxlabel(f'large: mean, bars: standard deviation over {count} seeds; small: each '
-                         'seed' if count > 1 else
-                         'one seed: a difference of a point or two is noise', fontsize=8,
-                         color='0.4')
-        if handles and not named:
-            figure.legend(handles=list(handles.values()), labels=list(handles), fontsize=8,
-                          loc='outside right center', frameon=False)
-        figure.savefig(path)
+    def csv(self, results: Mapping[str, Found]) -> str:
+        """A line per row and column, with what each seed got."""
+        text = io.StringIO()
+        lines = csv.writer(text)
+        lines.writerow(['row', 'title', 'column', 'seeds', 'mean', 'low', 'high',
+                        'standard deviation', 'rank', 'paper', 'by seed'])
+        for column in self.columns:
+            ranks = rank(results, column)
+            for key in ranks:
+                got = values(results[key], column)
+                mean = interval(list(got.values()))
+                lines.writerow([key, self.rows[key].title, column.title, mean.seeds, mean.mean,
+                                mean.low, mean.high, mean.deviation, ranks[key],
+                                in_paper(self.rows[key], column),
+                                ' '.join(f'{seed}={value}' for seed, value in got.items())])
+        return text.getvalue()
+
+
+def rank(results: Mapping[str, Found], column: Column) -> Dict[str, int]:
+    """Of every row with a result in a column its place, 1 the best; equal means share one."""
+    means = {key: interval(list(got.values())).mean for key, found in results.items()
+             if (got := values(found, column))}
+    sign = -1 if column.below else 1
+    return {key: 1 + sum(sign * other > sign * mean for other in means.values())
+            for key, mean in means.items()}
 
 
 def spread(found: Mapping[str, Mapping[str, float]], metric: str) -> Tuple[float, float]:
     """Mean and standard deviation of a metric over the results of several seeds."""
-    values = [metrics[metric] for metrics in found.values()]
-    return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.
+    mean = interval([metrics[metric] for metrics in found.values()])
+    return mean.mean, mean.deviation or 0.
 
 
 def _cell(found: Found, column: Column, metric: Optional[str]) -> str:
-    """Mean ± standard deviation over seeds, the mean alone where there is one seed."""
-    if metric is None or column.run not in found:
-        return '-'
-    mean, std = spread(found[column.run], metric)
-    return f'{mean:.{column.digits}f}' + (
-        f' ± {std:.{column.digits}f}' if len(found[column.run]) > 1 else '')
+    """Mean ± half of its interval over seeds, the mean alone where there is one seed."""
+    got = values(found, column, metric) if metric else {}
+    return written(interval(list(got.values())), column.digits) if got else '-'
 
 
-def _in_paper(row: Row, column: Column) -> str:
-    value = None if column.paper is None else row.paper[column.paper]
+def written(mean: Interval, digits: int) -> str:
+    """E.g. ``42.1 ± 1.3``."""
+    half = '' if mean.high is None else f' ± {mean.high - mean.mean:.{digits}f}'
+    return f'{mean.mean:.{digits}f}{half}'
+
+
+def in_paper(row: Row, column: Column) -> str:
+    """The paper's number, if it has one."""
+    value = paper_value(row, column)
     return '' if value is None else f'{value:.{column.digits}f}'
 
+
+def paper_value(row: Row, column: Column) -> Optional[float]:
+    """The same as a number."""
+    return None if column.paper is None or not row.paper else row.paper[column.paper]

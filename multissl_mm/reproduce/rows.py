@@ -1,70 +1,77 @@
-"""A row of a table: how its encoder comes about, with one seed."""
+"""How the encoders of a table come about and are evaluated, with one seed."""
 import json
+import math
+from itertools import accumulate
 from pathlib import Path
-from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import List, Mapping, Optional, Sequence, Tuple
 
 from mmengine.config import Config
 
 from ..engine.hooks.checkpoint import FINAL
-from ..errors import MultiSSLError
+from ..runtime.config import dicts
+from ..utils.digest import digest
 from ..utils.files import write_atomically
 from ..utils.project import project_file
+from .outcomes import last_metrics, publish
+from .plan import Plan, Step
+from .row import Encoder, Row
+from .scales import SCALES, Scale
 from .steps import Steps
-
-
-class Row(NamedTuple):
-    """One row of a table.
-
-    Args:
-        title (str): As in the paper where it is there.
-        pretrain (str | None): Name of the config; None where there is nothing to train.
-        parts (tuple[str]): Rows whose encoders it is made of, or learns from.
-        backbone (str | None): Name of the config that has the backbone, where it is not pretrain's.
-        kind (str): Of backbone, in the name of a Mask R-CNN's config.
-        paper (tuple[float | None]): The paper's numbers in the order of the table's columns.
-        options (tuple[str]): For ``--cfg-options`` of the pretraining.
-        start (str | None): Row whose checkpoint the pretraining starts from.
-        within (tuple[str, str] | None): Row that trained this one on its way, and the name of
-            the checkpoint that it left of it.
-        as_long_as (str | None): Config whose stages together are as long as this training is to
-            be: a control of equal compute.
-    """
-    title: str
-    pretrain: Optional[str] = None
-    parts: Tuple[str, ...] = ()
-    backbone: Optional[str] = None
-    kind: str = ''
-    paper: Tuple[Optional[float], ...] = ()
-    options: Tuple[str, ...] = ()
-    start: Optional[str] = None
-    within: Optional[Tuple[str, str]] = None
-    as_long_as: Optional[str] = None
+from .store import Store, Stored, deciding, merged, short_path
 
 
 class TableRun:
-    """Pretrains and evaluates rows with one seed, below ``out/seed<k>``.
+    """Pretrains and evaluates rows with one seed; results by their names in ``out/seed<k>``.
+
+    What is trained and evaluated lies in a :class:`Store` beside ``out``, which all tables there
+    share.
 
     Args:
         rows (mapping[str, Row]): By their keys.
         out (Path): Folder of the table.
         steps (Steps): That commands are run by.
         seed (int): Of everything. Defaults to 0.
-        full (bool): The real thing, not the size of the demo. Defaults to False.
+        scale (Scale): How large everything is. Defaults to that of the demo.
         gpus (int): Where not 0, training is distributed over as many GPUs.
         given (mapping[str, str]): Checkpoints of rows that others have trained.
+        asked (sequence[tuple[str, int]]): Rows and seeds that will be trained anyway: their first
+            stages can serve.
+        store (Store, optional): Another one.
     """
 
     #: Folder of the configs in the project; those of the demo are in ``demo/`` below it.
     configs = 'configs'
 
     def __init__(self, rows: Mapping[str, Row], out: Path, steps: Steps, seed: int = 0,
-                 full: bool = False, gpus: int = 0,
-                 given: Optional[Mapping[str, Optional[str]]] = None) -> None:
+                 scale: Scale = SCALES['demo'], gpus: int = 0,
+                 given: Optional[Mapping[str, Optional[str]]] = None,
+                 asked: Sequence[Tuple[str, int]] = (), store: Optional[Store] = None) -> None:
         self.rows, self.out, self.steps, self.seed = rows, out / f'seed{seed}', steps, seed
-        self.full, self.gpus, self.given = full, gpus, dict(given or {})
+        self.scale, self.gpus, self.given, self.asked = scale, gpus, dict(given or {}), asked
+        self.store = store or Store(out.parent / 'runs')
 
     def evaluate(self, key: str, runs: Sequence[str]) -> None:
         """Evaluates a row, pretrained if need be; an evaluation leaves :meth:`result`."""
+        plan = Plan(self.store)
+        self.add(plan, key, runs)
+        plan.carry_out(self.steps, jobs=1)
+
+    def add(self, plan: Plan, key: str, runs: Sequence[str]) -> None:
+        """Adds to a plan what evaluating a row takes.
+
+        Results in ``out`` that do not say what they were made of, as those of earlier versions,
+        are taken as they are, unless everything is to be made anew.
+
+        Args:
+            runs (sequence[str]): Evaluations; none to pretrain only.
+        """
+        encoder = self.encoder(plan, key, self.seed)
+        for need in encoder.needs if not runs else ():
+            plan.want(plan.steps[need])
+        self.add_evaluations(plan, key, encoder, runs)
+
+    def add_evaluations(self, plan: Plan, key: str, encoder: Encoder, runs: Sequence[str]) -> None:
+        """Adds the steps of some evaluations."""
         raise NotImplementedError
 
     def result(self, key: str, run: str) -> Path:
@@ -77,83 +84,172 @@ class TableRun:
         return self._config(row.backbone or row.pretrain or '')
 
     def _config(self, name: str) -> str:
-        return project_file(f'{self.configs}/{"" if self.full else "demo/"}{name}.py')
+        return project_file(f'{self.configs}/{self.scale.folder}{name}.py')
 
-    def checkpoint(self, key: str) -> Optional[str]:
-        """The pretrained weights of a row, made if they are not there; None is random."""
-        row = self.rows[key]
+    def encoder(self, plan: Plan, key: str, seed: int) -> Encoder:
+        """The encoder of a row with a seed; what it takes is added to the plan."""
+        row, config = self.rows[key], self.config(key)
         if self.given.get(key):
-            return self.given[key]
+            path = Path(str(self.given[key]))
+            return Encoder(config, path, ('given', *self.store.data(str(path))))
         if row.within is not None:
-            whole, name = row.within
-            self.checkpoint(whole)
-            return str(self.out / whole / name)
-        parts = [str(self.checkpoint(part)) for part in row.parts]
-        if row.pretrain is None:
-            return self._concatenated(key, parts) if parts else None
-        options = [*row.options, *(f'model.experts.{k}.backbone.init_cfg.checkpoint={part}'
-                                   for k, part in enumerate(parts))]
+            whole, stage = row.within
+            alone = row.pretrain and self._training(plan, key, seed)
+            if not alone or not alone.done.exists() and (
+                    (whole, seed) in self.asked or self._training(plan, whole, seed).done.exists()):
+                step = self._training(plan, whole, seed)
+                return Encoder(config, step.what.path / stage, (step.what.identity, stage),
+                               (plan.add(step), ), ((step.what, stage), ))
+        if row.pretrain is not None:
+            step = self._training(plan, key, seed)
+            before = self._before(plan, key, seed)
+            return Encoder(config, step.done, (step.what.identity, FINAL), (plan.add(step), ), (
+                *(trained for encoder in before for trained in encoder.trained),
+                (step.what, None)))
+        parts = self._before(plan, key, seed)
+        if not parts:
+            return Encoder(config, None, ('random', digest(merged(config, ()).model.backbone)))
+        return self._concatenated(plan, key, seed, parts)
+
+    def _before(self, plan: Plan, key: str, seed: int) -> List[Encoder]:
+        """Encoders that a row is made of, learns from or starts from."""
+        row = self.rows[key]
+        offsets = row.part_seeds or (0, ) * len(row.parts)
+        start = [] if row.start is None else [(row.start, 0)]
+        return [self.encoder(plan, part, seed + offset)
+                for part, offset in [*zip(row.parts, offsets), *start]]
+
+    def _training(self, plan: Plan, key: str, seed: int) -> Step:
+        row = self.rows[key]
+        config = self._config(str(row.pretrain))
+        options = [*self.data_options(), *row.options]
         if row.as_long_as is not None:
-            stages = Config.fromfile(self._config(row.as_long_as)).train_cfg.stages
-            options.append(f'train_cfg.max_epochs={sum(stages)}')
-        if row.start is not None:
-            options.append(f'load_from={self.checkpoint(row.start)}')
-        final = self.out / key / FINAL
-        self.train(f'{row.title}, seed {self.seed}: pretraining', key, self._config(row.pretrain),
-                   options, done=final)
-        return str(final)
+            stages = merged(self._config(row.as_long_as), ()).train_cfg.stages
+            options.append(f'train_cfg.max_epochs={sum(map(self.scale.longer, stages))}')
+        else:
+            options += self.scale.lengths(merged(config, tuple(options)))
+        before = self._before(plan, key, seed)
+        cfg = merged(config, tuple(options))
+        what = self.store.named(
+            key, seed, deciding(config, tuple(options)), self.gpus,
+            self.store.data(*data_roots(cfg)), [encoder.identity for encoder in before])
+        experts = before[:len(row.parts)]
+        options += [f'model.experts.{k}.backbone.init_cfg.checkpoint='
+                    f'{short_path(expert.checkpoint)}' for k, expert in enumerate(experts)]
+        options += [f'load_from={short_path(start.checkpoint)}'
+                    for start in before[len(experts):]]
+        done = what.path / FINAL
+        logged = ['default_hooks.logger.interval=1'] if self.scale.watched == 1 else []
+        return self.train(
+            f'{row.title}, seed {seed}: pretraining', f'seed{seed}_{key}', what, config,
+            [*options, *checkpoints(cfg), *logged, *self.watching(cfg)], seed, done,
+            tuple(need for encoder in before for need in encoder.needs))
 
-    def _concatenated(self, key: str, parts: Sequence[str]) -> str:
-        target = self.out / f'{key}.pth'
-        self.steps.run(f'{self.rows[key].title}, seed {self.seed}: one checkpoint of '
-                       f'{len(parts)} encoders', f'seed{self.seed}_{key}',
-                       project_file('tools/model_converters/concat_backbones.py'),
-                       self.config(key), str(target), *parts, done=target)
-        return str(target)
+    def data_options(self) -> Sequence[str]:
+        """Options of a pretraining for the data and batches of the scale."""
+        raise NotImplementedError
 
-    def train(self, title: str, name: str, config: str, options: Sequence[str], done: Path
-              ) -> None:
-        """Trains a config in the folder ``name`` of this run, with its seed.
+    def heldout(self) -> Sequence[str]:
+        """What :class:`ForgettingHook` measures on, as options below its name."""
+        raise NotImplementedError
+
+    def scaled_watching(self, gradients: str, forgetting: str) -> Sequence[str]:
+        """Options for the hooks that a config has itself, by where they stand."""
+        return ()
+
+    def watching(self, cfg: Config) -> Sequence[str]:
+        """Options with which a run that has stages logs what its report draws."""
+        there = [str(hook['type']).rpartition('.')[2] for hook in cfg.get('custom_hooks') or ()]
+        if 'ForgettingHook' in there:
+            return self.scaled_watching(*(f'custom_hooks.{there.index(name)}'
+                                          for name in ('GradientHook', 'ForgettingHook')))
+        if 'stages' not in cfg.train_cfg:
+            return ()
+        return [f'default_hooks.{entry}' for entry in (
+            'gradients.type=multissl_mm.GradientHook', f'gradients.interval={self.scale.watched}',
+            'forgetting.type=multissl_mm.ForgettingHook', 'forgetting.interval=4',
+            *(f'forgetting.{option}' for option in self.heldout()))]
+
+    def _concatenated(self, plan: Plan, key: str, seed: int, parts: List[Encoder]) -> Encoder:
+        config = self.config(key)
+        what = self.store.named(key, seed, 'concat', digest(merged(config, ()).model.backbone),
+                                [part.identity for part in parts])
+        target = what.path / 'concat.pth'
+        plan.add(Step(
+            f'{self.rows[key].title}, seed {seed}: one checkpoint of {len(parts)} encoders',
+            f'seed{seed}_{key}', (
+                project_file('tools/model_converters/concat_backbones.py'), config,
+                short_path(target), *(short_path(part.checkpoint) for part in parts)), target,
+            what, tuple(need for part in parts for need in part.needs)))
+        return Encoder(config, target, (what.identity, target.name), (target, ), tuple(
+            dict.fromkeys(trained for part in parts for trained in part.trained)))
+
+    def train(self, title: str, log: str, what: Stored, config: str, options: Sequence[str],
+              seed: int, done: Path, needs: Tuple[Path, ...]) -> Step:
+        """A training of a config with its seed.
 
         Full-size rates are for several GPUs and scale with the batch.
         """
         start = [project_file('tools/dist_train.sh'), config, str(self.gpus)] if self.gpus else [
             project_file('tools/train.py'), config]
-        self.steps.run(title, f'seed{self.seed}_{name}', *start, '--resume',
-                       *(['--auto-scale-lr'] if self.full else []), '--work-dir',
-                       str(self.out / name), '--cfg-options', f'randomness.seed={self.seed}',
-                       *options, done=done)
+        return Step(title, log, (
+            *start, '--resume', *(['--auto-scale-lr'] if self.scale.full else []), '--work-dir',
+            short_path(what.path), '--cfg-options', f'randomness.seed={seed}', *options), done,
+            what, needs)
 
-    def train_downstream(self, title: str, key: str, run: str, config: str,
-                         options: Sequence[str], prefix: str, percent: bool = False) -> None:
-        """Trains a downstream model, and keeps its last metrics as :meth:`result`.
+    def want(self, plan: Plan, key: str, run: str, encoder: Encoder, step: Step) -> None:
+        """Adds an evaluation, and keeps its metrics as :meth:`result`."""
+        result = self.result(key, run)
+        there = json.loads(result.read_text()) if result.is_file() else {}
+        if there and 'made' not in there and not plan.fresh:
+            self.steps.console.print(f'{result}: taken as it is; it does not say what it was made '
+                                     'of', style='yellow', highlight=False, soft_wrap=True)
+            return
+        if there and there.get('made', {}).get('of') != step.what.name:
+            result.unlink(missing_ok=True)  # of other settings, data or weights
+        plan.want(step, lambda: publish(result, step, encoder, self.out / key))
+
+    def downstream(self, plan: Plan, key: str, run: str, encoder: Encoder, title: str, config: str,
+                   options: Sequence[str], init: Sequence[str], prefix: str,
+                   percent: bool = False) -> None:
+        """Adds the training of a downstream model; its last metrics are the result.
 
         Args:
+            options (sequence[str]): That decide what it comes to.
+            init (sequence[str]): That say where the encoder is.
             prefix (str): Of the metrics.
             percent (bool): Whether they are shares, to be written in percent.
         """
-        done = self.result(key, run)
-        self.train(title, f'{key}_{run}', config, options, done=done)
-        if not done.exists():
-            metrics = last_metrics(self.out / f'{key}_{run}', prefix)
-            write_atomically(done, json.dumps(
+        cfg = merged(config, tuple(options))
+        epochs = cfg.train_cfg.max_epochs
+        length = max(1, round(self.scale.evaluated * epochs))
+        lengths = [f'train_cfg.max_epochs={length}'] if length != epochs else []
+        if lengths and cfg.train_cfg.get('val_interval', 1) < 100:
+            lengths.append(f'train_cfg.val_interval={length}')
+        what = self.store.named(
+            f'{key}_{run}', self.seed, deciding(config, (*options, *lengths)), self.gpus,
+            self.store.data(*data_roots(cfg)), encoder.identity)
+
+        def collect() -> None:
+            metrics = last_metrics(what.path, prefix)
+            write_atomically(what.json, json.dumps(
                 {k: 100 * v if percent else v for k, v in metrics.items()}, indent=2))
 
+        step = self.train(title, f'seed{self.seed}_{key}_{run}', what, config,
+                          [*init, *options, *lengths], self.seed, what.json, encoder.needs)
+        self.want(plan, key, run, encoder, step._replace(collect=collect))
 
-def last_metrics(work_dir: Path, prefix: str) -> Dict[str, float]:
-    """The last metrics of a prefix that a run of ``tools/train.py`` wrote, without it.
 
-    Raises:
-        MultiSSLError: If there are none.
-    """
-    found: Dict[str, float] = {}
-    for path in sorted(work_dir.glob('*/vis_data/scalars.json')):
-        for line in path.read_text().splitlines():
-            logged: Dict[str, Any] = json.loads(line)
-            metrics = {k[len(prefix):]: v for k, v in logged.items() if k.startswith(prefix)}
-            found = metrics or found
-    if not found:
-        raise MultiSSLError(f'{work_dir} has no {prefix[:-1]} metrics; remove that folder and run '
-                            'again')
-    return found
+def checkpoints(cfg: Config) -> List[str]:
+    """Options with which a run leaves a checkpoint at the end of every stage, however long."""
+    interval = cfg.default_hooks.checkpoint.interval
+    ends = list(accumulate(cfg.train_cfg.get('stages', ())))[:-1]
+    kept = math.gcd(interval, *ends)
+    return [] if kept == interval else [f'default_hooks.checkpoint.interval={kept}']
 
+
+def data_roots(cfg: Config) -> List[str]:
+    """Folders that a training takes its samples from."""
+    loaders = [cfg.get(f'{split}_dataloader') for split in ('train', 'val')]
+    return sorted({str(node['data_root']) for loader in loaders for node in dicts(loader)
+                   if node.get('data_root')})

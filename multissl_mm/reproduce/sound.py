@@ -1,9 +1,12 @@
 """Tables 2a, 2b and 3 of the paper: what sound encoders are worth, by SP, VR and S3R."""
-from typing import Dict, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from ..utils.project import project_file
+from .plan import Plan
 from .results import GUESSING, Column, PaperTable
-from .rows import Row, TableRun
+from .row import Encoder, Row
+from .rows import TableRun
+from .store import short_path
 
 DOWNSTREAM = ('sp', 'vr', 's3r')
 COLUMNS = (
@@ -27,8 +30,8 @@ SINGLE: Dict[str, Row] = dict(
     random=Row('Random init', backbone='b'),
     supervised=Row('Supervised', 'supervised', paper=(26.82, None, .2085)),
     a=Row('A', 'a', paper=(15.32, 9.13, .2105)),
-    b=Row('B', 'b', paper=(24.33, 27.35, .2501)),
-    c=Row('C', 'c', paper=(16.85, 20.44, .2931)),
+    b=Row('B', 'b', within=('il_b_c', 'stage1_b.pth'), paper=(24.33, 27.35, .2501)),
+    c=Row('C', 'c', within=('il_c_a', 'stage1_c.pth'), paper=(16.85, 20.44, .2931)),
 )
 #: Weights that others have trained: never by default.
 GIVEN: Dict[str, Row] = dict(
@@ -65,25 +68,58 @@ def _combined(*combinations: str) -> Dict[str, Row]:
     return rows
 
 
-ROWS: Dict[str, Row] = {**SINGLE, **GIVEN, **_combined(*PAPER)}
+def controls(*combinations: str) -> Dict[str, Row]:
+    """What the paper's methods have to be better than, and the paper has not.
+
+    Every task of a combination, and all at once, for as many epochs as IL as a whole; and encoders
+    of one task, as many, with several seeds: the one task that is best at most in the paper.
+    """
+    rows: Dict[str, Row] = {}
+    for combination in combinations:
+        parts = combination.split('_')
+        whole = f'il_{combination}'
+        name = '+'.join(parts).upper()
+        for part in parts:
+            rows[f'{part}_long_{combination}'] = Row(
+                f'{part.upper()}, as long as IL ({name})', part, as_long_as=whole)
+        rows[f'mtl_long_{combination}'] = Row(f'Multi-task ({name}), as long as IL',
+                                              f'mtl_{combination}', as_long_as=whole)
+        one, count = 'b' if 'b' in parts else 'c', len(parts)
+        key = '_'.join(['concat', *[one] * count])
+        rows[key] = Row(f'Concatenate ({"+".join([one.upper()] * count)}, {count} seeds)',
+                        parts=(one, ) * count, part_seeds=tuple(range(count)),
+                        backbone='concat_b_c_a' if count == 3 else 'concat_b_c')
+    return rows
 
 
-def _table(name: str, title: str, rows: Dict[str, Row], default: Tuple[str, ...] = ()
-           ) -> PaperTable:
+ROWS: Dict[str, Row] = {**SINGLE, **GIVEN, **_combined(*PAPER), **controls(*PAPER)}
+
+
+def _table(name: str, title: str, rows: Sequence[str], default: Sequence[str] = ()) -> PaperTable:
     return PaperTable(
-        name, f'{title}; OmniAudio format, %, S3R as a share of the variance', rows, COLUMNS,
-        PANELS, 'What one sound encoder is worth: right and up is better', default,
+        name, f'{title}; OmniAudio format, %, S3R as a share of the variance',
+        {key: ROWS[key] for key in rows}, COLUMNS, PANELS,
+        'What one sound encoder is worth: right and up is better', tuple(default),
         caption=f'{GUESSING}: the best constant map, chance, the input pair copied')
 
 
-TABLE2A = _table('table2a', 'Table 2a: single tasks', {**SINGLE, **GIVEN}, tuple(SINGLE))
-_TABLE2B = _combined('b_c', 'b_c_a')
-TABLE2B = _table('table2b', 'Table 2b: ways of combining them', {**_TABLE2B, **GIVEN},
-                 tuple(_TABLE2B))
+_LONG = [f'{part}_long_b_c_a' for part in 'abc']
+TABLE2A = _table('table2a', 'Table 2a: single tasks', [*SINGLE, *GIVEN, *_LONG],
+                 [*SINGLE, *_LONG])
+_TABLE2B = ['random', *_combined('b_c', 'b_c_a'), *controls('b_c', 'b_c_a')]
+TABLE2B = _table('table2b', 'Table 2b: ways of combining them', [*_TABLE2B, *GIVEN], _TABLE2B)
 # Rows of the other methods for these combinations are there, too, but not by default.
 _TABLE3 = _combined('b_a', 'c_a', 'b_c', 'b_c_a')
-TABLE3 = _table('table3', 'Table 3: combinations of tasks', _TABLE3, default=tuple(
-    key for key in _TABLE3 if key.partition('_')[0] in ('concat', 'mtl', 'il')))
+_SHOWN = [key for key in _TABLE3 if key.partition('_')[0] in (
+    'concat', 'mtl', 'il') or key == 'contrastive-dist_b_c_a']
+TABLE3 = _table('table3', 'Table 3: combinations of tasks', ['random', *_TABLE3, *controls(*PAPER)],
+                ['random', *_SHOWN, *controls(*PAPER)])
+FIGURE3 = _table('figure3', 'Figure 3: single tasks and IL', [
+    'random', 'a', 'b', 'c', *(f'il_{combination}' for combination in PAPER), *_LONG,
+    'mtl_long_b_c_a'])
+AFFINITY_SOUND = _table('affinity_sound', 'Tasks of sound and what they are good for', [
+    'random', 'a', 'b', 'c', *(f'{method}_{combination}' for method in ('mtl', 'il')
+                               for combination in PAPER)])
 
 
 class SoundRun(TableRun):
@@ -92,24 +128,58 @@ class SoundRun(TableRun):
     configs = 'configs/sound'
     #: What is evaluated on instead of the scenes that the configs of downstream tasks name.
     scenes: Optional[str] = None
+    #: Encoders are evaluated with the whole model trained, and frozen.
+    frozen: Sequence[bool] = (False, True)
 
-    def evaluate(self, key: str, runs: Sequence[str] = DOWNSTREAM) -> None:
+    def _data(self, *splits: str) -> List[str]:
+        """Options for the data of the scale, below a dataset of OmniAudio."""
+        if self.scale.full or self.scale.name == 'demo':
+            return []  # by the configs
+        train, _, test = self.scale.scenes
+        spans = dict(train=f'[1,{train}]', val=f'[{train + 1},{train + test}]')
+        return [f'data_root={self.scale.data.as_posix()}/omniaudio_32x128/',
+                *(f'splits.{split}={spans["train" if split == "train" else "val"]}'
+                  for split in splits)]
+
+    def data_options(self) -> List[str]:
+        """Options of a pretraining for the data and batches of the scale."""
+        batch = [f'train_dataloader.batch_size={self.scale.sounds}'] if self.scale.sounds else []
+        return [*batch, *(f'train_dataloader.dataset.dataset.{option}'
+                          for option in self._data('train', 'val', 'test'))]
+
+    def heldout(self) -> List[str]:
+        """Scenes that nothing is trained on."""
+        root = 'data/omniaudio/' if self.scale.full else \
+            f'{self.scale.data.as_posix()}/omniaudio_32x128/'
+        train, _, test = self.scale.scenes
+        splits = [] if self.scale.full else [f'dataset.splits.val=[{train + 1},{train + test}]']
+        return ['dataset.type=multissl_mm.OmniAudioDataset', f'dataset.data_root={root}',
+                'dataset.split=val', *splits]
+
+    def add_evaluations(self, plan: Plan, key: str, encoder: Encoder,
+                        runs: Sequence[str] = DOWNSTREAM) -> None:
         """Evaluates one row by downstream tasks, with the whole model trained and frozen."""
+        title = f'{self.rows[key].title}, seed {self.seed}'
         for task in runs:
+            config = project_file('configs/benchmarks/sound/'
+                                  f'{"" if self.scale.full else "demo/"}{task}.py')
             # Retrieval is always of a frozen encoder, and concatenated ones are frozen in any case.
             twice = task != 'vr' and not key.startswith('concat')
-            for frozen in (False, True) if twice else (False, ):
-                self.downstream(key, task, frozen)
+            for frozen in self.frozen if twice else (False, ):
+                self.downstream(
+                    plan, key, f'{task}{"_frozen" * frozen}', encoder,
+                    f'{title}: {task.upper()}' + ', frozen encoder' * frozen, config,
+                    [*self._evaluated_on(task), *['model.frozen=True'] * frozen],
+                    [f'pretrained.config={encoder.config}',
+                     f'pretrained.checkpoint={short_path(encoder.checkpoint) or "random"}'],
+                    f'{task}/')
 
-    def downstream(self, key: str, task: str, frozen: bool) -> None:
-        """Evaluates one row by one downstream task."""
-        checkpoint, title = self.checkpoint(key), f'{self.rows[key].title}, seed {self.seed}'
-        config = f'configs/benchmarks/sound/{"" if self.full else "demo/"}{task}.py'
-        self.train_downstream(
-            f'{title}: {task.upper()}' + ', frozen encoder' * frozen, key,
-            f'{task}{"_frozen" * frozen}', project_file(config),
-            [f'pretrained.config={self.config(key)}',
-             f'pretrained.checkpoint={checkpoint or "random"}',
-             *['model.frozen=True'] * frozen,
-             *(f'{part}_dataloader.dataset.dataset.data_root={self.scenes}'
-               for part in ('train', 'val', 'test') if self.scenes)], f'{task}/')
+    def _evaluated_on(self, task: str) -> List[str]:
+        options = [f'{split}_dataloader.dataset.dataset.{option}' for split in ('train', 'val')
+                   for option in self._data('train', 'val', 'test')]
+        options += [f'{split}_dataloader.dataset.dataset.data_root={self.scenes}'
+                    for split in ('train', 'val', 'test') if self.scenes]
+        labelled = f'train_dataloader.dataset.dataset.splits.train=[1,{self.scale.scenes[1]}]'
+        batch = [f'{split}_dataloader.batch_size={self.scale.sounds}'
+                 for split in ('train', 'val') if self.scale.sounds]
+        return [*options, *([labelled] if self._data() and task == 'sp' else []), *batch]

@@ -8,7 +8,7 @@ their own.
 from typing import Dict, Sequence
 
 from .results import PaperTable
-from .rows import Row
+from .row import Row
 from .sound import COLUMNS, SoundRun
 from .study import TEACHER
 
@@ -75,8 +75,4 @@ class SoundStudyRun(SoundRun):
     """Pretrains as the demo does, evaluated on scenes for validation."""
 
     scenes = 'data/validation/omniaudio_32x128/'
-
-    def evaluate(self, key: str, runs: Sequence[str] = SOUND_STUDY_RUNS) -> None:
-        """Evaluates one row by downstream tasks, the encoder frozen."""
-        for task in runs:
-            self.downstream(key, task, frozen=True)
+    frozen = (True, )

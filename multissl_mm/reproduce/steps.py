@@ -1,5 +1,6 @@
 """Long work as commands: printed as one would type them, resumable, with progress."""
 import os
+import queue
 import re
 import shlex
 import subprocess
@@ -13,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Callable, ContextManager, DefaultDict, Dict, Optional, Sequence
 
+import torch
 from rich.console import Console
 
 from ..errors import MultiSSLError
@@ -36,6 +38,11 @@ class Steps:
         self._lock, self._failed = threading.Lock(), False
         self.console = console or Console()
         self.start = time.time()
+        # With several GPUs and several commands at once each has one of them.
+        gpus = torch.cuda.device_count()
+        self._slots: queue.SimpleQueue[Optional[int]] = queue.SimpleQueue()
+        for job in range(jobs):
+            self._slots.put(job % gpus if jobs > 1 and gpus > 1 else None)
         logs.mkdir(parents=True, exist_ok=True)
 
     def run(self, title: str, log: str, *command: str, done: Optional[Path] = None) -> None:
@@ -79,6 +86,10 @@ class Steps:
         for future in ended:
             future.result()
 
+    def expect(self, steps: int) -> None:
+        """So many are to come."""
+        self.total = self.number + steps
+
     def _run(self, title: str, log: str, command: Sequence[str], done: Optional[Path]) -> None:
         with self._lock:
             self.number += 1
@@ -97,17 +108,23 @@ class Steps:
             soft_wrap=True)
         path, begin, shown = self.logs / f'{log}.log', time.time(), time.time()
         with open(path, 'w') as out:
-            process = subprocess.Popen(['bash' if shell else sys.executable, *command], text=True,
-                                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                       env={**os.environ, **self._share()})
-            assert process.stdout is not None
-            for line in process.stdout:
-                out.write(line)
-                sign = sign_of_life(line)
-                if sign and (time.time() - shown > 10 or sign.startswith('stage')):
-                    shown = time.time()
-                    say(f'{tag} {shown - begin:4.0f} s  {sign}', soft_wrap=True)
-        if process.wait():
+            gpu = self._slots.get()
+            try:
+                process = subprocess.Popen(['bash' if shell else sys.executable, *command],
+                                           text=True, stdout=subprocess.PIPE,
+                                           stderr=subprocess.STDOUT,
+                                           env={**os.environ, **self._share(gpu)})
+                assert process.stdout is not None
+                for line in process.stdout:
+                    out.write(line)
+                    sign = sign_of_life(line)
+                    if sign and (time.time() - shown > 10 or sign.startswith('stage')):
+                        shown = time.time()
+                        say(f'{tag} {shown - begin:4.0f} s  {sign}', soft_wrap=True)
+                failed = process.wait()
+            finally:
+                self._slots.put(gpu)
+        if failed:
             self._failed = self.jobs > 1
             tail = path.read_text().splitlines()[-8:]
             raise MultiSSLError(f'step {number} failed; all it printed is in {path}\n' +
@@ -115,13 +132,17 @@ class Steps:
         say(f'{tag} finished in {time.time() - begin:.0f} s, {self.minutes:.1f} min since the '
             'start')
 
-    def _share(self) -> Dict[str, str]:
+    def _share(self, gpu: Optional[int] = None) -> Dict[str, str]:
         """Environment of a command that runs beside others: threads that do not wait for cores."""
         if self.jobs == 1:
             return {}
         threads = str(max(1, (os.cpu_count() or 1) // self.jobs))
-        return {name: threads for name in (
+        share = {name: threads for name in (
             'OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'LOKY_MAX_CPU_COUNT')}
+        if gpu is not None:
+            here = os.environ.get('CUDA_VISIBLE_DEVICES')
+            share['CUDA_VISIBLE_DEVICES'] = here.split(',')[gpu] if here else str(gpu)
+        return share
 
     @property
     def minutes(self) -> float:

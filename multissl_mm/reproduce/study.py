@@ -9,7 +9,7 @@ from typing import Dict
 
 from .pictures import COLUMNS, SEGMENTATION, SVM, TABLE4, PictureRun
 from .results import PaperTable
-from .rows import Row
+from .row import Row
 
 STUDY_RUNS = SVM, SEGMENTATION
 _SHORT, _LONG = 12, 24  # epochs of a stage, and of all of IL

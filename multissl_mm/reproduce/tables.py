@@ -1,54 +1,90 @@
-"""The numbers of the paper's tables, each behind one call."""
-from functools import partial
+"""The paper's tables and figures, each behind one call."""
 from pathlib import Path
-from typing import Dict, Iterable, Optional, Sequence
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Type
 
 from rich.console import Console
 
 from ..errors import MultiSSLError
 from .bounds import show_bounds
 from .data import VALIDATION, picture_data, sound_data, validation_data
-from .pictures import EVALUATIONS, TABLE4, PictureRun
+from .pictures import AFFINITY_PICTURES, EVALUATIONS, FIGURE1B, TABLE4, PictureRun
+from .plan import Plan
+from .report import subject_of, write_report
 from .results import Found, PaperTable
-from .sound import DOWNSTREAM, GIVEN, ROWS, TABLE2A, TABLE2B, TABLE3, SoundRun
+from .row import Row
+from .rows import TableRun
+from .scales import SCALES, Scale
+from .sound import (
+    AFFINITY_SOUND,
+    DOWNSTREAM,
+    FIGURE3,
+    GIVEN,
+    ROWS,
+    TABLE2A,
+    TABLE2B,
+    TABLE3,
+    SoundRun,
+)
 from .sound_study import SOUND_STUDY, SOUND_STUDY_RUNS, SoundStudyRun
 from .steps import Steps
+from .store import Store
 from .study import STUDY, STUDY_RUNS, StudyRun
+from .submit import print_jobs
 
-TABLES: Dict[str, PaperTable] = {t.name: t for t in (TABLE2A, TABLE2B, TABLE3, TABLE4, STUDY,
-                                                     SOUND_STUDY)}
+_PAPER = (TABLE2A, TABLE2B, TABLE3, TABLE4, FIGURE1B, FIGURE3, AFFINITY_PICTURES, AFFINITY_SOUND)
+TABLES: Dict[str, PaperTable] = {table.name: table for table in (*_PAPER, STUDY, SOUND_STUDY)}
 #: Rows of weights that others have trained.
 OTHERS = ('detco', *GIVEN)
-_PICTURES = {TABLE4.name: (PictureRun, EVALUATIONS), STUDY.name: (StudyRun, STUDY_RUNS)}
-_SOUNDS = {SOUND_STUDY.name: (SoundStudyRun, SOUND_STUDY_RUNS)}
+#: What can be asked for: one or more tables.
+TARGETS: Dict[str, Tuple[PaperTable, ...]] = {
+    **{table.name: (table, ) for table in TABLES.values()},
+    'affinity': (AFFINITY_PICTURES, AFFINITY_SOUND), 'all': _PAPER}
+
+
+class _Group(NamedTuple):
+    """Tables whose results lie in one folder."""
+    tables: Tuple[PaperTable, ...]
+    kind: Type[TableRun]
+    rows: Mapping[str, Row]
+    runs: Sequence[str]
+    out: Path
 
 
 def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
                     downstream: Optional[Sequence[str]] = None, seeds: Sequence[int] = (0, ),
                     full: bool = False, gpus: int = 0, checkpoint: Optional[str] = None,
-                    out: Optional[Path] = None, console: Optional[Console] = None,
-                    jobs: int = 1) -> Dict[str, Found]:
-    """Pretrains and evaluates rows of a table, prints it, and writes it to ``out``.
+                    out: Optional[Path] = None, console: Optional[Console] = None, jobs: int = 1,
+                    scale: Optional[str] = None, fresh: bool = False, report: bool = False,
+                    printed: bool = False) -> Dict[str, Found]:
+    """Pretrains and evaluates rows of tables, prints them, and writes them and a report to ``out``.
 
     Every step is a command of this project, run in the current directory and printed as one would
-    type it. What is finished is not done again: remove the folder of a run to start over.
+    type it. What is there is not made again, whichever table it was made for: see
+    :class:`~multissl_mm.reproduce.store.Store`. So what was interrupted goes on with the same call.
 
     Args:
-        name (str): ``table2a``, ``table2b``, ``table3``, ``table4``, or ``study`` and
-            ``study_sound``, ways of keeping what was learned.
-        rows (sequence[str], optional): Keys of :data:`TABLES` ``[name].rows``. Defaults to those
-            of the paper; of Table 4 but DetCo, of Table 3 but the methods that it leaves out.
-        downstream (sequence[str], optional): Of Tables 2 and 3 only these of ``sp``, ``vr`` and
-            ``s3r``; of Table 4 of ``svm``, ``segmentation`` and ``mask_rcnn``.
+        name (str): Of :data:`TARGETS`: a table or figure, ``affinity``, ``study`` and
+            ``study_sound`` (ways of keeping what was learned), or ``all`` of the paper.
+        rows (sequence[str], optional): Keys of the tables' rows. Defaults to those of the paper
+            and its controls; of Table 4 but DetCo, of Table 3 but the methods that it leaves out.
+        downstream (sequence[str], optional): Of sound only these of ``sp``, ``vr`` and ``s3r``; of
+            pictures of ``svm``, ``segmentation`` and ``mask_rcnn``. ``none``: pretrain only.
         seeds (sequence[int]): One run of every row each.
-        full (bool): On ImageNet, VOC2007 and COCO, or OmniAudio, in ``data/`` instead of the demo.
+        full (bool): The same as the scale ``paper``.
         gpus (int): Train on so many; 0 without a launcher.
         checkpoint (str, optional): Of the row ``detco``, or of the sound row ``audioset`` (or
             ``supervised``).
-        out (Path, optional): Defaults to ``work_dirs/table4_<demo or full>`` or
-            ``work_dirs/tables_sound_<demo or full>``.
-        console (Console, optional): Where progress and the table are printed.
-        jobs (int): How many commands run at once, each with its share of the cores.
+        out (Path, optional): Defaults to ``work_dirs/table4_<scale>``, ``study_<scale>`` or
+            ``tables_sound_<scale>``. What is trained lies beside it, in ``runs/``.
+        console (Console, optional): Where progress and the tables are printed.
+        jobs (int): How many commands run at once, each with its share of the cores; with several
+            GPUs each on one of them.
+        scale (str, optional): Of :data:`~multissl_mm.reproduce.scales.SCALES`. Defaults to
+            ``demo``.
+        fresh (bool): Make anew what other code than this has made. Defaults to False.
+        report (bool): Run nothing: tables and report of what is in ``out``. Defaults to False.
+        printed (bool): Run nothing but the data's simulation: print jobs for Slurm. Defaults to
+            False.
 
     Returns:
         dict: Of every row that is there, evaluation: seed: metrics.
@@ -57,41 +93,124 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
         MultiSSLError: If there is no such table, row or downstream task, a checkpoint is missing,
             or a step fails.
     """
-    if name not in TABLES:
-        raise MultiSSLError(f'there is no {name}; tables are {", ".join(TABLES)}')
-    table, pictures = TABLES[name], name in _PICTURES
-    kind, runs = {**_PICTURES, **_SOUNDS}.get(name, (SoundRun, DOWNSTREAM))
-    rows = rows or table.default_rows
-    _refuse(rows, table.rows, f'{name} has no row')
-    _refuse(downstream or (), runs, f'{name} has no downstream task')
-    others = next((row for row in rows if row in OTHERS), None)
+    if name not in TARGETS:
+        raise MultiSSLError(f'there is no {name}; tables are {", ".join(TARGETS)}')
+    if full and scale not in (None, 'paper'):
+        raise MultiSSLError(f'--full is --scale paper, but --scale is {scale}')
+    size = SCALES['paper' if full else scale or 'demo']
+    groups = _groups(TARGETS[name], size, out)
+    every = [key for group in groups for table in group.tables for key in table.rows]
+    runs = [run for group in groups for run in group.runs]
+    _refuse(rows or (), every, f'{name} has no row')
+    _refuse(downstream or (), [*runs, 'none'], f'{name} has no downstream task')
+    others = next((row for row in rows or () if row in OTHERS), None)
     if others and not checkpoint:
         raise MultiSSLError(f'the row {others} evaluates weights that others have trained: name '
                             'them with --checkpoint')
-    size = 'full' if full else 'demo'
-    own = pictures or name in _SOUNDS  # Tables 2 and 3 share their runs
-    out = out or Path('work_dirs') / f'{name if own else "tables_sound"}_{size}'
-    steps = Steps(out / 'logs', console=console, jobs=jobs)
-    if not full:
-        (picture_data if pictures else sound_data)(steps)
-    if table is STUDY:
-        validation_data(steps)
-    if table is SOUND_STUDY:
-        sound_data(steps, VALIDATION, '--seed', '1')
-    given = {others or ('detco' if pictures else 'supervised'): checkpoint}
-    runs_by_seed = [kind(table.rows if own else ROWS, out, steps, seed, full, gpus, given)
-                    for seed in seeds]
-    steps.together([partial(run.evaluate, key, downstream or runs)
-                    for run in runs_by_seed for key in rows])
-    found = table.show(out, steps.console)
-    if table is TABLE2A:
-        show_bounds(out, steps.console)
-    steps.console.print(f'{steps.minutes:.1f} minutes. Results in {out}', highlight=False,
-                        markup=False)
+    console = console or Console()
+    plans: List[Tuple[Plan, Steps]] = []
+    for group in [] if report else groups:
+        steps = Steps(group.out / 'logs', console=console, jobs=jobs)
+        _data(group, steps, size)
+        asked = [key for key in rows or _default(group.tables) if key in group.rows]
+        given = {others or ('supervised' if issubclass(group.kind, SoundRun) else 'detco'):
+                 checkpoint}
+        store = Store(group.out.parent / 'runs')
+        anyway = [(key, seed) for seed in seeds for key in asked]
+        made = [group.kind(group.rows, group.out, steps, seed, size, gpus, given, anyway, store)
+                for seed in seeds]
+        if printed:
+            print_jobs(console, group.tables, made, asked, dict(
+                scale=size.name, downstream=downstream, gpus=gpus, checkpoint=checkpoint,
+                out=out and group.out, fresh=fresh))
+            continue
+        plan = Plan(store, fresh)
+        wanted = [run for run in downstream or group.runs if run in group.runs]
+        for run in made:
+            for key in asked:
+                run.add(plan, key, wanted)
+        plans.append((plan, steps))
+    if printed:
+        return {}
+    for plan, steps in plans:
+        due = len(plan.due())
+        console.print(f'{due} of {len(plan.steps)} steps have to be made', highlight=False)
+        steps.expect(due)
+        plan.carry_out(steps)
+        old = plan.others()
+        if old:
+            console.print(f'{len(old)} steps were made by another state of the code; --fresh '
+                          'makes them anew', style='yellow', highlight=False)
+    return _show(name, groups, size, console)
+
+
+def _show(name: str, groups: Sequence[_Group], scale: Scale, console: Console) -> Dict[str, Found]:
+    """Tables, bounds and report of what is there."""
+    found: Dict[str, Found] = {}
+    for group in groups:
+        for table in group.tables:
+            found.update(table.show(group.out, console))
+            if table is TABLE2A:
+                show_bounds(group.out, console)
+    outs = list(dict.fromkeys(group.out for group in groups))
+    path = outs[0] / 'report.html' if len(outs) == 1 else \
+        outs[0].parent / f'report_{name}_{scale.name}.html'
+    write_report([(table, group.out) for group in groups for table in group.tables], path,
+                 f'{name}, {scale.name} scale', _SAID[scale.name])
+    console.print(f'results  {", ".join(map(str, outs))}\nreport   {path}', highlight=False,
+                  markup=False, soft_wrap=True)
     return found
 
 
+#: What a report says of its scale.
+_SAID = dict(
+    smoke='Tiny data and a few steps: these numbers say that everything runs, and nothing else.',
+    demo='Simulated streets, small networks, short runs: what differs here need not differ on real '
+    'data at full size, and the other way round.',
+    study='Simulated streets, small networks, twice the pictures, scenes and epochs of the demo: '
+    'what differs here need not differ on real data at full size, and the other way round.',
+    paper='Data, networks and lengths of the paper, with the settings that it leaves open as this '
+    'project chose them.')
+
+
+def _groups(tables: Sequence[PaperTable], scale: Scale, out: Optional[Path]) -> List[_Group]:
+    size = 'full' if scale.full else scale.name
+    kinds = {'study': (StudyRun, STUDY.rows, STUDY_RUNS, f'study_{size}'),
+             'study_sound': (SoundStudyRun, SOUND_STUDY.rows, SOUND_STUDY_RUNS,
+                             f'study_sound_{size}'),
+             'pictures': (PictureRun, TABLE4.rows, EVALUATIONS, f'table4_{size}'),
+             'sound': (SoundRun, ROWS, DOWNSTREAM, f'tables_sound_{size}')}
+    groups = []
+    names = [table.name if table in (STUDY, SOUND_STUDY) else subject_of(table)
+             for table in tables]
+    for name in dict.fromkeys(names):
+        kind, rows, runs, folder = kinds[name]
+        where = Path('work_dirs') / folder if out is None else \
+            out if len(set(names)) == 1 else out / name
+        groups.append(_Group(tuple(table for table, its in zip(tables, names) if its == name),
+                             kind, rows, runs, where))
+    return groups
+
+
+def _data(group: _Group, steps: Steps, scale: Scale) -> None:
+    if scale.full:
+        return
+    if issubclass(group.kind, SoundRun):
+        sound_data(steps, scale.data / 'omniaudio', scale=scale)
+        if group.kind is SoundStudyRun:
+            sound_data(steps, VALIDATION, '--seed', '1', scale=scale)
+        return
+    picture_data(steps, scale)
+    if group.kind is StudyRun:
+        validation_data(steps, scale)
+
+
+def _default(tables: Sequence[PaperTable]) -> List[str]:
+    return list(dict.fromkeys(key for table in tables for key in table.default_rows))
+
+
 def _refuse(asked: Iterable[str], known: Iterable[str], what: str) -> None:
+    known = list(dict.fromkeys(known))
     unknown = sorted(set(asked) - set(known))
     if unknown:
         raise MultiSSLError(f'{what} {", ".join(unknown)}; it has {", ".join(known)}')

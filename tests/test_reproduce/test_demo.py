@@ -1,5 +1,6 @@
 """The demo: its commands, table and picture."""
 import json
+from pathlib import Path
 
 import pytest
 from recorded import RecordedSteps
@@ -16,28 +17,30 @@ def commands(monkeypatch):
     def steps(logs, console, jobs):
         assert jobs >= 1
         made.append(RecordedSteps(logs, lambda done: {
-            column.metric: 10. for column in demo.COLUMNS if done.stem.endswith(column.run)}))
+            column.metric: 10. for column in demo.COLUMNS if f'_{column.run}-' in done.stem}))
         return made[0]
 
     monkeypatch.setattr(demo, 'Steps', steps)
     return made
 
 
-def test_what_is_run_and_what_is_left(commands, tmp_path):
+def test_what_is_run_and_what_is_left(commands, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     found = demo.run_demo(tmp_path / 'out', seed=1)
     steps, = commands
     steps.check_files()
     run = tmp_path / 'out' / 'seed1'
     trained = [c.split('--work-dir ')[1].split()[0] for c in steps.commands if 'train.py' in c]
-    assert sorted(trained) == [str(run / name) for name in (
-        'densecl', 'il_mocov2_densecl', 'il_mocov2_densecl_mask_rcnn', 'mtl_long',
-        'random_mask_rcnn')]
+    names = {Path(path).name.rpartition('-')[0]: path for path in trained}
+    assert sorted(names) == ['densecl', 'il_mocov2_densecl', 'il_mocov2_densecl_mask_rcnn',
+                             'mtl_long', 'random_mask_rcnn']
+    assert {Path(path).parent for path in trained} == {Path('runs')}
     assert all('randomness.seed=1' in c for c in steps.commands if 'train.py' in c)
-    long, = (c for c in steps.commands if f'{run}/mtl_long --cfg' in c)
+    long, = (c for c in steps.commands if f'{names["mtl_long"]} --cfg' in c)
     assert 'train_cfg.max_epochs=24' in long  # as many as both stages of IL
-    weights = {'random', *(str(run / name) for name in (
-        'il_mocov2_densecl/stage1_mocov2.pth', 'il_mocov2_densecl/final.pth',
-        'densecl/final.pth', 'mtl_long/final.pth'))}
+    weights = {'random', f'{names["il_mocov2_densecl"]}/stage1_mocov2.pth', *(
+        f'{names[name]}/final.pth' for name in ('il_mocov2_densecl', 'densecl', 'mtl_long'))}
+    assert (run / 'densecl' / 'final.pth').is_file()  # under its name, too
     for tool in ('voc07_svm', 'linear_segmentation'):
         assert {c.split(' ')[2] for c in steps.commands if tool in c} == weights
     assert list(found) == list(demo.TRADE_OFF.rows)

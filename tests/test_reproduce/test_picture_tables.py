@@ -1,5 +1,6 @@
 """Table 4's rows: their commands, and what is made of their results."""
 import json
+import re
 
 import pytest
 import tiny
@@ -9,21 +10,25 @@ from rich.console import Console
 
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.reproduce import reproduce_table
-from multissl_mm.reproduce.pictures import COLUMNS, TABLE4, PictureRun
-from multissl_mm.reproduce.rows import last_metrics
+from multissl_mm.reproduce.outcomes import last_metrics
+from multissl_mm.reproduce.pictures import COLUMNS, EVALUATIONS, TABLE4, PictureRun
+from multissl_mm.reproduce.scales import SCALES
 
 ROWS = TABLE4.rows
 
 
 @pytest.mark.parametrize('full', [False, True])
 @pytest.mark.parametrize('key', list(ROWS))
-def test_every_row_names_configs_that_exist_and_fit(tmp_path, full, key):
+def test_every_row_names_configs_that_exist_and_fit(tmp_path, monkeypatch, full, key):
+    monkeypatch.chdir(tmp_path)
     steps = RecordedSteps(tmp_path / 'logs', lambda done: dict(mAP=36.))
     out = tmp_path / 'table'
-    run = PictureRun(ROWS, out, steps, 1, full, gpus=8 * full, given=dict(detco='x.pth'))
-    run.evaluate(key)
-    assert TABLE4.collect(out, key) == {
-        name: dict(seed1=dict(mAP=36.)) for name in ('svm', 'segmentation', 'mask_rcnn')}
+    run = PictureRun(ROWS, out, steps, 1, SCALES['paper' if full else 'demo'], gpus=8 * full,
+                     given=dict(detco='x.pth'))
+    run.evaluate(key, EVALUATIONS)
+    found = TABLE4.collect(out, key)
+    assert list(found) == list(EVALUATIONS)
+    assert all(seeds['seed1']['mAP'] == 36. for seeds in found.values())
     steps.check_files()
     text = '\n'.join(steps.commands)
     segmentation, = (c for c in steps.commands if 'linear_segmentation' in c)
@@ -35,9 +40,10 @@ def test_every_row_names_configs_that_exist_and_fit(tmp_path, full, key):
     assert ('dist_train.sh' in text) == full and 'randomness.seed=1' in text
     assert ('--auto-scale-lr' in text) == full
     for part in row.parts:
-        assert f'{out}/seed1/{part}/final.pth' in text
+        assert len(set(re.findall(rf'runs/{part}-\w{{10}}/final.pth', text))) == (
+            row.parts.count(part))
     if row.pretrain and row.parts:
-        assert f'model.experts.0.backbone.init_cfg.checkpoint={out}/seed1/{row.parts[0]}/' in text
+        assert f'model.experts.0.backbone.init_cfg.checkpoint=runs/{row.parts[0]}-' in text
     if key == 'detco':
         assert 'init_cfg.checkpoint=x.pth' in text
 
@@ -66,7 +72,13 @@ def test_mean_and_spread(tmp_path):
     console = Console(record=True, width=140)
     assert list(TABLE4.show(tmp_path, console)) == ['mocov2']
     text = (tmp_path / 'table4.md').read_text()
-    assert '| MoCo v2 (M) | 3 | 12.0 ± 2.0 |' in text and len(text.splitlines()) == 3
+    # Half of Student's interval: 4.303 x 2 / sqrt(3).
+    assert '| MoCo v2 (M) | 3 | 12.0 ± 5.0 |' in text and len(text.splitlines()) == 4
+    assert '| MoCo v2 (M), in the paper |  | 84.3 |' in text
+    lines = (tmp_path / 'table4.csv').read_text().splitlines()
+    assert len(lines) == 1 + len(COLUMNS) and lines[1].startswith(
+        'mocov2,MoCo v2 (M),SVM mAP,3,12.0,7.03') and lines[1].endswith(
+        'seed0=10.0 seed1=12.0 seed2=14.0')
     assert list(json.loads((tmp_path / 'table4.json').read_text())['mocov2']['svm']) == [
         'seed0', 'seed1', 'seed2']
     assert (tmp_path / 'table4.png').stat().st_size > 10_000
@@ -77,7 +89,8 @@ def test_the_papers_numbers_stand_below(tmp_path, capsys):
     (tmp_path / 'seed0' / 'mocov2_svm.json').write_text('{"mAP": 50}')  # one cell alone
     TABLE4.show(tmp_path, Console(width=200))
     printed = capsys.readouterr().out
-    assert '50.0' in printed and '±' in printed and 'in the paper' in printed and '84.3' in printed
+    assert '50.0 (1)' in printed and '±' in printed
+    assert 'in the paper' in printed and '84.3' in printed
 
 
 @pytest.mark.parametrize('arguments, message', [
@@ -104,12 +117,18 @@ def test_metrics_are_the_last_ones(tmp_path):
         last_metrics(tmp_path, 'coco/')
 
 
-def test_metrics_of_coco_are_kept_in_percent(tmp_path):
+def test_metrics_of_coco_are_kept_in_percent(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     steps = RecordedSteps(tmp_path / 'logs', lambda done: {})
-    run = PictureRun(ROWS, tmp_path, steps)
-    folder = tmp_path / 'seed0' / 'random_mask_rcnn' / '2026' / 'vis_data'
-    folder.mkdir(parents=True)
-    (folder / 'scalars.json').write_text('{"coco/bbox_mAP": 0.25}')
-    steps.run = lambda *args, **kwargs: None  # finished, but its metrics are not kept yet
+    run = PictureRun(ROWS, tmp_path / 'out', steps)
+
+    def leave_log(title, log, *command, done):
+        folder = done.with_suffix('') / '2026' / 'vis_data'
+        folder.mkdir(parents=True)
+        (folder / 'scalars.json').write_text('{"coco/bbox_mAP": 0.25}')
+
+    steps.run = leave_log
     run.evaluate('random', ['mask_rcnn'])
-    assert json.loads(run.result('random', 'mask_rcnn').read_text()) == {'bbox_mAP': 25.}
+    result = json.loads(run.result('random', 'mask_rcnn').read_text())
+    assert result.pop('made')['of'].startswith('random_mask_rcnn-')
+    assert result == {'bbox_mAP': 25.}

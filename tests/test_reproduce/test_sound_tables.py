@@ -8,6 +8,7 @@ from recorded import RecordedSteps
 from rich.console import Console
 
 from multissl_mm.reproduce.bounds import bounds, show_bounds
+from multissl_mm.reproduce.scales import SCALES
 from multissl_mm.reproduce.sound import DOWNSTREAM, ROWS, TABLE2A, TABLE2B, TABLE3, SoundRun
 
 VALUES = dict(sp=dict(mIoU=11., mIoU_restricted=40., mAP=20., constant=2.),
@@ -19,16 +20,19 @@ VALUES = dict(sp=dict(mIoU=11., mIoU_restricted=40., mAP=20., constant=2.),
 OTHERS = dict(audioset='x.pth')
 
 
-def run_of(tmp_path, seed=0, **kwargs):
+def run_of(tmp_path, seed=0, full=False, **kwargs):
     def leave(done):
-        return VALUES.get(done.stem.replace('_frozen', '').rpartition('_')[2], {})
+        name = done.stem.rpartition('-')[0].replace('_frozen', '')
+        return VALUES.get(name.rpartition('_')[2], {})
 
-    return SoundRun(ROWS, tmp_path, RecordedSteps(tmp_path / 'logs', leave), seed, **kwargs)
+    return SoundRun(ROWS, tmp_path / 'out', RecordedSteps(tmp_path / 'logs', leave), seed,
+                    SCALES['paper' if full else 'demo'], **kwargs)
 
 
 @pytest.mark.parametrize('full', [False, True])
 @pytest.mark.parametrize('key', list(ROWS))
-def test_every_row_names_configs_that_exist(tmp_path, full, key):
+def test_every_row_names_configs_that_exist(tmp_path, monkeypatch, full, key):
+    monkeypatch.chdir(tmp_path)
     run, row = run_of(tmp_path, 1, full=full, gpus=4 * full, given=OTHERS), ROWS[key]
     run.evaluate(key, DOWNSTREAM)
     steps = run.steps
@@ -41,14 +45,17 @@ def test_every_row_names_configs_that_exist(tmp_path, full, key):
     assert len(evaluated) == (3 if key.startswith('concat') else 5)
     assert sum('model.frozen=True' in c for c in evaluated) == (
         0 if key.startswith('concat') else 2)
-    assert all('randomness.seed=1' in c for c in evaluated + trained)
+    assert all('randomness.seed=1' in c for c in evaluated)
+    assert all(f'randomness.seed={1 + k}' in c for k, c in zip(
+        row.part_seeds or (0, ) * 9, trained))
     checkpoint = {c.split('pretrained.checkpoint=')[1].split()[0] for c in evaluated}
     assert len(checkpoint) == 1 and (checkpoint == {'random'}) == (key == 'random')
     if row.parts:
-        assert all(f'{part}/final.pth' in text for part in row.parts)
+        assert all(f'runs/{part}-' in text for part in row.parts)
 
 
-def test_given_weights_are_not_trained(tmp_path):
+def test_given_weights_are_not_trained(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     run = run_of(tmp_path, full=True, given=dict(supervised='x.pth'))
     run.evaluate('supervised', ['vr'])
     command, = run.steps.commands
@@ -56,11 +63,11 @@ def test_given_weights_are_not_trained(tmp_path):
 
 
 def test_tables_have_the_papers_rows():
-    assert list(TABLE2A.default_rows)[1:] == ['supervised', 'a', 'b', 'c']
-    assert len(TABLE2B.default_rows) == 12 and len(TABLE3.default_rows) == 12
+    assert list(TABLE2A.rows)[:5] == ['random', 'supervised', 'a', 'b', 'c']
+    assert [table.default_rows[0] for table in (TABLE2A, TABLE2B, TABLE3)] == ['random'] * 3
+    assert sum(bool(ROWS[key].paper) for key in TABLE2B.default_rows) == 12
     assert 'audioset' in TABLE2A.rows and 'audioset' in TABLE2B.rows
-    assert all(row.paper for row in TABLE2B.rows.values())
-    assert all(ROWS[key].paper for key in TABLE3.default_rows)
+    assert sum(bool(ROWS[key].paper) for key in TABLE3.default_rows) == 13
     # Two numbers that the text of the paper repeats.
     assert ROWS['il_b_c_a'].paper == (34.05, 30.32, .1988)
     assert ROWS['a'].paper[2] == .2105
@@ -76,16 +83,17 @@ def test_mean_over_seeds_with_the_papers_numbers(tmp_path, capsys):
                     path.parent.mkdir(parents=True, exist_ok=True)
                     path.write_text(json.dumps({k: value for k in values}))
         run.result('mtl_b_c', 'vr').write_text(json.dumps(VALUES['vr']))  # one cell alone
-    TABLE2B.show(tmp_path, Console(width=200))
+    TABLE2B.show(run.out.parent, Console(width=200))
     out = capsys.readouterr().out
-    assert 'IL (B+C)' in out and '12.0 ± 2.0' in out and '32.8' in out and '0.2378' in out
-    text = (tmp_path / 'table2b.md').read_text()
-    assert '| No encoder |  | 12.0 ± 2.0 | - | 12.0' in text
+    assert 'IL (B+C)' in out and '12.0 ± 5.0' in out and '32.8' in out and '0.2378' in out
+    tables = run.out.parent
+    text = (tables / 'table2b.md').read_text()
+    assert '| No encoder |  | 12.0 ± 5.0 | - | 12.0' in text
     assert '| Multi-task (B+C) | 3 | - | - | 50.0 ± 0.0 | 12.0 ± 0.0 | - | - | - | - |' in text
-    assert len(text.splitlines()) == 6
-    assert list(json.loads((tmp_path / 'table2b.json').read_text())['il_b_c']['sp']) == [
+    assert len(text.splitlines()) == 3 + 2 * 3
+    assert list(json.loads((tables / 'table2b.json').read_text())['il_b_c']['sp']) == [
         'seed0', 'seed1', 'seed2']
-    assert (tmp_path / 'table2b.png').stat().st_size > 10_000
+    assert (tables / 'table2b.png').stat().st_size > 10_000
 
 
 def test_bounds(tmp_path, capsys):
@@ -104,20 +112,21 @@ def test_bounds(tmp_path, capsys):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(json.dumps({**metrics, **changes}))
 
-    assert bounds(tmp_path) == []
+    out = run.out.parent
+    assert bounds(out) == []
     for key in worth:
         write(key)
-    every = bounds(tmp_path)
+    every = bounds(out)
     assert len(every) == 5 * 4 + 3 * 2 + 1 and all(b.holds for b in every)
     for changes, broken in ((dict(mIoU=4.), {'B: SP mIoU', 'B, frozen: SP mIoU'}),
                             (dict(mAP=15.), {'B, frozen: SP average'}),
                             (dict(error=.5), {'B: S3R error', 'B, frozen: S3R error'}),
                             (dict(video_top1=2.5), {'B: VR among'})):
         write('b', **changes)
-        failed = [b.title for b in bounds(tmp_path) if not b.holds]
+        failed = [b.title for b in bounds(out) if not b.holds]
         assert failed and {next((t for t in broken if name.startswith(t)), name)
                            for name in failed} == broken
-    show_bounds(tmp_path, Console(width=120))
+    show_bounds(out, Console(width=120))
     assert capsys.readouterr().out.count('DOES NOT HOLD') == 1
 
 

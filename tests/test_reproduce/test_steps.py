@@ -60,3 +60,17 @@ def test_after_a_failure_nothing_more_is_started(tmp_path):
         steps.together([lambda: steps.run('a', 'a', 'no_such_script.py')])
     with pytest.raises(MultiSSLError, match='step 2 was not started'):
         steps.run('b', 'b', '-c', 'open("made", "w")')
+
+
+def test_with_several_gpus_each_command_has_one(tmp_path, monkeypatch):
+    monkeypatch.setattr('torch.cuda.device_count', lambda: 2)
+    monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
+
+    def given(jobs):
+        steps = Steps(tmp_path, jobs=jobs)
+        slots = [steps._slots.get() for _ in range(jobs)]
+        return [steps._share(slot).get('CUDA_VISIBLE_DEVICES') for slot in slots]
+
+    assert given(3) == ['0', '1', '0'] and given(1) == [None]
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '4,6')  # those that there are
+    assert given(2) == ['4', '6']

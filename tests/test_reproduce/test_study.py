@@ -59,33 +59,36 @@ def test_stages_are_as_long_as_the_demos():
     assert stages == [study._SHORT] * 2 and sum(stages) == study._LONG
 
 
-def test_stage_2_goes_on_from_the_same_m(tmp_path):
+def test_stage_2_goes_on_from_the_same_m(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     steps = RecordedSteps(tmp_path / 'logs', lambda done: dict(mAP=36.))
-    run = StudyRun(ROWS, tmp_path, steps, 1)
+    run = StudyRun(ROWS, tmp_path / 'out', steps, 1)
     for key in ('kl', 'nothing', 'rehearsed', 'mtl_long'):
         run.evaluate(key, STUDY_RUNS)
     steps.check_files()
     training = [c for c in steps.commands if 'tools/train.py' in c]
     whole, *later, long = training
-    assert f'--work-dir {tmp_path}/seed1/il_mocov2_densecl ' in whole
-    assert all(f'load_from={tmp_path}/seed1/il_mocov2_densecl/stage1_mocov2.pth' in c
-               for c in later) and len(later) == 3
+    folder = whole.split('--work-dir ')[1].split()[0]
+    assert folder.startswith('runs/il_mocov2_densecl-')
+    assert all(f'load_from={folder}/stage1_mocov2.pth' in c for c in later) and len(later) == 3
     assert 'train_cfg.stages=[0,12]' in later[0] and 'train_cfg.max_epochs=24' in long
     assert all('data/validation/' in c for c in steps.commands if 'benchmarks' in c)
 
 
-def test_sound_goes_on_from_the_same_b_and_is_measured_on_scenes_of_its_own(tmp_path):
+def test_sound_goes_on_from_the_same_b_and_is_measured_on_scenes_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     steps = RecordedSteps(tmp_path / 'logs', lambda done: dict(mAP=36., error=.3))
-    run = SoundStudyRun(SOUND_ROWS, tmp_path, steps, 1)
+    run = SoundStudyRun(SOUND_ROWS, tmp_path / 'out', steps, 1)
     for key in SOUND_STUDY.default_rows:
         run.evaluate(key, SOUND_STUDY_RUNS)
     steps.check_files()
-    first = f'load_from={tmp_path}/seed1/il_b_c_a/stage1_b.pth'
+    whole = next(c for c in steps.commands if '--work-dir runs/il_b_c_a-' in c)
+    first = f'load_from={whole.split("--work-dir ")[1].split()[0]}/stage1_b.pth'
     training = [c for c in steps.commands if 'configs/sound/demo' in c.split()[1]]
     # All that go on from B; the last part of the rehearsal goes on from its first.
     assert sum(first in c for c in training) == sum(
         row.start == 'b' for row in SOUND_ROWS.values()) > 9
-    assert sum(f'load_from={tmp_path}/seed1/b_c/final.pth' in c for c in training) == 1
+    assert sum('load_from=runs/b_c-' in c for c in training) == 1
     evaluated = [c for c in steps.commands if 'configs/benchmarks' in c]
     assert len(evaluated) == 2 * len(SOUND_STUDY.default_rows)
     assert all('model.frozen=True' in c and c.count('data/validation/omniaudio_32x128/') == 3

@@ -73,7 +73,8 @@ def test_errors_are_for_people(arguments, message, tmp_path, monkeypatch):
      ['table2a', '--rows', 'a', '--downstream', 'sp', '--seeds', 0, 1, '--full', '--gpus', 4,
       '--checkpoint', 'x', '--out', 'y'],
      dict(name='table2a', rows=['a'], downstream=['sp'], seeds=[0, 1], full=True, gpus=4,
-          checkpoint='x', out=Path('y'), jobs=1)),
+          checkpoint='x', out=Path('y'), jobs=1, scale=None, fresh=False, report=False,
+          printed=False)),
     ('demo.py', 'run_demo', ['--out', 'x', '--seed', 1], dict(out=Path('x'), seed=1, jobs=None)),
     ('demo_sound.py', 'run_sound_demo', [], Path('work_dirs/demo_sound')),
 ])

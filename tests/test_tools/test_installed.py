@@ -51,6 +51,8 @@ runpy.run_module('multissl_mm.simulation', run_name='__main__')
 from multissl_mm.registry import MODELS
 torch.save(MODELS.build(dict(type='mmpretrain.ResNet', depth=18, base_channels=8)).state_dict(),
            'theirs.pth')
+from multissl_mm.reproduce import write_report
+write_report([], Path('report.html'), 'Nothing', 'yet')  # its template is there
 run(mim / 'tools/model_converters/export_backbone.py', 'theirs.pth', 'backbone.pth', '--prefix', '')
 '''
 

@@ -2,4 +2,5 @@
 _base_ = ['adam_24e.py', '../../../demo/_base_/runtime.py']
 
 train_cfg = dict(_delete_=True, type='multissl_mm.StagedTrainLoop', stages=[24, 18])
-default_hooks = dict(stage=dict(type='multissl_mm.ILStageHook'))
+default_hooks = dict(
+    stage=dict(type='multissl_mm.ILStageHook'), checkpoint=dict(interval=2))  # at every stage's end

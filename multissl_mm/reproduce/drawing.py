@@ -1,0 +1,144 @@
+"""Pictures of tables: columns against each other, curves of runs."""
+import base64
+import io
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from .columns import Column, Found, values
+from .intervals import interval
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def trade_off(title: str, panels: Sequence[Sequence[Tuple[str, str]]],
+              columns: Mapping[str, Column], results: Mapping[str, Found]) -> 'Figure':
+    """Columns against each other; better is right and up.
+
+    A row is its mean, over faint points of its seeds; from three seeds on with the mean's 95 %
+    interval. Two say too little of it.
+
+    Args:
+        title (str): Above it.
+        panels (sequence[sequence[tuple[str, str]]]): Row by row, titles of columns.
+        columns (mapping[str, Column]): By their titles.
+        results (mapping): Of every row, by its title.
+    """
+    from matplotlib.figure import Figure
+    shown = [[pair for pair in row if _shown(results, [columns[name] for name in pair])]
+             for row in panels]
+    shown = [row for row in shown if row] or [list(panels[0][:1])]
+    height, width = len(shown), max(map(len, shown))
+    figure = Figure(figsize=(4.6 * width + 2.5 * (len(results) > 6), 4 * height + 1), dpi=130,
+                    layout='constrained')
+    axes = figure.subplots(height, width, squeeze=False)
+    handles: Dict[str, object] = {}
+    named = len(results) <= 6  # few enough to be named where they are
+    for axis, pair in zip(axes.flat, _filled(shown, width)):
+        if pair is None:
+            axis.remove()
+            continue
+        x, y = (columns[name] for name in pair)
+        names: List[Tuple[str, float, float, str]] = []
+        for i, (row, found) in enumerate(results.items()):
+            points = _points(found, x, y)
+            if not points:
+                continue
+            marker, color = 'osD^vP*Xh<>d'[i % 12], f'C{i % 10}'
+            a, b = (interval([point[k] for point in points]) for k in (0, 1))
+            bars = [one.high - one.mean if one.high is not None and one.seeds > 2 else None
+                    for one in (a, b)]
+            handles[row] = axis.errorbar(a.mean, b.mean, xerr=bars[0], yerr=bars[1], fmt=marker,
+                                         ms=9, capsize=4, lw=1.2, color=color)
+            if len(points) > 1:
+                axis.plot(*zip(*points), marker, color=color, ms=4, alpha=.35)
+            names.append((row, a.mean, b.mean, color))
+        if named:
+            _name(axis, names, x.below)
+        axis.set(xlabel=x.title, ylabel=y.title)
+        if x.below:
+            axis.invert_xaxis()
+        if y.below:
+            axis.invert_yaxis()
+        axis.margins(.22 if named else .13)
+        axis.grid(alpha=.3)
+    count = max((len(s) for found in results.values() for s in found.values()), default=0)
+    figure.suptitle(title)
+    bars_are = ', bars: its 95 % interval' if count > 2 else ''
+    figure.supxlabel(f'large: mean over up to {count} seeds{bars_are}; small: each seed'
+                     if count > 1 else 'one seed: a difference of a point or two is noise',
+                     fontsize=8, color='0.4')
+    if handles and not named:
+        figure.legend(handles=list(handles.values()), labels=list(handles), fontsize=8,
+                      loc='outside right center', frameon=False)
+    return figure
+
+
+def _shown(results: Mapping[str, Found], pair: Sequence[Column]) -> bool:
+    return any(all(column.run in found for column in pair) for found in results.values())
+
+
+def _filled(panels: Sequence[Sequence[Tuple[str, str]]], width: int
+            ) -> List[Optional[Tuple[str, str]]]:
+    return [row[i] if i < len(row) else None for row in panels for i in range(width)]
+
+
+def _points(found: Found, x: Column, y: Column) -> List[Tuple[float, float]]:
+    a, b = (values(found, column) for column in (x, y))
+    return [(a[seed], b[seed]) for seed in a if seed in b]
+
+
+def _name(axis: Any, names: List[Tuple[str, float, float, str]], mirrored: bool) -> None:
+    """Titles beside their points: inwards, above and below in turn."""
+    middle = sum(a for _, a, _, _ in names) / max(len(names), 1)
+    for i, (title, a, b, color) in enumerate(sorted(names, key=lambda name: -name[2])):
+        right = (a > middle) != mirrored
+        axis.annotate(title, (a, b), (-9 if right else 9, 12 - 24 * (i % 2)),
+                      textcoords='offset points', fontsize=9, color=color, va='center',
+                      ha='right' if right else 'left')
+
+
+def watched(curves: Mapping[str, Sequence[Mapping[str, Any]]], beginning: str, ylabel: str,
+            logarithmic: bool = False) -> Optional['Figure']:
+    """What runs have logged under a beginning, by epoch: a panel per row, a line per seed.
+
+    Args:
+        curves (mapping): Of every row, by its title, what its seeds have in ``_curves.json``.
+        beginning (str): E.g. ``forgetting/``.
+    """
+    from matplotlib.figure import Figure
+    shown = {title: seeds for title, seeds in curves.items()
+             if any(key.startswith(beginning) for run in seeds for key in run['curves'])}
+    if not shown:
+        return None
+    width = min(3, len(shown))
+    height = -(-len(shown) // width)
+    figure = Figure(figsize=(4.2 * width + .6, 2.9 * height + .4), dpi=130, layout='constrained')
+    axes = figure.subplots(height, width, squeeze=False)
+    for axis in axes.flat[len(shown):]:
+        axis.remove()
+    for axis, (title, seeds) in zip(axes.flat, shown.items()):
+        colors: Dict[str, str] = {}
+        for run in seeds:
+            for key, (x, y) in run['curves'].items():
+                if not key.startswith(beginning):
+                    continue
+                label = key[len(beginning):]
+                color = colors.setdefault(label, f'C{len(colors)}')
+                axis.plot(x, y, color=color, lw=1, marker='o' if len(x) < 30 else None, ms=2.5,
+                          alpha=.8, label=label if run is seeds[0] else None)
+        for k, (name, start, end) in enumerate(seeds[0]['stages']):
+            axis.axvspan(start, end, color=('0.95', '0.88')[k % 2], zorder=0, linewidth=0)
+            axis.text((start + end) / 2, .99, name, transform=axis.get_xaxis_transform(),
+                      ha='center', va='top', fontsize=7, color='0.35')
+        axis.set(xlabel='epoch', ylabel=ylabel, yscale='log' if logarithmic else 'linear')
+        axis.set_title(title, fontsize=10)
+        axis.grid(alpha=.3)
+        axis.legend(fontsize=7)
+    return figure
+
+
+def inlined(figure: 'Figure') -> str:
+    """A picture as text that an HTML page can hold."""
+    data = io.BytesIO()
+    figure.savefig(data, format='svg', metadata=dict(Date=None))
+    return 'data:image/svg+xml;base64,' + base64.b64encode(data.getvalue()).decode()

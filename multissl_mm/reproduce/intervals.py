@@ -1,0 +1,73 @@
+"""Means over seeds, what they decide, and how many seeds it would take."""
+import math
+import statistics
+from typing import NamedTuple, Optional, Sequence
+
+HOLDS, FAILS, OPEN = 'holds', 'does not hold', 'not decided at this scale'
+
+
+class Interval(NamedTuple):
+    """A mean over seeds with its 95 % interval (Student's t); open where there is one seed."""
+    mean: float
+    low: Optional[float]
+    high: Optional[float]
+    deviation: Optional[float]  # standard deviation of a sample, n - 1
+    seeds: int
+
+
+def interval(values: Sequence[float]) -> Interval:
+    """Of at least one value."""
+    mean, count = statistics.mean(values), len(values)
+    if count < 2:
+        return Interval(mean, None, None, None, count)
+    from scipy.stats import t
+    deviation = statistics.stdev(values)
+    half = float(t.ppf(.975, count - 1)) * deviation / math.sqrt(count)
+    return Interval(mean, mean - half, mean + half, deviation, count)
+
+
+def verdict(difference: Optional[Interval]) -> str:
+    """Whether something is more than something else.
+
+    Args:
+        difference (Interval, optional): By how much, paired over seeds; None where there is none.
+    """
+    if difference is None or difference.low is None or difference.high is None:
+        return OPEN
+    return HOLDS if difference.low > 0 else FAILS if difference.high < 0 else OPEN
+
+
+def seeds_needed(effect: Optional[float], deviation: Optional[float], most: int = 1000
+                 ) -> Optional[int]:
+    """Seeds with which a paired t-test (5 %, two-sided) finds an effect 4 times out of 5.
+
+    Args:
+        effect (float, optional): Mean of the differences.
+        deviation (float, optional): Standard deviation of the differences, as it was measured.
+        most (int): Look no further.
+
+    Returns:
+        int | None: None where one of them is not known, the effect is not positive, or it would
+        take more than ``most``.
+    """
+    if effect is None or deviation is None or effect <= 0:
+        return None
+    if deviation == 0:
+        return 2
+    from scipy.stats import nct, t
+
+    def found(count: int) -> bool:
+        limit = float(t.ppf(.975, count - 1))
+        return float(nct.sf(limit, count - 1, effect / deviation * math.sqrt(count))) >= .8
+
+    if effect / deviation * math.sqrt(2) > 30:  # beyond what the distribution is computed for
+        return 2
+    low, high = 1, 2  # not enough; to be tried
+    while not found(high):
+        low, high = high, 2 * high
+        if low >= most:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if found(middle) else (middle, high)
+    return high if high <= most else None

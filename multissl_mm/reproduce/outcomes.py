@@ -1,0 +1,62 @@
+"""What commands leave, under the names of the rows that they were for."""
+import json
+import os
+from pathlib import Path
+from typing import Any, Dict
+
+from ..engine.hooks.checkpoint import FINAL
+from ..errors import MultiSSLError
+from ..utils.files import write_atomically
+from .costs import cost, curves
+from .plan import Step
+from .row import Encoder
+
+#: Of a folder that a row has for itself.
+OWN = (FINAL, 'concat.pth')
+
+
+def publish(result: Path, step: Step, encoder: Encoder, link: Path) -> None:
+    """Writes an evaluation of the store under its name in a table's folder.
+
+    With what it was made of and what its encoder cost; where a row was pretrained alone, its folder
+    gets a link of its name, and what was watched a file.
+    """
+    made, made_by = step.what.read_made(), [what.read_made() for what, _ in encoder.trained]
+    metrics = json.loads(step.done.read_text())
+    text = json.dumps({**metrics, 'made': dict(
+        {k: v for k, v in made.items() if k != 'command'}, of=step.what.name,
+        encoder=[what.name for what, _ in encoder.trained],
+        codes=sorted({str(made.get('code')) for made in (made, *made_by)}),
+        cost=cost(encoder.trained))}, indent=2)
+    write_atomically(result, text)
+    if not encoder.trained or encoder.checkpoint is None or encoder.checkpoint.name not in OWN:
+        return
+    own = encoder.checkpoint.parent
+    if link.is_symlink():  # perhaps of other settings
+        link.unlink()
+    if own.is_dir() and not link.exists():
+        try:
+            link.symlink_to(os.path.relpath(own, link.parent), target_is_directory=True)
+        except OSError:  # a file system without links
+            pass
+    watched = curves(own)
+    if watched:
+        write_atomically(link.with_name(f'{link.name}_curves.json'), json.dumps(watched))
+
+
+def last_metrics(work_dir: Path, prefix: str) -> Dict[str, float]:
+    """The last metrics of a prefix that a run of ``tools/train.py`` wrote, without it.
+
+    Raises:
+        MultiSSLError: If there are none.
+    """
+    found: Dict[str, float] = {}
+    for path in sorted(work_dir.glob('*/vis_data/scalars.json')):
+        for line in path.read_text().splitlines():
+            logged: Dict[str, Any] = json.loads(line)
+            metrics = {k[len(prefix):]: v for k, v in logged.items() if k.startswith(prefix)}
+            found = metrics or found
+    if not found:
+        raise MultiSSLError(f'{work_dir} has no {prefix[:-1]} metrics; remove that folder and run '
+                            'again')
+    return found

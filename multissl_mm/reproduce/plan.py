@@ -1,0 +1,138 @@
+"""Steps that need each other, and the order in which they are made."""
+import time
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
+
+from .steps import Steps
+from .store import Store, Stored, code_digest
+
+
+class Step(NamedTuple):
+    """A command whose result is in the store.
+
+    Args:
+        title (str): What it is for.
+        log (str): Name of its log file.
+        command (tuple[str]): For :meth:`Steps.run`.
+        done (Path): What is there when it is finished.
+        what (Stored): Name of it.
+        needs (tuple[Path]): ``done`` of other steps that have to be finished before.
+        collect (callable): Makes ``done`` of what the command left, where that does not itself.
+    """
+    title: str
+    log: str
+    command: Tuple[str, ...]
+    done: Path
+    what: Stored
+    needs: Tuple[Path, ...] = ()
+    collect: Optional[Callable[[], None]] = None
+
+
+class Plan:
+    """Steps in an order in which they could be made; the same one is made once.
+
+    Args:
+        store (Store): Of all of them.
+        fresh (bool): Make anew what other code has made. Defaults to False.
+    """
+
+    def __init__(self, store: Store, fresh: bool = False) -> None:
+        self.store, self.fresh = store, fresh
+        self.steps: Dict[Path, Step] = {}
+        self._wanted: Dict[Path, List[Callable[[], None]]] = {}
+
+    def add(self, step: Step) -> Path:
+        """Adds a step that others may need; it is made if one that is wanted does.
+
+        Returns:
+            Path: Its ``done``.
+        """
+        self.steps.setdefault(step.done, step)
+        return step.done
+
+    def want(self, step: Step, publish: Callable[[], None] = lambda: None) -> None:
+        """Adds a step that is to be finished in any case.
+
+        Args:
+            publish (callable): Called when it is, also if it was before.
+        """
+        self._wanted.setdefault(self.add(step), []).append(publish)
+
+    def due(self) -> List[Step]:
+        """What has to be made: what is wanted and not there, and what that needs."""
+        anew: Set[Path] = set()
+        if self.fresh:
+            for done, step in self.steps.items():
+                code = step.what.read_made().get('code', code_digest())
+                if code != code_digest() or not anew.isdisjoint(step.needs):
+                    anew.add(done)
+        wanted, found = set(self._wanted), []
+        for done, step in reversed(self.steps.items()):
+            if done in wanted and (done in anew or not done.exists()):
+                found.append(step)
+                wanted.update(step.needs)
+        return found[::-1]
+
+    def others(self) -> List[Step]:
+        """What is there and was made by other code than this."""
+        return [step for step in self.steps.values() if step.done.exists() and
+                step.what.read_made().get('code', code_digest()) != code_digest()]
+
+    def carry_out(self, steps: Steps, jobs: Optional[int] = None) -> None:
+        """Makes what is due, ``steps.jobs`` at a time, first what most others wait for.
+
+        Args:
+            jobs (int, optional): Another number at a time.
+
+        Raises:
+            MultiSSLError: The first failure; what runs beside it is finished, nothing is started.
+        """
+        due, jobs = self.due(), jobs or steps.jobs
+        for step in due if self.fresh else ():
+            if step.what.read_made().get('code', code_digest()) != code_digest() or \
+                    step.done.exists():
+                step.what.remove()
+        for done in self._wanted:
+            if done.exists():
+                self._publish(done)
+        waiting = {step.done: step for step in due}
+        order = sorted(waiting, key=lambda done: -len(self._behind(done, waiting)))
+        running: Dict[Future, Path] = {}
+        with ThreadPoolExecutor(jobs) as pool:
+            try:
+                while waiting or running:
+                    for done in [d for d in order if d in waiting]:
+                        busy = {*waiting, *running.values()}
+                        if len(running) < jobs and busy.isdisjoint(waiting[done].needs):
+                            running[pool.submit(self._make, waiting.pop(done), steps)] = done
+                    ended, _ = wait(running, return_when=FIRST_COMPLETED)
+                    for future in ended:
+                        future.result()
+                        self._publish(running.pop(future))
+            finally:  # also where a user interrupts
+                pool.shutdown(wait=True, cancel_futures=True)
+
+    def _make(self, step: Step, steps: Steps) -> None:
+        self.store.begin(step.what, step.done, step.title, step.command,
+                         [self.steps[need].what.name for need in step.needs])
+        start = time.time()
+        steps.run(step.title, step.log, *step.command, done=step.done)
+        if step.collect is not None and not step.done.exists():
+            step.collect()
+        self.store.end(step.what, time.time() - start)
+
+    def _publish(self, done: Path) -> None:
+        for publish in self._wanted.get(done, ()):
+            publish()
+
+    def _behind(self, done: Path, among: Dict[Path, Step]) -> Set[Path]:
+        """All that cannot be made before it."""
+        found: Set[Path] = set()
+        for other in self._directly_behind(done, among):
+            found |= {other} | self._behind(other, among)
+        return found
+
+    @staticmethod
+    def _directly_behind(done: Path, among: Dict[Path, Step]) -> Iterator[Path]:
+        return (other for other, step in among.items() if done in step.needs)

@@ -1,0 +1,207 @@
+"""One HTML file that holds all that there is of some tables: numbers, verdicts, pictures, costs."""
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+from ..utils.files import write_atomically
+from ..utils.project import PACKAGE
+from .claims import CLAIMS, Checked, check, counted
+from .costs import cost, curves, named_trainings
+from .drawing import inlined, watched
+from .intervals import FAILS, HOLDS, OPEN, interval
+from .pictures import CONTROLS
+from .results import Column, Found, PaperTable, in_paper, rank, values, written
+
+#: How a verdict is coloured.
+CLASSES = {HOLDS: 'holds', FAILS: 'fails', OPEN: 'open'}
+#: Drawn of the runs that have stages: beginning of what was logged, label, whether logarithmic.
+CURVES = (('forgetting/', 'Forgetting: held-out loss of old tasks, now minus when finished',
+           'loss, now - then', False),
+          ('gradient_norm_ratio/', 'a-b: length of a\'s gradient on the backbone by that of b\'s; '
+           'of an old task it is that of what keeps it', 'ratio', True),
+          ('gradient_cosine/', 'Cosine of the tasks\' gradients on the backbone', 'cosine', False))
+
+
+def write_report(tables: Sequence[Tuple[PaperTable, Path]], path: Path, title: str, what: str
+                 ) -> Path:
+    """Writes it, of all results that are there.
+
+    Args:
+        tables (sequence): With the folders of their results.
+        path (Path): Of the file.
+        title, what (str): Above it.
+
+    Returns:
+        Path: The file.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    shown = [(table, out, found) for table, out in tables if (found := table.found(out))]
+    subjects = [_subject(name, [part for part in shown if subject_of(part[0]) == name])
+                for name in CLAIMS if any(subject_of(table) == name for table, _, _ in shown)]
+    made, warnings = _made([found for _, _, results in shown for found in results.values()])
+    environment = Environment(loader=FileSystemLoader(PACKAGE / 'reproduce'), autoescape=True,
+                              trim_blocks=True, undefined=StrictUndefined)
+    page = environment.get_template('report.html.jinja').render(
+        title=title, what=what, warnings=warnings, classes=CLASSES, made=made, subjects=subjects,
+        tables=[_table(table, out, found) for table, out, found in shown])
+    write_atomically(path, page)
+    return path
+
+
+def subject_of(table: PaperTable) -> str:
+    """``sound`` or ``pictures``."""
+    return 'sound' if any(column.run.startswith('s3r') for column in table.columns) else 'pictures'
+
+
+def _table(table: PaperTable, out: Path, results: Mapping[str, Found]) -> Dict[str, Any]:
+    ranks = {column.title: rank(results, column) for column in table.columns}
+    columns = [column for column in table.columns if ranks[column.title]]
+    rows = []
+    for key, found in results.items():
+        row, cells = table.rows[key], []
+        for column in columns:
+            got = values(found, column)
+            cells.append(dict(
+                here=written(interval(list(got.values())), column.digits) if got else '-',
+                rank=ranks[column.title].get(key), paper=in_paper(row, column)))
+        taken = _cost(table, out, key, found)
+        rows.append(dict(
+            title=row.title, cells=cells, kind=_kind(key),
+            seeds=len({seed for seeds in found.values() for seed in seeds}),
+            steps=_amount(taken.get('steps')), samples=_amount(taken.get('samples')),
+            seconds=_time(taken.get('seconds'))))
+    figures = [dict(data=inlined(table.draw(results)), alt=table.figure)]
+    return dict(name=table.name, title=table.title, caption=table.caption, rows=rows,
+                columns=[column.title for column in columns], figures=figures,
+                costs=any(row['steps'] for row in rows),
+                gains=_gains(table, columns, results))
+
+
+def _kind(key: str) -> str:
+    if key == 'random':
+        return 'random'
+    same = key.startswith('concat') and len(set(key.split('_')[1:])) == 1
+    return 'control' if key in CONTROLS or '_long_' in key or same else ''
+
+
+def _gains(table: PaperTable, columns: Sequence[Column], results: Mapping[str, Found]
+           ) -> List[Dict[str, Any]]:
+    """What rows gain over random features, positive where better; shares of a column's most."""
+    gains: Dict[str, Dict[str, float]] = {}
+    for column in columns:
+        nothing = list(values(results.get('random', {}), column).values())
+        for key, found in results.items():
+            got = list(values(found, column).values())
+            if key != 'random' and got and nothing:
+                gain = interval(got).mean - interval(nothing).mean
+                gains.setdefault(key, {})[column.title] = -gain if column.below else gain
+    most = {column.title: max((abs(row[column.title]) for row in gains.values()
+                               if column.title in row), default=0.) or 1. for column in columns}
+    return [dict(title=table.rows[key].title, cells=[
+        dict(text=f'{row[c.title]:+.{c.digits}f}', share=row[c.title] / most[c.title])
+        if c.title in row else dict(text='-', share=0.) for c in columns])
+        for key, row in gains.items()]
+
+
+def _cost(table: PaperTable, out: Path, key: str, found: Found) -> Dict[str, float]:
+    """Of a row's encoder, the mean over its seeds."""
+    costs: Dict[str, Dict[str, float]] = {}
+    for seeds in found.values():
+        for seed, metrics in seeds.items():
+            if 'made' in metrics:
+                costs[seed] = metrics['made']['cost']
+            elif seed not in costs:
+                taken = cost(named_trainings(table.rows, out / seed, key))
+                costs.update({seed: taken} if taken['steps'] else {})
+    return {name: interval([taken[name] for taken in costs.values()]).mean
+            for name in ('steps', 'samples', 'seconds')} if costs else {}
+
+
+def _amount(count: Optional[float]) -> str:
+    return '' if count is None else f'{count:,.0f}'
+
+
+def _time(seconds: Optional[float]) -> str:
+    if seconds is None:
+        return ''
+    return f'{seconds:.0f} s' if seconds < 120 else f'{seconds / 60:.1f} min' \
+        if seconds < 7200 else f'{seconds / 3600:.1f} h'
+
+
+def _subject(name: str, parts: Sequence[Tuple[PaperTable, Path, Mapping[str, Found]]]
+             ) -> Dict[str, Any]:
+    """Claims and curves over the rows of all tables that share a folder."""
+    results: Dict[str, Found] = {}
+    logged: Dict[str, List[Dict[str, Any]]] = {}
+    for table, out, found in parts:
+        results.update(found)
+        for key in found:
+            watched_of = [_curves(path, key) for path in sorted(out.glob('seed*'))]
+            if any(watched_of):
+                logged[table.rows[key].title] = [one for one in watched_of if one]
+    checked = check(name, results)
+    drawn = ((watched(logged, beginning, label, log), alt)
+             for beginning, alt, label, log in CURVES)
+    return dict(
+        name=name, counts=counted(checked),
+        claims=[_claim(name, one) for one in checked if one.claim.section],
+        controls=[_claim(name, one) for one in checked if not one.claim.section],
+        curves=[dict(data=inlined(figure), alt=alt) for figure, alt in drawn if figure])
+
+
+def _curves(folder: Path, key: str) -> Optional[Dict[str, Any]]:
+    """What a row's run has logged on its way, by its file or, of earlier versions, its logs."""
+    path = folder / f'{key}_curves.json'
+    return json.loads(path.read_text()) if path.is_file() else curves(folder / key)
+
+
+def _claim(subject: str, checked: Checked) -> Dict[str, Any]:
+    rows, digits = CLAIMS[subject][1], max(checked.column.digits, 1)
+    found, claim = checked.difference, checked.claim
+    here = ''
+    if found is not None:
+        here = f'{found.mean:+.{digits}f}'
+        if found.low is not None:
+            here += f' [{found.low:+.{digits}f}, {found.high:+.{digits}f}]'
+    return dict(
+        text=f'{rows[claim.better].title} better than {rows[claim.worse].title}',
+        section=claim.section, column=checked.column.title, here=here,
+        paper='' if checked.paper is None else f'{checked.paper:+.{max(2, digits)}f}',
+        count=found.seeds if found else 0, verdict=checked.verdict,
+        needed=checked.seeds or ('more than 1,000' if found and found.deviation and (
+            checked.paper or found.mean) > 0 else ''), **{'class': CLASSES[checked.verdict]})
+
+
+def _made(found: Sequence[Found]) -> Tuple[List[str], List[str]]:
+    """What results say of their origin, and what is to be said before them."""
+    every = [metrics for row in found for seeds in row.values() for metrics in seeds.values()]
+    known = [metrics['made'] for metrics in every if 'made' in metrics]
+    lines = [f'{len(every)} results of evaluations']
+    for label, key in (('computed on', 'device'), ('code', 'codes')):
+        counts = Counter(', '.join(value) if isinstance(value, list) else str(value)
+                         for made in known for value in [made.get(key, 'unknown')])
+        lines += [f'{label}: {name} ({count} results)' for name, count in counts.most_common()]
+    commits = Counter(_commit(made) for made in known)
+    lines += [f'commit: {name} ({count} results)' for name, count in commits.most_common()]
+    versions = {f'{package} {version}' for metrics in every
+                for source in [metrics.get('made', metrics)]
+                for package, version in (source.get('versions') or {}).items()}
+    lines += [f'versions: {", ".join(sorted(versions))}'] if versions else []
+    return lines, list(_warnings(every, known))
+
+
+def _commit(made: Mapping[str, Any]) -> str:
+    git = made.get('git') or {}
+    return f'{git.get("commit", "unknown")[:12]}{" with changes" if git.get("dirty") else ""}'
+
+
+def _warnings(every: Sequence[Mapping[str, Any]], known: Sequence[Mapping[str, Any]]
+              ) -> Iterator[str]:
+    if len(known) < len(every):
+        yield (f'{len(every) - len(known)} of {len(every)} results do not say what they were made '
+               'of (they are of an earlier version), so that nothing of them was checked.')
+    codes = {code for made in known for code in made.get('codes', ())}
+    if len(codes) > 1:
+        yield (f'The results were made by {len(codes)} states of the code; --fresh makes anew what '
+               'other code than the present one has made.')

@@ -1,0 +1,82 @@
+"""How large things are: the one place that says so, for data and for lengths of runs."""
+from pathlib import Path
+from typing import Dict, NamedTuple, Tuple
+
+from mmengine.config import Config
+
+
+class Scale(NamedTuple):
+    """A size of everything.
+
+    Args:
+        name (str): On the command line.
+        folder (str): Of the configs, below ``configs/`` and ``configs/sound/``.
+        epochs (float): Times those that the configs say, of pretraining.
+        evaluated (float): Times those that the configs say, of models for downstream tasks.
+        data (Path): Folder of the data; the demo's where the configs name it.
+        pictures (dict[str, int]): What the simulator writes, by its options.
+        validation (dict[str, int]): Of other scenes, which settings are chosen on.
+        scenes (tuple[int, int, int]): With sound: to train on, of those with labels, and to
+            test on.
+        batch (int): Pictures in a batch where not what the configs say.
+        sounds (int): Segments in a batch where not what the configs say.
+        watched (int): Steps between two looks at the gradients of the tasks; with 1 every step is
+            logged.
+        heldout (int): Pictures in a batch of those that forgetting is measured on.
+    """
+    name: str
+    folder: str = 'demo/'
+    epochs: float = 1.
+    evaluated: float = 1.
+    data: Path = Path('data/demo')
+    pictures: Dict[str, int] = {}
+    validation: Dict[str, int] = {}
+    scenes: Tuple[int, int, int] = (120, 24, 24)
+    batch: int = 0
+    sounds: int = 0
+    watched: int = 31
+    heldout: int = 64
+
+    @property
+    def full(self) -> bool:
+        """Whether it is the real thing: data that this project does not write."""
+        return not self.pictures
+
+    def lengths(self, cfg: Config) -> Tuple[str, ...]:
+        """Options that make a pretraining as long as it is to be; what is 0 stays 0."""
+        if self.epochs == 1:
+            return ()
+        loop = cfg.train_cfg
+        if 'stages' not in loop:
+            return (f'train_cfg.max_epochs={self.longer(loop.max_epochs)}', )
+        options = [f'train_cfg.stages={_listed(map(self.longer, loop.stages))}']
+        for i, scheduler in enumerate(cfg.param_scheduler):
+            if scheduler.get('periods'):
+                periods = _listed(map(self.longer, scheduler.periods))
+                options.append(f'param_scheduler.{i}.periods={periods}')
+        return tuple(options)
+
+    def longer(self, epochs: int) -> int:
+        """So many epochs, at this scale."""
+        return epochs and max(1, round(self.epochs * epochs))
+
+
+def _listed(values: object) -> str:
+    return str(list(values)).replace(' ', '')  # type: ignore[call-overload]
+
+
+def _counts(imagenet: int, voc: int, train: int, val: int) -> Dict[str, int]:
+    return {'imagenet': imagenet, 'voc': voc, 'coco-train': train, 'coco-val': val}
+
+
+#: ``paper`` is the real thing, of days on GPUs. The others are simulated streets: ``demo`` for a
+#: CPU, ``study`` with twice the pictures, scenes and epochs, ``smoke`` to see that all of it runs:
+#: its numbers say nothing.
+SCALES: Dict[str, Scale] = {scale.name: scale for scale in (
+    Scale('smoke', epochs=1 / 24, evaluated=1 / 30, data=Path('data/smoke'),
+          pictures=_counts(64, 160, 24, 24), validation=_counts(0, 160, 24, 24),
+          scenes=(6, 6, 4), batch=16, sounds=20, watched=1, heldout=8),
+    Scale('demo', pictures=_counts(4000, 2000, 600, 300), validation=_counts(0, 2000, 600, 600)),
+    Scale('study', epochs=2., data=Path('data/study'), pictures=_counts(8000, 4000, 1200, 600),
+          validation=_counts(0, 2000, 600, 600), scenes=(240, 48, 48)),
+    Scale('paper', folder='', data=Path('data'), watched=200, heldout=256))}

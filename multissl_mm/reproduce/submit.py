@@ -1,0 +1,81 @@
+"""The same work as jobs of a cluster."""
+import shlex
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
+
+from rich.console import Console
+
+from ..utils.project import project_file
+from .results import PaperTable
+from .rows import TableRun
+
+
+def print_jobs(console: Console, tables: Sequence[PaperTable], runs: Sequence[TableRun],
+               asked: Sequence[str], options: Mapping[str, Any]) -> None:
+    """Prints commands that put every row and seed into the queue of Slurm, in the order they need.
+
+    Each job is this tool for one row and one seed. They share the store, so that a row's
+    encoders are trained by the first job that has them; those that need them wait for it.
+    ``sbatch`` reads partition, time and the like from its own variables (``SBATCH_PARTITION``,
+    ``SBATCH_TIMELIMIT``, ...) and from ``SBATCH_ARGS``.
+
+    Args:
+        tables (sequence[PaperTable]): That are reproduced.
+        runs (sequence[TableRun]): One a seed.
+        asked (sequence[str]): Rows.
+        options (mapping): Further options of the tool.
+    """
+    rows = runs[0].rows
+    jobs: Dict[Tuple[str, int], List[Tuple[str, int]]] = {}
+
+    wanted = {(key, run.seed) for run in runs for key in asked}
+
+    def add(key: str, seed: int) -> None:
+        if (key, seed) in jobs:
+            return
+        row = rows[key]
+        needed = [(part, seed + offset) for part, offset in zip(
+            row.parts, row.part_seeds or (0, ) * len(row.parts))]
+        needed += [(other, seed) for other in [row.start] if other]
+        if row.within and (not row.pretrain or (row.within[0], seed) in wanted):
+            needed.append((row.within[0], seed))
+        jobs[key, seed] = []  # against circles
+        for other in needed:
+            add(*other)
+        del jobs[key, seed]
+        jobs[key, seed] = needed
+
+    for run in runs:
+        for key in asked:
+            add(key, run.seed)
+    def say(line: str) -> None:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    for (key, seed), needed in jobs.items():
+        name = next(table.name for table in tables if key in table.rows)
+        words = ['python', project_file('tools/reproduce.py'), name, '--rows', key, '--seeds',
+                 str(seed), *_words(options)]
+        if (key, seed) not in wanted:
+            words += ['--downstream', 'none']
+        after = ':'.join(f'${_variable(*job)}' for job in dict.fromkeys(needed))
+        dependency = f'--dependency=afterok:{after} ' if needed else ''
+        say(f'{_variable(key, seed)}=$(sbatch --parsable {dependency}--job-name={key}_{seed} '
+            f'$SBATCH_ARGS --wrap={shlex.quote(shlex.join(words))})')
+    seeds = ' '.join(str(run.seed) for run in runs)
+    for table in tables:
+        words = ['python', project_file('tools/reproduce.py'), table.name, *_words(options)]
+        say(f'# when they are through: {shlex.join(words)} --seeds {seeds}')
+
+
+def _variable(key: str, seed: int) -> str:
+    return f'{key}_{seed}'.replace('-', '_')
+
+
+def _words(options: Mapping[str, Any]) -> List[str]:
+    words: List[str] = []
+    for option, value in options.items():
+        if value is True:
+            words.append(f'--{option}')
+        elif value:
+            words += [f'--{option}', *([str(v) for v in value] if isinstance(value, (list, tuple))
+                                       else [str(value)])]
+    return words

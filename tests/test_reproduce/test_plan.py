@@ -1,0 +1,64 @@
+"""Steps that need each other."""
+from pathlib import Path
+
+import pytest
+from recorded import RecordedSteps
+
+from multissl_mm.errors import MultiSSLError
+from multissl_mm.reproduce.plan import Plan, Step
+from multissl_mm.reproduce.steps import Steps
+from multissl_mm.reproduce.store import Store
+
+
+def planned(folder, *code):
+    """Steps a -> b -> d and c -> d."""
+    store = Store(folder / 'runs')
+    plan, made = Plan(store), {}
+    for name, needs in (('c', ''), ('a', ''), ('b', 'a'), ('d', 'bc')):
+        what = store.named(name, 0, name)
+        made[name] = Step(name, name, ('-c', *code, str(what.path)), what.json, what, tuple(
+            made[need].done for need in needs))
+        plan.add(made[name])
+    return plan, made
+
+
+def test_what_others_wait_for_comes_first_and_what_nobody_wants_not_at_all(tmp_path):
+    plan, made = planned(tmp_path)
+    assert plan.due() == []
+    plan.want(made['b'])
+    assert [step.title for step in plan.due()] == ['a', 'b']
+    published = []
+    plan.want(made['d'], lambda: published.append('d'))
+    steps = RecordedSteps(tmp_path / 'logs', lambda done: {})
+    plan.carry_out(steps)
+    order = [Path(command.split()[-1]).name[0] for command in steps.commands]
+    assert order == ['a', 'c', 'b', 'd'] and published == ['d']
+    assert plan.due() == [] and made['d'].what.read_made()['made_of'] == [
+        made['b'].what.name, made['c'].what.name]
+    plan.carry_out(steps)
+    assert len(steps.commands) == 4 and published == ['d', 'd']  # said, not made
+
+
+@pytest.mark.timeout(900)  # starts processes
+def test_two_at_a_time_with_processes(tmp_path):
+    code = 'import sys; open(sys.argv[1] + ".json", "x").close()'  # fails where it is there
+    plan, made = planned(tmp_path, code)
+    plan.want(made['d'])
+    plan.carry_out(Steps(tmp_path / 'logs', jobs=2))
+    assert all(step.done.is_file() for step in made.values())
+    assert made['d'].what.read_made()['seconds'] > 0
+
+
+@pytest.mark.timeout(900)
+def test_after_a_failure_it_goes_on_where_it_was(tmp_path):
+    code = 'import sys; "/c-" in sys.argv[1] or open(sys.argv[1] + ".json", "x"); ' \
+        'sys.exit("/c-" in sys.argv[1])'
+    plan, made = planned(tmp_path, code)
+    plan.want(made['d'])
+    with pytest.raises(MultiSSLError, match='step . failed'):
+        plan.carry_out(Steps(tmp_path / 'logs', jobs=2))
+    assert not made['d'].done.exists() and not made['c'].done.exists()
+    made['c'].done.write_text('')
+    for name in 'abd':  # as far as they have come
+        made[name].done.touch()
+    assert plan.due() == []

@@ -1,0 +1,117 @@
+"""What was computed is found again, whichever table asks; what has changed is made again."""
+import json
+from pathlib import Path
+
+import pytest
+from recorded import RecordedSteps
+
+from multissl_mm.reproduce import plan as plans
+from multissl_mm.reproduce import store as stores
+from multissl_mm.reproduce.demo import TRADE_OFF
+from multissl_mm.reproduce.pictures import TABLE4, PictureRun
+from multissl_mm.reproduce.plan import Plan
+from multissl_mm.reproduce.row import Row
+from multissl_mm.reproduce.store import Store, folder_digest
+
+ROWS = {'m': Row('M', 'mocov2'), 'm_short': Row('M, short', 'mocov2', options=(
+    'train_cfg.max_epochs=3', )), 'from_m': Row('M from M', 'mocov2', start='m')}
+
+
+@pytest.fixture
+def steps(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'data/demo/imagenet').mkdir(parents=True)
+    (tmp_path / 'data/demo/imagenet/a.jpg').write_text('a')
+    return RecordedSteps(tmp_path / 'logs', lambda done: dict(mAP=36.))
+
+
+def commands(steps, rows=ROWS, keys=('m', ), out='out', seed=0, fresh=False, **kwargs):
+    """What is run for the SVM of some rows."""
+    steps.commands.clear()
+    run = PictureRun(rows, Path(out), steps, seed, **kwargs)
+    plan = Plan(run.store, fresh)
+    for key in keys:
+        run.add(plan, key, ['svm'])
+    plan.carry_out(steps)
+    return list(steps.commands)
+
+
+def test_tables_share_what_they_have_in_common(steps):
+    """The first stage of IL is M; the demo has both of Table 4's."""
+    first = commands(steps, TABLE4.rows, ('mocov2', 'il_mocov2_densecl'), 'table4',
+                     asked=[('il_mocov2_densecl', 0)])
+    assert len(first) == 3 and sum('train.py' in c for c in first) == 1
+    assert sum('/stage1_mocov2.pth' in c for c in first) == 1
+    assert commands(steps, TRADE_OFF.rows, ('mocov2', 'il_mocov2_densecl'), 'demo') == []
+    assert (Path('demo/seed0/mocov2_svm.json').read_text() ==
+            Path('table4/seed0/mocov2_svm.json').read_text())
+    # Alone, M needs no IL; and having been trained alone, it goes on being that.
+    alone = commands(steps, TABLE4.rows, ('mocov2', ), 'table4', seed=1)
+    assert sum('configs/demo/mocov2.py' in c and 'train.py' in c for c in alone) == 1
+    later = commands(steps, TABLE4.rows, ('mocov2', 'il_mocov2_densecl'), 'table4', seed=1,
+                     asked=[('il_mocov2_densecl', 1)])
+    assert len(later) == 2 and not any('stage1' in c for c in later)
+
+
+def test_what_determines_a_run_is_its_name(steps):
+    assert len(commands(steps)) == 2 and commands(steps) == []
+    assert len(commands(steps, seed=1)) == 2
+    assert len(commands(steps, keys=('m_short', ))) == 2
+    there, = (c for c in commands(steps, keys=('from_m', )) if 'train.py' in c)
+    assert 'load_from=runs/m-' in there
+    same = {'other': ROWS['m']._replace(title='Another name')}
+    assert commands(steps, same, ('other', )) == []
+    twice = commands(steps, {**ROWS, **same}, ('m', 'other'), seed=2)  # in one plan, too
+    assert len(twice) == 2 and Path('out/seed2/other_svm.json').is_file()
+    assert len(commands(steps, seed=2)) == 0
+    Path('data/demo/imagenet/b.jpg').write_text('b')
+    # Other data: a start that was made with them is another start.
+    assert sum('train.py' in c for c in commands(steps, keys=('m', 'from_m'))) == 2
+
+
+def test_what_is_lost_is_made_again_and_nothing_else(steps):
+    commands(steps)
+    checkpoint, = Path('runs').glob('m-*/final.pth')
+    checkpoint.unlink()
+    assert commands(steps) == []  # nothing needs it
+    metrics, = (path for path in Path('runs').glob('m_svm-*.json') if '.made' not in path.name)
+    metrics.unlink()
+    assert len(commands(steps)) == 2
+    Path('out/seed0/m_svm.json').unlink()
+    assert commands(steps) == [] and Path('out/seed0/m_svm.json').is_file()
+
+
+def test_other_code_is_said_and_made_anew_where_that_is_wanted(steps, monkeypatch):
+    commands(steps)
+    code = json.loads(Path('out/seed0/m_svm.json').read_text())['made']['codes']
+    assert code == [stores.code_digest()]
+    for module in (stores, plans):
+        monkeypatch.setattr(module, 'code_digest', lambda: 'other')
+    assert commands(steps) == []
+    run = PictureRun(ROWS, Path('out'), steps)
+    plan = Plan(run.store)
+    run.add(plan, 'm', ['svm'])
+    assert len(plan.others()) == 2
+    assert len(commands(steps, fresh=True)) == 2
+    assert commands(steps, fresh=True) == []
+    assert json.loads(Path('out/seed0/m_svm.json').read_text())['made']['codes'] == ['other']
+
+
+def test_results_of_earlier_versions_are_taken_as_they_are(steps):
+    old = Path('out/seed0/m_svm.json')
+    old.parent.mkdir(parents=True)
+    old.write_text('{"mAP": 12}')
+    assert commands(steps) == [] and old.read_text() == '{"mAP": 12}'
+    assert len(commands(steps, fresh=True)) == 2 and 'made' in json.loads(old.read_text())
+
+
+def test_data_that_were_made_anew_are_noticed(tmp_path):
+    assert folder_digest(str(tmp_path / 'none')) == 'absent'
+    for name in 'ab':
+        (tmp_path / name).write_bytes(bytes(20_000))
+    before = folder_digest(str(tmp_path))
+    assert folder_digest(str(tmp_path)) == before
+    (tmp_path / 'a').write_bytes(bytes(10_000) + b'x' + bytes(9_999))  # as long as before
+    assert folder_digest(str(tmp_path)) != before
+    store = Store(tmp_path / 'runs')
+    assert store.named('x', 0, 'y').name != store.named('x', 1, 'y').name

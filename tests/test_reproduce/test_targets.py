@@ -1,0 +1,128 @@
+"""All that can be asked for: sizes, jobs for a cluster, and the smallest of it in earnest."""
+import shlex
+from itertools import accumulate
+from pathlib import Path
+
+import pytest
+import tiny
+from mmengine.config import Config
+from recorded import RecordedSteps
+from rich.console import Console
+
+from multissl_mm.errors import MultiSSLError
+from multissl_mm.reproduce import TABLES, TARGETS, reproduce_table, tables
+from multissl_mm.reproduce.pictures import TABLE4, PictureRun
+from multissl_mm.reproduce.plan import Plan
+from multissl_mm.reproduce.rows import checkpoints
+from multissl_mm.reproduce.scales import SCALES
+from multissl_mm.reproduce.sound import ROWS, SoundRun
+from multissl_mm.reproduce.store import merged
+from multissl_mm.utils.project import project_file
+
+
+def planned(kind, rows, folder, scale, keys, **kwargs):
+    steps = RecordedSteps(folder / 'logs', lambda done: {})
+    run = kind(rows, folder / 'out', steps, 0, SCALES[scale], **kwargs)
+    plan = Plan(run.store)
+    for key in keys:
+        run.add(plan, key, [column.run for column in TABLE4.columns] if kind is PictureRun else
+                ('sp', 'vr', 's3r'))
+    plan.carry_out(steps)
+    steps.check_files()
+    return steps.commands
+
+
+def test_every_table_begins_with_random_and_has_controls():
+    for table in TABLES.values():
+        assert table.default_rows[0] == 'random', table.name
+        if not table.name.startswith('affinity'):
+            assert any('long' in key for key in table.default_rows), table.name
+    assert {'table2a', 'table2b', 'table3', 'table4', 'figure1b', 'figure3', 'affinity', 'study',
+            'all'} <= set(TARGETS)
+
+
+def test_stages_end_where_a_checkpoint_is_kept():
+    """Of the configs as they are, and at every scale: else a run refuses to begin."""
+    for path in sorted((tiny.CONFIGS / 'sound/demo').glob('[ip]*_*.py')):
+        cfg = Config.fromfile(path)
+        ends = list(accumulate(cfg.train_cfg.stages))[:-1]
+        assert not any(end % cfg.default_hooks.checkpoint.interval for end in ends), path
+    config = project_file('configs/demo/il_mocov2_densecl.py')
+    options = ('train_cfg.stages=[6,18]', )
+    assert checkpoints(merged(config, options)) == ['default_hooks.checkpoint.interval=2']
+    assert checkpoints(merged(config, ())) == []
+
+
+def test_a_scale_changes_lengths_and_data_and_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    commands = planned(PictureRun, TABLE4.rows, tmp_path / 'study', 'study',
+                       ('il_mocov2_densecl', 'mtl_long'), asked=[('il_mocov2_densecl', 0)])
+    il, mtl = (next(c for c in commands if f'configs/demo/{name}.py' in c and 'train.py' in c)
+               for name in ('il_mocov2_densecl', 'mtl_mocov2_densecl'))
+    assert 'train_cfg.stages=[24,24]' in il and 'train_cfg.max_epochs=48' in mtl
+    assert all(c.count('data/study/') >= 1 and 'data/demo' not in c for c in commands)
+    smoke = planned(SoundRun, ROWS, tmp_path / 'smoke', 'smoke', ('il_b_c_a', 'b_long_b_c_a'))
+    il = next(c for c in smoke if 'configs/sound/demo/il_b_c_a.py' in c and 'train.py' in c)
+    assert 'train_cfg.stages=[1,1,1]' in il and 'default_hooks.checkpoint.interval=1' in il
+    assert 'splits.train=[1,6]' in il and 'splits.val=[7,10]' in il
+    assert any('train_cfg.max_epochs=3 ' in f'{c} ' for c in smoke)
+    assert all('data/smoke/omniaudio_32x128/' in c for c in smoke)
+
+
+def test_jobs_for_a_cluster(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tables, 'picture_data', lambda *args: None)
+    console = Console(record=True, width=400)
+    reproduce_table('table4', ['concat_mocov2_mocov2', 'concat_mocov2_densecl'], seeds=[0, 1],
+                    jobs=4, scale='study', printed=True, console=console)
+    lines = console.export_text().splitlines()
+    known = []
+    for line in lines[:-1]:
+        name, _, command = line.partition('=')
+        after = [word for word in shlex.split(command[2:-1]) if 'afterok' in word]
+        needed = after[0].partition('afterok:')[2].replace('$', '').split(':') if after else []
+        assert set(needed) <= set(known), line  # printed before
+        known.append(name)
+        assert '--scale study' in line
+    assert sorted(known) == sorted([
+        'mocov2_0', 'mocov2_1', 'mocov2_2', 'densecl_0', 'densecl_1', 'concat_mocov2_mocov2_0',
+        'concat_mocov2_mocov2_1', 'concat_mocov2_densecl_0', 'concat_mocov2_densecl_1'])
+    # What was not asked for is trained alone.
+    assert all(('--downstream none' in line) == ('concat' not in line.partition('=')[0])
+               for line in lines[:-1])
+    assert lines[-1].startswith('# when they are through: ') and '--seeds 0 1' in lines[-1]
+    assert not list(Path('work_dirs').glob('runs/*'))
+
+
+@pytest.mark.parametrize('arguments, message', [
+    (dict(scale='study', full=True), '--full is --scale paper'),
+    (dict(downstream=['none', 'sp']), 'no downstream task sp')])
+def test_what_does_not_fit_is_refused(tmp_path, arguments, message):
+    with pytest.raises(MultiSSLError, match=message):
+        reproduce_table('table4', out=tmp_path / 'out', **arguments)
+
+
+@pytest.mark.timeout(1800)  # starts processes, on a machine that may have other work
+def test_smoke_in_earnest_and_a_second_time_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = dict(rows=['random', 'mocov2'], downstream=['svm'], scale='smoke', jobs=2)
+    found = reproduce_table('table4', console=Console(quiet=True), **arguments)
+    assert 0 < found['mocov2']['svm']['seed0']['mAP'] < 100
+    made = found['mocov2']['svm']['seed0']['made']
+    assert made['cost']['samples'] == 64 and made['seconds'] > 0 and len(made['codes']) == 1
+    assert (tmp_path / 'work_dirs/table4_smoke/report.html').is_file()
+    assert (tmp_path / 'work_dirs/table4_smoke/seed0/mocov2/final.pth').is_file()
+    console = Console(record=True, width=200)
+    monkeypatch.setattr(tables, 'picture_data', lambda *args: None)
+    reproduce_table('table4', console=console, **arguments)
+    assert '0 of 3 steps have to be made' in console.export_text()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(5400)
+@pytest.mark.parametrize('name', ['table4', 'table2b'])
+def test_smoke_of_a_whole_table(tmp_path, monkeypatch, name):
+    """What ``make smoke`` runs, and sound."""
+    monkeypatch.chdir(tmp_path)
+    found = reproduce_table(name, scale='smoke', jobs=2)
+    assert list(found) == list(TABLES[name].default_rows)

@@ -1,0 +1,74 @@
+"""Means, verdicts and powers, and the claims that they are of."""
+import pytest
+
+from multissl_mm.reproduce.claims import CLAIMS, check, counted
+from multissl_mm.reproduce.intervals import FAILS, HOLDS, OPEN, interval, seeds_needed, verdict
+
+
+def test_intervals_are_students():
+    mean = interval([10., 12., 14.])
+    assert mean.mean == 12. and mean.deviation == 2. and mean.seeds == 3
+    assert mean.high - mean.mean == pytest.approx(4.302653 * 2 / 3**.5, rel=1e-5)
+    assert interval([3.]).low is None
+
+
+def test_a_verdict_needs_more_than_one_seed_and_a_clear_difference():
+    assert verdict(None) == verdict(interval([5.])) == OPEN
+    assert verdict(interval([1., 1.2, 1.1])) == HOLDS
+    assert verdict(interval([-1., -1.2, -1.1])) == FAILS
+    assert verdict(interval([1., -.5, .3])) == OPEN
+
+
+@pytest.mark.parametrize('effect, deviation, seeds', [
+    # Textbook numbers of the paired t-test: 5 %, two-sided, power 80 %.
+    (1., 1., 10), (.5, 1., 34), (.8, 1., 15), (.2, 1., 199), (2., 1., 5),
+    (1., 0., 2), (100., 1., 2), (.01, 1., None), (-1., 1., None), (None, 1., None), (1., None, None)
+])
+def test_seeds_that_it_takes(effect, deviation, seeds):
+    assert seeds_needed(effect, deviation) == seeds
+
+
+@pytest.mark.parametrize('subject', list(CLAIMS))
+def test_claims_name_rows_and_columns_that_there_are(subject):
+    claims, rows, columns = CLAIMS[subject]
+    titles = [column.title for column in columns]
+    for claim in claims:
+        assert claim.better in rows and claim.worse in rows, claim
+        assert all(title in titles for title in claim.columns), claim
+    assert len({(claim.better, claim.worse) for claim in claims}) == len(claims)
+    assert any(not claim.section for claim in claims)
+
+
+def fake(**rows):
+    """Results that nobody measured, of three seeds, in a column of SVMs and one of S3R."""
+    return {key: dict(svm={f'seed{k}': dict(mAP=value) for k, value in enumerate(values)},
+                      s3r={f'seed{k}': dict(error=value) for k, value in enumerate(values)})
+            for key, values in rows.items()}
+
+
+def test_differences_are_paired_over_seeds_and_of_the_papers_sign():
+    found = {(one.claim.better, one.claim.worse): one for one in check('pictures', fake(
+        il_mocov2_densecl=(11., 21., 31.), mocov2=(10., 20.2, 29.9), densecl=(30., 20., 10.),
+        mocov2_long=(12., 22.1, 32.)))}
+    better = found['il_mocov2_densecl', 'mocov2']  # by one, however much seeds differ
+    assert better.verdict == HOLDS and better.difference.mean == pytest.approx(.9666, abs=1e-3)
+    assert better.paper == pytest.approx(2.06) and better.seeds == 2
+    assert found['mocov2', 'densecl'].verdict == OPEN
+    control = found['il_mocov2_densecl', 'mocov2_long']
+    assert control.verdict == FAILS and control.paper is None and not control.claim.section
+    assert counted(found.values()) == {HOLDS: 1, FAILS: 0, OPEN: 2}
+
+
+def test_less_is_better_where_a_column_says_so():
+    found = {(one.claim.better, one.claim.worse): one for one in check('sound', fake(
+        a=(.20, .21, .20), b=(.25, .26, .255)))}
+    one = found['a', 'b']
+    assert one.verdict == HOLDS and one.column.title == 'S3R error'
+    assert one.difference.mean == pytest.approx(.0517, abs=1e-3)
+    assert one.paper == pytest.approx(.0396)
+
+
+def test_seeds_that_only_one_of_two_rows_has_do_not_count():
+    results = fake(il_mocov2_densecl=(11., 21.), mocov2=(10., ))
+    found, = check('pictures', results)
+    assert found.difference.seeds == 1 and found.verdict == OPEN
