@@ -55,16 +55,26 @@ test: lint  ## lint and the tests
 test-slow: venv  ## the tests that take minutes each
 	@$(PY) -m pytest tests -m slow $(ARGS)
 
-test-faults: venv  ## damage, kills, signals, stopped ranks, a soak; in real runs, 15 minutes
-	@$(PY) -m pytest tests -m faults -s $(TWO) $(ARGS)
+test-faults: venv  ## damage, kills, signals, stopped ranks, full disks, a soak; in real runs, 15 minutes
+	@echo "[faults] a line for each test; the longest take some minutes"
+	@$(PY) -m pytest tests -m faults -vv --durations=0 --durations-min=5 $(TWO) $(ARGS)
 
-test-matrix:  ## the tests on Python 3.10, 3.11 and 3.12, with both package lines (needs all three; an hour)
-	@for python in 3.10 3.11 3.12; do \
-		command -v python$$python >/dev/null || { echo "[matrix] python$$python is not here"; continue; }; \
-		echo "[matrix] Python $$python"; \
-		$(MAKE) test PYTHON=python$$python VENV=.venv-$$python ARGS="$(ARGS)" || exit 1; \
-		$(MAKE) test-upstream PYTHON=python$$python UPSTREAM_VENV=.venv-upstream-$$python ARGS="$(ARGS)" || exit 1; \
-	done
+test-matrix:  ## the tests on Python 3.10, 3.11 and 3.12, with both package lines (hours)
+	@results=; status=0; \
+	for version in 3.10 3.11 3.12; do \
+		is() { "$$1" -c "import sys; sys.exit('%d.%d' % sys.version_info[:2] != '$$version')" 2>/dev/null; }; \
+		python=python$$version; \
+		is $$python || python=$$({ pyenv prefix "$$(pyenv latest $$version)"; } 2>/dev/null)/bin/python; \
+		is $$python || { results="$$results[matrix] Python $$version: not here\n"; continue; }; \
+		for what in test test-upstream; do \
+			echo "[matrix] Python $$version, make $$what"; \
+			if $(MAKE) $$what PYTHON=$$python VENV=.venv-$$version \
+				UPSTREAM_VENV=.venv-upstream-$$version ARGS="$(ARGS)"; \
+			then result=passed; else result=failed; status=1; fi; \
+			results="$$results[matrix] Python $$version, make $$what: $$result\n"; \
+		done; \
+	done; \
+	printf "$$results"; exit $$status
 
 test-upstream:  ## the tests on the original OpenMMLab distributions, in an environment of its own
 	@PYTHON="$(PYTHON)" VENV="$(UPSTREAM_VENV)" bash tools/setup_env.sh upstream

@@ -1,7 +1,6 @@
 """Every file of a data set, opened once."""
 import json
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
@@ -19,6 +18,7 @@ from ..runtime import check_data
 from ..utils.cli import progress_bar
 from ..utils.files import AnyPath, kinds, write_atomically
 from ..utils.images import find_images, is_image, read_image
+from ..utils.pool import worker_pool
 from ..utils.shards import open_array, opened
 
 
@@ -60,7 +60,7 @@ def verify_dataset(data: Any, splits: Sequence[str] = ('train', 'val', 'test'), 
     good: Counter = Counter()
     broken: Dict[str, str] = {}
     try:
-        with ProcessPoolExecutor(max(workers, 1)) as pool:
+        with worker_pool(workers) as pool:
             found = pool.map(_look, files, chunksize=8)
             for file, (what, fault) in zip(files, progress_bar(found, len(files), 'files',
                                                                progress)):

@@ -106,7 +106,11 @@ class Plan:
                         busy = {*waiting, *running.values()}
                         if len(running) < jobs and busy.isdisjoint(waiting[done].needs):
                             running[pool.submit(self._make, waiting.pop(done), steps)] = done
-                    ended, _ = wait(running, return_when=FIRST_COMPLETED)
+                    try:
+                        ended, _ = wait(running, return_when=FIRST_COMPLETED)
+                    except BaseException:  # this process was asked to stop
+                        steps.stop()
+                        raise
                     for future in ended:
                         future.result()
                         self._publish(running.pop(future))

@@ -9,15 +9,17 @@ import threading
 import time
 from collections import defaultdict
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import partial
+from io import TextIOBase
 from pathlib import Path
-from typing import Callable, ContextManager, DefaultDict, Dict, Optional, Sequence
+from typing import Callable, ContextManager, DefaultDict, Dict, Iterator, List, Optional, Sequence
 
 import torch
 from rich.console import Console
 
 from ..errors import MultiSSLError
+from ..utils.stopping import later
 
 
 class Steps:
@@ -35,7 +37,8 @@ class Steps:
                  console: Optional[Console] = None, jobs: int = 1) -> None:
         self.logs, self.total, self.number, self.jobs = logs, total, 0, jobs
         self._making: DefaultDict[Path, threading.Lock] = defaultdict(threading.Lock)
-        self._lock, self._failed = threading.Lock(), False
+        self._lock, self._failed, self._stopped = threading.Lock(), False, False
+        self._running: List[subprocess.Popen] = []
         self.console = console or Console()
         self.start = time.time()
         # With several GPUs and several commands at once each has one of them.
@@ -81,7 +84,10 @@ class Steps:
             futures = [pool.submit(part) for part in parts]
             try:
                 ended, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            finally:  # also where a user interrupts
+            except BaseException:  # this process was asked to stop
+                self.stop()
+                raise
+            finally:
                 pool.shutdown(wait=True, cancel_futures=True)
         for future in ended:
             future.result()
@@ -108,12 +114,7 @@ class Steps:
             soft_wrap=True)
         path, begin, shown = self.logs / f'{log}.log', time.time(), time.time()
         with open(path, 'w') as out:
-            gpu = self._slots.get()
-            try:
-                process = subprocess.Popen(['bash' if shell else sys.executable, *command],
-                                           text=True, stdout=subprocess.PIPE,
-                                           stderr=subprocess.STDOUT,
-                                           env={**os.environ, **self._share(gpu)})
+            with self._started(['bash' if shell else sys.executable, *command], out) as process:
                 assert process.stdout is not None
                 for line in process.stdout:
                     out.write(line)
@@ -121,16 +122,44 @@ class Steps:
                     if sign and (time.time() - shown > 10 or sign.startswith('stage')):
                         shown = time.time()
                         say(f'{tag} {shown - begin:4.0f} s  {sign}', soft_wrap=True)
-                failed = process.wait()
-            finally:
-                self._slots.put(gpu)
-        if failed:
+        if process.wait():
             self._failed = self.jobs > 1
             tail = path.read_text().splitlines()[-8:]
             raise MultiSSLError(f'step {number} failed; all it printed is in {path}\n' +
                                 '\n'.join(tail))
         say(f'{tag} finished in {time.time() - begin:.0f} s, {self.minutes:.1f} min since the '
             'start')
+
+    @contextmanager
+    def _started(self, command: Sequence[str], out: TextIOBase) -> Iterator[subprocess.Popen]:
+        """A command, whose end is waited for where this process was asked to stop."""
+        process: Optional[subprocess.Popen] = None
+        gpu = self._slots.get()
+        try:
+            with later():  # or nobody would know of a command that has just begun
+                process = subprocess.Popen(
+                    command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                    env={**os.environ, **self._share(gpu)})
+                self._running.append(process)
+            if self._stopped:  # meanwhile
+                _end(process)
+            yield process
+        except BaseException:
+            self.stop()
+            if process is not None and process.stdout is not None:
+                out.writelines(process.stdout)
+                process.wait()
+            raise
+        finally:
+            self._slots.put(gpu)
+            if process is not None:
+                self._running.remove(process)
+
+    def stop(self) -> None:
+        """Asks the commands that run to end; none is started from now on."""
+        self._failed = self._stopped = True
+        for process in list(self._running):
+            _end(process)
 
     def _share(self, gpu: Optional[int] = None) -> Dict[str, str]:
         """Environment of a command that runs beside others: threads that do not wait for cores."""
@@ -148,6 +177,14 @@ class Steps:
     def minutes(self) -> float:
         """Since the first step."""
         return (time.time() - self.start) / 60
+
+
+def _end(process: subprocess.Popen) -> None:
+    """Asks a command to stop, too; it is killed where it has not after a minute."""
+    process.terminate()
+    killer = threading.Timer(60, process.kill)
+    killer.daemon = True
+    killer.start()
 
 
 def sign_of_life(line: str) -> Optional[str]:

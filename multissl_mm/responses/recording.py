@@ -19,6 +19,7 @@ from ..runtime.processes import decided
 from ..utils.digest import digest, state_digest
 from ..utils.files import existing
 from ..utils.model import looking_at, unwrap
+from ..utils.stopping import OutliveSignals
 from .bank import ResponseBank, check_free
 from .sharing import SharedWork, check_shared, every_rank, until
 
@@ -177,6 +178,7 @@ def _responses(runner: Runner, model: Recorded, name: str,
     loader = DataLoader(SomeViews(train.dataset, model.view_names, wanted),
                         batch_size=train.batch_size, sampler=keys, num_workers=workers,
                         collate_fn=train.collate_fn, generator=torch.Generator(),
+                        worker_init_fn=OutliveSignals(),
                         multiprocessing_context=train.multiprocessing_context if workers else None)
     listed = [view for view in model.view_names if view in wanted]
     for batch in loader:

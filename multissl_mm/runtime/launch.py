@@ -11,6 +11,7 @@ from .config import load_config
 from .continuity import check_same_data
 from .large_batch import use_large_batch
 from .lock import hold
+from .logs import forgive_logs
 from .options import RunOptions
 from .prepare import prepare_cfg
 from .processes import decided, start_group
@@ -72,6 +73,7 @@ def build_runner(cfg: Config, options: RunOptions) -> Runner:
         data = getattr(runner.train_dataloader, 'dataset', None)
         decided(lambda: check_same_data(cfg.load_from, meta, data, options.accept_changes))
     _count_accumulation(runner)
+    forgive_logs(runner)
     write_run_info(runner, options.config)
     return runner
 

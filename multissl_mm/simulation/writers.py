@@ -4,7 +4,6 @@ Picture i of a part depends on (seed, part, i) alone, so any number of processes
 bytes. A part's manifest is written before its first picture and says when it is done.
 """
 import json
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Tuple
@@ -16,6 +15,7 @@ from rich.progress import track
 
 from ..errors import MultiSSLError
 from ..utils.files import check_folder, write_atomically
+from ..utils.pool import worker_pool
 from .pictures import Item, Pictures
 from .streets import STREETS
 
@@ -77,7 +77,7 @@ def parallel(function: Any, count: int, workers: int, what: str, chunk: int = 16
     """``function`` of 0 to count - 1 on several processes, with a bar that says ``what``."""
     if workers <= 1:
         return list(track(map(function, range(count)), what, total=count))
-    with ProcessPoolExecutor(workers, initializer=cv2.setNumThreads, initargs=(0, )) as pool:
+    with worker_pool(workers, partial(cv2.setNumThreads, 0)) as pool:
         results = pool.map(function, range(count), chunksize=chunk)
         return list(track(results, what, total=count))
 

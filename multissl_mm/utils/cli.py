@@ -6,7 +6,7 @@ import sys
 from typing import Callable, Iterable, Iterator, TypeVar
 
 from ..errors import MultiSSLError
-from .stopping import TRY_AGAIN, Interrupted
+from .stopping import TRY_AGAIN, Ended, Interrupted, ending
 
 T = TypeVar('T')
 
@@ -14,12 +14,19 @@ T = TypeVar('T')
 def run_tool(main: Callable[[], None]) -> None:
     """Runs a tool; an error that its user caused is one or two lines and exit status 1.
 
+    So is a signal that asks it to stop, but for the status, which is 128 and the signal's number,
+    or of a training, which keeps what it has done, 75.
+
     With ``--traceback`` on the command line or ``MULTISSL_TRACEBACK=1`` in the environment, and
     for any other error, Python's traceback is printed as usual.
     """
     trace = '--traceback' in sys.argv or os.environ.get('MULTISSL_TRACEBACK', '0') not in ('', '0')
     try:
-        main()
+        with ending():
+            main()
+    except Ended as e:
+        print(f'{_rank()}{e.message}', file=sys.stderr)
+        raise
     except Interrupted as e:
         print(f'{_rank()}{e.message}', file=sys.stderr)
         _leave_group(TRY_AGAIN)

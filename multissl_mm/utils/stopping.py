@@ -5,7 +5,7 @@ import threading
 import time
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, Callable, Iterator, Optional
+from typing import Any, Callable, Iterable, Iterator, Optional
 
 #: What schedulers send before they end a job (SIGTERM; SIGUSR1 or SIGUSR2 where users choose it),
 #: and Ctrl-C.
@@ -31,6 +31,18 @@ class Interrupted(SystemExit):
         self.message = message
 
 
+class Ended(SystemExit):
+    """Ends a command that was asked to stop where it was; by the status that shells know.
+
+    Args:
+        number (int): Of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+        self.message = f'ended by {signal.Signals(number).name}, before it was through'
+
+
 def requested() -> Optional[str]:
     """The name of the first signal that asked this process to stop; None as long as none has."""
     return None if _received is None else signal.Signals(_received).name
@@ -43,17 +55,66 @@ def listening() -> Iterator[None]:
     The block itself decides when to look; who presses Ctrl-C again after a second will not wait
     for that. In a thread other than the main one, which cannot choose, signals do what they did.
     """
+    with _handled(SIGNALS, _note):
+        yield
+
+
+@contextmanager
+def ending() -> Iterator[None]:
+    """A block that a signal which asks a process to stop ends where it is, as an error would.
+
+    So files and processes that it has begun are cleaned up; meanwhile further signals are but
+    noted. What is ignored, as Ctrl-C by commands in the background of a script, stays so.
+
+    Raises:
+        Ended: A SystemExit.
+    """
+    heeded = [n for n in SIGNALS if signal.getsignal(n) != signal.SIG_IGN]
+    with _handled(heeded, _end):
+        try:
+            yield
+        except Interrupted:
+            raise
+        except BaseException as error:
+            # Whatever came of it: a worker that the same signal has ended, for one.
+            if _received is None or isinstance(error, Ended):
+                raise
+            raise Ended(_received) from None
+
+
+@contextmanager
+def later() -> Iterator[None]:
+    """A short block that no signal ends in its middle; one that has come meanwhile does then."""
+    asked = None
+    with listening():
+        yield
+        if threading.current_thread() is threading.main_thread():
+            asked = _received
+    if asked is not None:
+        signal.raise_signal(asked)
+
+
+@contextmanager
+def _handled(numbers: Iterable[int], handler: Callable[[int, Optional[FrameType]], Any]
+             ) -> Iterator[None]:
     global _received
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, _note) for number in SIGNALS}
+    before, outer = {number: signal.signal(number, handler) for number in numbers}, _received
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        _received = None
+        for number, previous in before.items():
+            signal.signal(number, previous)
+        _received = outer
+
+
+def _end(number: int, frame: Optional[FrameType]) -> None:
+    first = _received is None
+    _note(number, frame)
+    if first:
+        raise Ended(number)
 
 
 def _note(number: int, frame: Optional[FrameType]) -> None:
@@ -85,6 +146,12 @@ class OutliveSignals:
             threading.Thread(target=_live_on, args=(os.getppid(), ), daemon=True).start()
         if self.then is not None:
             self.then(worker)
+
+
+def let_outlive(loader: Any) -> None:
+    """Makes the workers of a DataLoader :class:`OutliveSignals`, before it has started them."""
+    if loader.num_workers and not isinstance(loader.worker_init_fn, OutliveSignals):
+        loader.worker_init_fn = OutliveSignals(loader.worker_init_fn)
 
 
 def _live_on(parent: int) -> None:

@@ -141,14 +141,16 @@ def test_a_stopped_rank_is_named_and_ends_the_job(tmp_path, config):
 
 @pytest.mark.faults
 def test_restarts_come_to_the_same_weights(tmp_path, config):
-    """A rank is killed three times; torchrun starts all again, which resume without being told."""
+    """A rank is killed, stopped, killed; torchrun starts all again, which resume untold."""
     assert Job(tmp_path, config, '--work-dir', str(tmp_path / 'whole')).end() == 0
-    job = Job(tmp_path, config, '--max-restarts', '3')
-    for epoch in (1, 2, 3):
+    job = Job(tmp_path, config, '--max-restarts', '3', '--cfg-options',
+              'env_cfg.dist_cfg.timeout=30')
+    for epoch, number in enumerate((signal.SIGKILL, signal.SIGSTOP, signal.SIGKILL), 1):
         job.wait_for(rf'Saving checkpoint at {epoch} epochs')
-        os.kill(job.ranks()[epoch % 2], signal.SIGKILL)
+        os.kill(job.ranks()[epoch % 2], number)
     assert job.end() == 0, job.text[-3000:]
     assert job.text.count('resumed epoch') >= 2
+    assert re.search(r'rank \d gives no sign of life', job.text), job.text[-3000:]
     a, b = last_checkpoint(tmp_path / 'whole'), last_checkpoint(tmp_path / 'work')
     for key in ('state_dict', 'optimizer', 'param_schedulers'):
         assert_same(a[key], b[key], key)

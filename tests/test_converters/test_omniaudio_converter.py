@@ -100,6 +100,19 @@ def test_scenes_without_tracks_3_and_4(root):
     assert converted(root)['pairs'] == [1, 2]
 
 
+def test_a_full_disk_is_no_fault_of_a_scene(root, monkeypatch):
+    """It was left out like one with damaged files, and the index went without it."""
+    def full(path, array):
+        path.touch()
+        raise OSError('2304 requested and 0 written')  # NumPy's words
+
+    monkeypatch.setattr(np, 'save', full)
+    out = root.parent / 'out'
+    with pytest.raises(MultiSSLError, match='scene0001: cannot be written .*0 written.* free'):
+        convert(root, out, HOW, [1, 2], 1)
+    assert not (out / 'index.json').exists() and not (out / '.scene0001.partial').exists()
+
+
 def spoil_truncated(root):
     path = wav(root, 1, 5)
     path.write_bytes(path.read_bytes()[:30000])

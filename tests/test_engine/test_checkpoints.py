@@ -1,5 +1,6 @@
 """What is kept of a run: whole, finite, named; and what ends it."""
 import errno
+import logging
 import os
 import resource
 import signal
@@ -12,6 +13,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, METRICS
 from mmengine.runner import Runner
+from mmengine.visualization import LocalVisBackend
 
 from multissl_mm import runtime
 from multissl_mm.errors import MultiSSLError
@@ -296,6 +298,25 @@ def test_a_checkpoint_that_cannot_be_written_ends_nothing(tmp_path, monkeypatch,
     assert names(tmp_path) == {'final.pth', 'epoch_3.pth', 'last_checkpoint',
                                f'best_accuracy_epoch_{best}.pth'}
     assert (tmp_path / 'final.pth').samefile(tmp_path / 'epoch_3.pth')
+
+
+def test_logs_that_cannot_be_written_end_nothing(tmp_path, monkeypatch, capsys):
+    """The first number that did not fit ended the run, after a traceback for each line."""
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    options = runtime.RunOptions('config.py')
+    cfg = runtime.prepare_cfg(toy.config(tmp_path, checkpoint=dict(interval=1)), options)
+    runner = runtime.build_runner(cfg, options)
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalVisBackend, '_dump', full)
+        patch.setattr(logging.FileHandler, 'flush', full)
+        runner.train()
+        runner.logger.info('%d', 'no number')  # a bug of whoever wrote that
+    err = capsys.readouterr().err
+    assert err.count(f'[logs] {tmp_path}: logs cannot be written (No space left on device)') == 1
+    assert 'Traceback' in err and 'TypeError' in err and 'OSError' not in err
+    assert runner.iter == 4 and (tmp_path / 'final.pth').exists()
 
 
 def test_a_run_whose_checkpoints_no_file_may_hold(tmp_path):

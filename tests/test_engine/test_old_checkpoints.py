@@ -1,7 +1,10 @@
-"""Checkpoints that commit 77d0789 wrote load and resume, to the weights that it ended with itself.
+"""Checkpoints that others wrote load and resume, to the weights that they ended with themselves.
 
-tests/data/77d0789: checkpoints of the tiny run below, in stage 2 (teacher) and at the end of stage
-1 (stored responses, which are recorded anew), and the weights after the last epoch.
+tests/data/77d0789, by that commit: checkpoints of the tiny run below, in stage 2 (teacher) and at
+the end of stage 1 (stored responses, recorded anew), and the weights after the last epoch.
+
+tests/data/torch-2.4, by torch 2.4.1, NumPy 1.26.4 and mmengine 0.10.7 on Python 3.10: both
+checkpoints of the toy's run of two epochs.
 """
 import lzma
 from pathlib import Path
@@ -9,17 +12,20 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+import toy
 from mmengine.runner import Runner
 
-DATA = Path(__file__).parents[1] / 'data' / '77d0789'
+from multissl_mm import runtime
+
+DATA = Path(__file__).parents[1] / 'data'
 NARROW = dict(type='mmpretrain.ResNet', depth=18, stem_channels=4, base_channels=2,
               norm_cfg=dict(type='BN'))
 
 
-def unpacked(name, folder):
+def unpacked(name, folder, by='77d0789'):
     folder.mkdir(exist_ok=True)
     path = folder / name
-    path.write_bytes(lzma.decompress((DATA / f'{name}.xz').read_bytes()))
+    path.write_bytes(lzma.decompress((DATA / by / f'{name}.xz').read_bytes()))
     return path
 
 
@@ -44,3 +50,18 @@ def test_resumed_to_the_same_weights(images, tmp_path, source, epoch):
     for key, value in expected.items():
         # Not to the bit: processors and their libraries differ.
         torch.testing.assert_close(state[key], value, atol=1e-4, rtol=1e-4, msg=key)
+
+
+def test_of_torch_2_4(tmp_path):
+    checkpoint, last = (unpacked(f'epoch_{n}.pth', tmp_path, 'torch-2.4') for n in (1, 2))
+    cfg = toy.config(tmp_path / 'run', checkpoint=dict(interval=1))
+    options = runtime.RunOptions('config.py', resume=str(checkpoint))
+    cfg.experiment_name = 'of_torch_2_4'
+    runner = runtime.build_runner(runtime.prepare_cfg(cfg, options), options)
+    runner.train()
+    assert runner.epoch == 2
+    expected = torch.load(last, weights_only=False)
+    found = torch.load(tmp_path / 'run' / 'epoch_2.pth', weights_only=False)
+    assert found['meta']['iter'] == expected['meta']['iter'] == 4
+    torch.testing.assert_close(found['state_dict'], expected['state_dict'])
+    torch.testing.assert_close(found['optimizer'], expected['optimizer'])

@@ -1,6 +1,8 @@
 """The hooks that watch a run say the truth, and the run does not notice them."""
 import json
+import os
 import random
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,13 +19,15 @@ from ranks import on_ranks
 from runs import assert_same, train_here
 from torch import nn
 
-from multissl_mm.engine.hooks import watching
+from multissl_mm.engine.hooks import forgetting, knn, watching
 from multissl_mm.engine.hooks.forgetting import heldout_losses
 from multissl_mm.engine.hooks.gradient import GradientHook, by_task, compare, flat_gradients
 from multissl_mm.engine.hooks.knn import accuracy, features
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.models.pretext import TaskOutput
 from multissl_mm.registry import MODELS
+from multissl_mm.runtime import RunOptions, build_runner, prepare_cfg
+from multissl_mm.utils.stopping import Interrupted, listening
 
 # ---------------------------------------------------------------------- the mathematics
 
@@ -338,6 +342,43 @@ def test_resumed_logs_the_same(images, labelled, watched, tmp_path, epoch):
     whole, rest = scalars(watched), scalars(resumed)
     assert rest == whole[-len(rest):]
     assert len(rest) == {2: 7, 3: 4}[epoch]
+
+
+@pytest.mark.parametrize('look', ['KNN at the end of stage 1', 'forgetting as stage 2 begins'])
+def test_a_look_is_left_for_a_signal(images, labelled, watched, tmp_path, monkeypatch, look):
+    """It was waited for, which may take minutes; begun anew, it says the same."""
+    module, hook = (knn, 'KNNHook') if 'KNN' in look else (forgetting, 'ForgettingHook')
+    looked = []
+
+    def asked(runner, batches):
+        for batch in watching.while_wanted(runner, batches):
+            if runner.iter == 6 and (hook == 'KNNHook' or runner.model.stage):
+                looked.append(runner.epoch)
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield batch
+
+    def go():
+        cfg = tiny.tiny_config('il_mocov2_densecl', images, tmp_path,
+                               custom_hooks=hooks(images, labelled))
+        cfg.experiment_name = f'{tmp_path.name}_{len(looked)}'
+        options = RunOptions('config.py', resume='auto')
+        runner = build_runner(prepare_cfg(cfg, options), options)
+        with listening():
+            runner.train()
+        return runner
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted) as ended:
+        patch.setattr(module, 'while_wanted', asked)
+        go()
+    assert 'step 6 (a look at which is left) is kept' in ended.value.message
+    assert looked == [1] if hook == 'KNNHook' else [2]  # one batch
+    resumed = go()
+    whole, rest = scalars(watched), scalars(resumed)
+    assert rest == whole[-len(rest):] and rest[0]['iter'] == 6
+    a, b = (torch.load(Path(run.work_dir) / 'epoch_4.pth', weights_only=False)
+            for run in (watched, resumed))
+    for part in ('state_dict', 'optimizer'):
+        assert_same(a[part], b[part], part)
 
 
 def test_hook_that_came_late_says_so(images, labelled, watched, tmp_path):

@@ -3,10 +3,14 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
 import tiny
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.utils import project
@@ -105,3 +109,22 @@ def test_files_are_found_in_a_checkout_and_in_an_installed_package(tmp_path, mon
     assert project.project_folder() == tmp_path / 'multissl_mm' / '.mim'
     with pytest.raises(MultiSSLError, match='tools/train.py: no such file; reinstall multissl_mm'):
         project.project_file('tools/train.py')
+
+
+@pytest.mark.parametrize('version', ['3.10', '3.11', '3.12'])
+def test_pins_can_be_had_on_every_python(version):
+    """One that is too new for Python 3.10 is marked; the metadata of what is installed say it."""
+    refused, known = [], 0
+    for line in (ROOT / 'requirements' / 'pins.txt').read_text().splitlines():
+        if '==' not in line or line.startswith('#'):
+            continue
+        pin = Requirement(line)
+        with suppress(PackageNotFoundError):
+            found = distribution(pin.name)
+            needs = found.metadata.get('Requires-Python')
+            if pin.specifier.contains(found.version) and (
+                    pin.marker is None or pin.marker.evaluate(dict(python_version=version))):
+                known += 1
+                if needs and not SpecifierSet(needs).contains(f'{version}.99'):
+                    refused.append(f'{line} needs Python {needs}')
+    assert known and not refused

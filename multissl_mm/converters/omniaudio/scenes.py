@@ -3,7 +3,6 @@ import json
 import os
 import re
 import shutil
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,8 @@ from ...datasets.ear_pairs import EAR_PAIRS, PAIR_NAMES
 from ...datasets.omniaudio import VERSION
 from ...errors import MultiSSLError, in_one_line
 from ...utils.checkpoint import some
-from ...utils.files import check_folder, kinds, write_atomically
+from ...utils.files import check_folder, free_bytes, kinds, write_atomically
+from ...utils.pool import worker_pool
 from ...utils.video import import_av
 from .options import DEFAULT, Options
 from .recordings import TOLERANCE, check_sound, files_of, find_tracks, other_files
@@ -68,6 +68,7 @@ def convert_scene(root: Path, out: Path, options: Options, scene: int) -> Dict[s
 
     Raises:
         MultiSSLError: If one of its files cannot be used; names it. Nothing new is left behind.
+        NotWritten: If its arrays cannot be written.
     """
     cv2.setNumThreads(0)
     final, folder = out / f'scene{scene:04d}', root / f'scene{scene:04d}'
@@ -98,19 +99,31 @@ def convert_scene(root: Path, out: Path, options: Options, scene: int) -> Dict[s
         arrays=sorted(arrays), segments=[s for s in starts if s + options.seconds <= duration])
     if not entry['segments']:
         raise MultiSSLError(f'{folder}: no segment of {options.seconds:g} s has any sound')
-    partial_folder.mkdir(parents=True)
-    for name, array in arrays.items():
-        np.save(partial_folder / f'{name}.npy', array)
-    write_atomically(partial_folder / 'scene.json',
-                     json.dumps(dict(options=noted, sources=sources, entry=entry)))
-    shutil.rmtree(final, ignore_errors=True)
-    os.replace(partial_folder, final)
+    try:
+        partial_folder.mkdir(parents=True)
+        for name, array in arrays.items():
+            np.save(partial_folder / f'{name}.npy', array)
+        write_atomically(partial_folder / 'scene.json',
+                         json.dumps(dict(options=noted, sources=sources, entry=entry)))
+        shutil.rmtree(final, ignore_errors=True)
+        os.replace(partial_folder, final)
+    except (OSError, MultiSSLError) as error:
+        shutil.rmtree(partial_folder, ignore_errors=True)
+        raise NotWritten(f'{final}: cannot be written ({error}; {free_bytes(out) / 1e6:.3g} MB are '
+                         'free there); run this again when it can, finished scenes are '
+                         'kept') from error
     return entry
+
+
+class NotWritten(MultiSSLError):
+    """The system refuses to write, as on a full disk: no fault of a scene's."""
 
 
 def _try_scene(root: Path, out: Path, options: Options, scene: int) -> Tuple[int, Any]:
     try:
         return scene, convert_scene(root, out, options, scene)
+    except NotWritten:
+        raise
     except MultiSSLError as error:
         return scene, str(error)
     except Exception as error:  # whatever a decoder makes of a damaged file
@@ -190,7 +203,7 @@ def convert(root: Path, out: Path, options: Options = DEFAULT,
         Converted: Also of the scenes that are left out, since a file of theirs cannot be used.
 
     Raises:
-        MultiSSLError: If not one scene can be used.
+        MultiSSLError: If not one scene can be used, or what they become cannot be written.
     """
     options.check()
     check_folder(out)
@@ -200,7 +213,7 @@ def convert(root: Path, out: Path, options: Options = DEFAULT,
     bad: Dict[int, str] = {}
     work = partial(_try_scene, root, out, options)
     try:
-        with ProcessPoolExecutor(max(workers, 1)) as pool:
+        with worker_pool(workers) as pool:
             for scene, found in track(pool.map(work, scenes), 'scenes', total=len(scenes)):
                 if isinstance(found, str):
                     bad[scene] = found

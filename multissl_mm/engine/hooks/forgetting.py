@@ -19,7 +19,7 @@ from ...models.protocols import Staged, Watchable
 from ...registry import HOOKS
 from ...utils.model import looking_at, total, unwrap
 from ..loops.staged import stage_lengths
-from .watching import build_dataset, loader, report
+from .watching import build_dataset, loader, report, while_wanted
 
 #: Where the losses of finished tasks stand in MMEngine's message hub, and so in checkpoints.
 FINISHED = 'multissl_mm/heldout_when_finished'
@@ -106,7 +106,7 @@ class ForgettingHook(Hook):
 
     def _measure(self, runner: Runner, names: Sequence[str]) -> Dict[str, float]:
         batches = self._batches(runner)
-        return heldout_losses(unwrap(runner.model), batches, names,
+        return heldout_losses(unwrap(runner.model), while_wanted(runner, batches), names,
                               len(batches) // 2 * self.batch_size * get_world_size())
 
     def _report(self, runner: Runner, now: Dict[str, float], epoch: int) -> None:

@@ -8,7 +8,7 @@ from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
 
 from ...registry import HOOKS
-from ...utils.stopping import Interrupted, OutliveSignals, requested
+from ...utils.stopping import Interrupted, let_outlive, requested
 from .checkpoint import accumulated, keep_interrupted
 
 #: In MMEngine's message hub, and so in checkpoints: whether a validation is to begin anew.
@@ -28,7 +28,8 @@ class InterruptionHook(Hook):
     (:func:`multissl_mm.utils.stopping.listening`).
 
     A validation ends, too, and begins anew when the run is resumed; but not where an ``EMAHook``
-    has put its averages into the model, which are nothing to go on from.
+    has put its averages into the model, which are nothing to go on from. What other hooks look at
+    between two steps (:class:`KNNHook`, :class:`ForgettingHook`) is left in the same way.
 
     Args:
         seconds (float): Defaults to 2.
@@ -45,9 +46,9 @@ class InterruptionHook(Hook):
         self._batches = 0  # of a validation, that all processes have
 
     def before_train(self, runner: Runner) -> None:
-        loader = runner.train_dataloader
-        if loader.num_workers:
-            loader.worker_init_fn = OutliveSignals(loader.worker_init_fn)
+        for loop in (runner.train_loop, runner.val_loop):
+            if loop is not None:
+                let_outlive(loop.dataloader)
         self._looked = self._count, time.monotonic()
         if runner.val_loop is not None and runner.message_hub.get_info(VALIDATING):
             runner.val_loop.run()
@@ -71,6 +72,11 @@ class InterruptionHook(Hook):
         if batch_idx < self._batches and self._agreed():
             runner.message_hub.update_info(VALIDATING, True)
             self._end(runner, runner.iter, 'whose validation is left')
+
+    def after_look(self, runner: Runner) -> None:
+        """Called between two steps, after each of the batches that a hook looks at on all ranks."""
+        if self._agreed() and self._stepped(runner, runner.iter):
+            self._end(runner, runner.iter, 'a look at which is left')
 
     @staticmethod
     def _end(runner: Runner, step: int, where: str) -> None:

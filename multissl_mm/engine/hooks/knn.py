@@ -12,7 +12,7 @@ from ...datasets.keyed import ViewKey
 from ...errors import MultiSSLError
 from ...registry import HOOKS
 from ...utils.model import looking_at, pooled, unwrap
-from .watching import build_dataset, loader, report
+from .watching import build_dataset, loader, report, while_wanted
 
 
 @HOOKS.register_module()
@@ -55,7 +55,8 @@ class KNNHook(Hook):
         if self.every_n_epochs(runner, self.interval) or self.is_last_train_epoch(runner):
             model = unwrap(runner.model)
             bank, queries = (
-                features(model, loader(runner, dataset, self.limits[name], self.batch_size))
+                features(model, while_wanted(runner, loader(
+                    runner, dataset, self.limits[name], self.batch_size)))
                 for name, dataset in self.datasets.items())
             top1 = accuracy(*bank, *queries, self.k, self.temperature)
             report(runner, {'knn/top1': top1}, runner.epoch + 1, runner.iter)

@@ -1,7 +1,7 @@
 """What the hooks that watch a run share: where their numbers go, and the same samples always."""
 import os
 import random
-from typing import Dict, List
+from typing import Dict, Iterator, List
 
 import torch
 from mmengine.dist import get_dist_info
@@ -10,6 +10,8 @@ from torch.utils.data import DataLoader
 
 from ...datasets.keyed import KeyedDataset, ViewKey
 from ...errors import MultiSSLError
+from ...utils.stopping import OutliveSignals
+from .interruption import InterruptionHook
 
 
 def report(runner: Runner, scalars: Dict[str, float], epoch: int, step: int) -> None:
@@ -63,7 +65,22 @@ def loader(runner: Runner, dataset: KeyedDataset, limit: int, batch_size: int,
             for i in share(len(dataset), limit, batch_size if whole_batches else 1)]
     return DataLoader(dataset, batch_size, sampler=keys, num_workers=train.num_workers,
                       collate_fn=train.collate_fn, pin_memory=train.pin_memory,
-                      generator=torch.Generator())
+                      generator=torch.Generator(), worker_init_fn=OutliveSignals())
+
+
+def while_wanted(runner: Runner, batches: DataLoader) -> Iterator[dict]:
+    """The batches of a look, which is left where the run is asked to stop.
+
+    Where the run goes on it begins anew: an epoch ends for a second time, or begins.
+
+    Raises:
+        Interrupted: By :class:`InterruptionHook`, if the run has one.
+    """
+    asked = [hook for hook in runner.hooks if isinstance(hook, InterruptionHook)]
+    for batch in batches:
+        yield batch
+        for hook in asked:
+            hook.after_look(runner)
 
 
 def share(total: int, limit: int, multiple: int = 1) -> List[int]:
