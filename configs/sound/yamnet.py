@@ -10,7 +10,7 @@ config (tools/train.py) it starts from nothing, on the classes of OmniAudio's la
 _base_ = 'supervised.py'
 
 window = 1200
-data_preprocessor = dict(n_fft=1536, win_length=window, hop_length=480)
+data_preprocessor = dict(n_fft=1536, win_length=window, hop_length=480, floor=1e-10)
 model = dict(
     backbone=dict(ear=dict(_delete_=True, type='multissl_mm.YAMNet', sample_rate=48000,
                            win_length=window)),

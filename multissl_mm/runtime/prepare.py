@@ -18,7 +18,7 @@ INTERRUPTION = 'multissl_mm.InterruptionHook'
 HEARTBEAT = 'multissl_mm.HeartbeatHook'
 EPOCHS = 'multissl_mm.EpochTrainLoop'
 #: What makes the spectrograms that an encoder is used to.
-SPECTROGRAM = ('n_fft', 'win_length', 'hop_length')
+SPECTROGRAM = ('n_fft', 'win_length', 'hop_length', 'floor')
 AMP = 'multissl_mm.AmpOptimWrapper'
 
 

@@ -55,7 +55,7 @@ class YAMNet(BaseModule):
     One ear of a :class:`BinauralEncoder`. It makes its mel bands of what
     :class:`SoundPreprocessor` gives. The weights (``tools/model_converters/yamnet.py`` writes them)
     were trained on windows of 25 ms every 10 ms: ``n_fft=512, win_length=400, hop_length=160`` at
-    16 kHz, the threefold at 48.
+    16 kHz, the threefold at 48; ``floor=1e-10``, for it has a floor of its own.
 
     Args:
         sample_rate (int): Of the sounds, in Hz. Defaults to 16,000.
