@@ -190,8 +190,9 @@ def test_a_feed_gives_the_rows_that_are_asked_for(scope):
 def test_a_copy_of_a_task_does_the_same(scope, run_of_100_steps):
     _, cfg = build('BYOL')
     task = MODELS.build({k: v for k, v in cfg['tasks'][0].items() if k != 'name'})
-    batch = TaskBatch(*({view: (torch.randn(4, 256, 2, 2), ) for view in task.views}
-                        for _ in range(2)))
+    feats, key_feats = ({view: (torch.randn(4, 256, 2, 2), ) for view in task.views}
+                        for _ in range(2))
+    batch = TaskBatch(feats, {None: key_feats})
     copied = copy.deepcopy(task)
     assert copied.loss(batch).losses['loss'] == task.loss(batch).losses['loss']
 

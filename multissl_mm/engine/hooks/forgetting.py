@@ -14,7 +14,8 @@ from ...errors import MultiSSLError
 from ...models.algorithms import MultiSSL
 from ...models.backbones import ProgressiveColumns
 from ...models.contrast import NegativeQueue
-from ...models.pretext import PretextTask, behind_layers
+from ...models.pretext import PretextTask
+from ...models.pretext.base import behind_layers
 from ...models.protocols import Staged, Watchable
 from ...registry import HOOKS
 from ...utils.model import looking_at, total, unwrap

@@ -1,13 +1,11 @@
 from .algorithm_task import AlgorithmTask
 from .base import (
     Features,
-    Keys,
     Outputs,
     PretextTask,
     Responses,
     TaskBatch,
     TaskOutput,
-    behind_layers,
     flatten,
     weighted,
 )
@@ -19,7 +17,7 @@ from .sound_tagging import SoundTaggingTask
 from .spatial_alignment import SpatialAlignmentTask
 from .temporal_gap import TemporalGapTask
 
-__all__ = ['Features', 'Keys', 'Outputs', 'Responses', 'TaskBatch', 'TaskOutput', 'behind_layers',
-           'flatten', 'weighted', 'PretextTask',
+__all__ = ['Features', 'Outputs', 'Responses', 'TaskBatch', 'TaskOutput', 'flatten', 'weighted',
+           'PretextTask',
            'MomentumContrastTask', 'MoCoV2Task', 'DenseCLTask', 'AlgorithmTask',
            'SpatialAlignmentTask', 'ForegroundAlignmentTask', 'TemporalGapTask', 'SoundTaggingTask']
