@@ -255,8 +255,10 @@ def save_atomically(checkpoint: Mapping[str, Any], path: AnyPath) -> None:
     # By way of memory: torch's own writer does not say what the system refuses.
     buffer = io.BytesIO()
     torch.save(checkpoint, buffer)
-    with atomic_path(path) as part:
-        part.write_bytes(buffer.getbuffer())
+    # The view is let go of before an error can hold it: Python 3.12.1 ends by SIGSEGV when it
+    # collects a view and its buffer that only each other and a traceback refer to.
+    with atomic_path(path) as part, open(part, 'wb') as file, buffer.getbuffer() as view:
+        file.write(view)
 
 
 def not_finite(state_dict: Mapping[str, Tensor]) -> List[str]:
