@@ -29,8 +29,8 @@ from ...registry import MODELS
 from ...utils.model import total
 from ..acceleration import accelerate
 from ..contrast import MomentumEncoder, shuffle, unshuffle
-from ..pretext import Features, Keys, Outputs, PretextTask, TaskBatch, TaskOutput
-from ..pretext.base import behind_layers, flatten
+from ..pretext import Features, Outputs, PretextTask, TaskBatch, TaskOutput, flatten
+from ..pretext.base import Keys, behind_layers
 from ..pretext.build import build_task
 
 Views = Mapping[str, Tensor]
