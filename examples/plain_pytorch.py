@@ -13,7 +13,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from multissl_mm.models import IncrementalLearning
-from multissl_mm.simulation.writers import draw
+from multissl_mm.simulation.streets import draw
 
 STEPS, BATCH, WIDTH, DIM = 20, 16, 128, 32
 

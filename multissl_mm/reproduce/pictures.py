@@ -110,17 +110,14 @@ class PictureRun(TableRun):
                 *([f'train_dataloader.batch_size={scale.batch}'] if scale.batch else [])]
 
     def heldout(self) -> List[str]:
-        """ImageNet's pictures for validation; the demo's configs have hooks of their own."""
-        return ['dataset.type=mmpretrain.ImageNet', 'dataset.data_root=data/imagenet/',
-                'dataset.split=val']
-
-    def scaled_watching(self, gradients: str, forgetting: str) -> List[str]:
-        """Options for the hooks that the demo's configs have."""
-        if self.scale.name == 'demo':
-            return []
-        return [f'{gradients}.interval={self.scale.watched}',
-                f'{forgetting}.dataset.data_root={self.scale.data.as_posix()}',
-                f'{forgetting}.batch_size={self.scale.heldout}']
+        """ImageNet's pictures for validation; of streets those of VOC's layout."""
+        if self.scale.full:
+            return ['dataset.type=mmpretrain.ImageNet', 'dataset.data_root=data/imagenet/',
+                    'dataset.split=val']
+        return ['dataset.type=mmpretrain.CustomDataset', 'dataset.with_label=False',
+                f'dataset.data_root={self.scale.data.as_posix()}',
+                'dataset.data_prefix=VOCdevkit/VOC2007/JPEGImages', 'max_samples=256',
+                f'batch_size={self.scale.heldout}']
 
     def add_evaluations(self, plan: Plan, key: str, encoder: Encoder, runs: Sequence[str]) -> None:
         """VOC07 SVM, linear segmentation and Mask R-CNN of one row, in percent."""

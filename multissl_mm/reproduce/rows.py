@@ -153,22 +153,16 @@ class TableRun:
         """What :class:`ForgettingHook` measures on, as options below its name."""
         raise NotImplementedError
 
-    def scaled_watching(self, gradients: str, forgetting: str) -> Sequence[str]:
-        """Options for the hooks that a config has itself, by where they stand."""
-        return ()
-
     def watching(self, cfg: Config) -> Sequence[str]:
-        """Options with which a run that has stages logs what its report draws."""
-        there = [str(hook['type']).rpartition('.')[2] for hook in cfg.get('custom_hooks') or ()]
-        if 'ForgettingHook' in there:
-            return self.scaled_watching(*(f'custom_hooks.{there.index(name)}'
-                                          for name in ('GradientHook', 'ForgettingHook')))
-        if 'stages' not in cfg.train_cfg:
+        """Options with which a run of several tasks logs what its report draws."""
+        if len(cfg.model.get('tasks') or ()) < 2:
             return ()
-        return [f'default_hooks.{entry}' for entry in (
-            'gradients.type=multissl_mm.GradientHook', f'gradients.interval={self.scale.watched}',
-            'forgetting.type=multissl_mm.ForgettingHook', 'forgetting.interval=4',
-            *(f'forgetting.{option}' for option in self.heldout()))]
+        options = ['gradients.type=multissl_mm.GradientHook',
+                   f'gradients.interval={self.scale.watched}']
+        if 'stages' in cfg.train_cfg:
+            options += ['forgetting.type=multissl_mm.ForgettingHook', 'forgetting.interval=4',
+                        *(f'forgetting.{option}' for option in self.heldout())]
+        return [f'default_hooks.{option}' for option in options]
 
     def _concatenated(self, plan: Plan, key: str, seed: int, parts: List[Encoder]) -> Encoder:
         config = self.config(key)

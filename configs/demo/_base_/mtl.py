@@ -1,5 +1,5 @@
 """Any of the tasks at once on the simulator's pictures."""
-_base_ = ['street_two_views.py', 'resnet18_m_d.py', 'sgd_12e.py', 'runtime.py', 'watch.py']
+_base_ = ['street_two_views.py', 'resnet18_m_d.py', 'sgd_12e.py', 'runtime.py']
 
 model = dict(
     type='multissl_mm.MultiTask', backbone=_base_.backbone, momentum=_base_.momentum)
