@@ -7,6 +7,7 @@ from typing import Any, Iterator, Mapping, Union
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.utils import import_modules_from_strings
 from torch import nn
@@ -113,14 +114,21 @@ def _read(config: Union[AnyPath, Config]) -> Config:
 def _building(cfg: Config, seed: int) -> Iterator[None]:
     """In the config's scope, with random numbers of its own, without MMEngine's line a weight."""
     before = logging.root.manager.disable
-    logging.disable(max(before, logging.INFO))
+    _disable(max(before, logging.INFO))
     try:
         with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine')), \
                 torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             yield
     finally:
-        logging.disable(before)
+        _disable(before)
+
+
+def _disable(level: int) -> None:
+    logging.disable(level)
+    # MMEngine's loggers remember what they may say until the level of one of them is set.
+    logger = MMLogger.get_current_instance()
+    logger.setLevel(logger.level)
 
 
 def _preprocessor(cfg: Config) -> Any:

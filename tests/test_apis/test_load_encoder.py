@@ -1,4 +1,5 @@
 """The one way to a filled backbone."""
+import logging
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,7 @@ import sounds
 import tiny
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from pictures import encoder_config
 from PIL import Image
 
@@ -17,6 +19,7 @@ from multissl_mm.apis import (
     load_model,
 )
 from multissl_mm.apis.encoder import IMAGENET
+from multissl_mm.apis.loading import _building
 from multissl_mm.converters import export_backbone
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.runtime import RunOptions
@@ -28,6 +31,17 @@ def test_random_weights_depend_on_the_seed_alone():
     weights = [load_encoder(encoder_config(), 'random', seed=seed).backbone.conv1.weight
                for seed in (0, 0, 1)]
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
+
+
+def test_loggers_are_silent_while_it_is_built_and_no_longer():
+    """They remembered: a run went on without a line after an encoder had been loaded beside it."""
+    heard, unheard = (MMLogger.get_instance(f'{name}_beside', log_level='INFO')
+                      for name in ('heard', 'unheard'))
+    assert heard.isEnabledFor(logging.INFO)
+    with _building(Config(), 0):
+        assert not heard.isEnabledFor(logging.INFO) and not unheard.isEnabledFor(logging.INFO)
+        assert heard.isEnabledFor(logging.WARNING)
+    assert heard.isEnabledFor(logging.INFO) and unheard.isEnabledFor(logging.INFO)
 
 
 def settings(cfg):

@@ -311,8 +311,11 @@ def test_logs_that_cannot_be_written_end_nothing(tmp_path, monkeypatch, capsys):
     with monkeypatch.context() as patch:
         patch.setattr(LocalVisBackend, '_dump', full)
         patch.setattr(logging.FileHandler, 'flush', full)
+        patch.setattr(logging, 'raiseExceptions', True)
         runner.train()
-        runner.logger.info('%d', 'no number')  # a bug of whoever wrote that
+        log, = (h for h in runner.logger.handlers if isinstance(h, logging.FileHandler))
+        # A bug of whoever wrote that.
+        log.handle(logging.makeLogRecord(dict(msg='%d', args=('no number', ), levelname='INFO')))
     err = capsys.readouterr().err
     assert err.count(f'[logs] {tmp_path}: logs cannot be written (No space left on device)') == 1
     assert 'Traceback' in err and 'TypeError' in err and 'OSError' not in err
