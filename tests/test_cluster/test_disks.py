@@ -127,6 +127,8 @@ def printed(function, log):
         with open(log, 'w') as out:
             os.dup2(out.fileno(), 1)
             os.dup2(out.fileno(), 2)
+        # Those of pytest are files of its own.
+        sys.stdout, sys.stderr = (open(fd, 'w', buffering=1, closefd=False) for fd in (1, 2))
         run_tool(function)
 
     process = multiprocessing.get_context('fork').Process(target=child)
