@@ -2,11 +2,13 @@
 from collections import OrderedDict
 
 import pytest
+import runs
 import tiny
 import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import PARAM_SCHEDULERS
+from ranks import on_ranks
 from torch import nn
 
 from multissl_mm.errors import MultiSSLError
@@ -88,6 +90,24 @@ def test_it_trains(scope):
         cosine.step()
     assert rates[0] == pytest.approx(4.8e-3) and max(rates) == pytest.approx(4.8, rel=1e-3)
     assert rates.index(max(rates)) in range(48, 52) and rates[-1] < 1e-3  # epoch 10 of 200
+
+
+def test_four_ranks_learn_by_it(images, tmp_path):
+    """8 pictures a step where the config is for 2: LARS, and all ranks come to the same."""
+    cfg = tiny.tiny_config('mocov2', images, tmp_path / 'four', train_dataloader__batch_size=2)
+    cfg.auto_scale_lr = dict(base_batch_size=2)
+    cfg.model.tasks[0].queue_len = 16
+    rate, momentum = cfg.optim_wrapper.optimizer.lr, cfg.model.get('momentum', .999)
+    ranks = on_ranks(tmp_path / 'ranks', runs.dumped, cfg, world=4, large_batch=True)
+    written = Config.fromstring(
+        runs.last_checkpoint(tmp_path / 'four')['meta']['cfg'], '.py')
+    assert written.optim_wrapper.optimizer.type == 'mmpretrain.LARS'
+    assert written.optim_wrapper.optimizer.lr == pytest.approx(40 * rate)
+    assert written.model.momentum == pytest.approx(momentum ** 4)
+    assert written.model.tasks[0].queue_len == 32  # 4 batches
+    for other in ranks[1:]:
+        for key, value in ranks[0]['state'].items():
+            assert 'running_' in key or torch.equal(value, other['state'][key]), key
 
 
 @pytest.mark.parametrize('change, words', [
