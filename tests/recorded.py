@@ -1,11 +1,13 @@
 """Long work of which only the commands are looked at."""
 import json
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Sequence
 
 from rich.console import Console
 
 from multissl_mm.reproduce import Steps
+from multissl_mm.reproduce.plan import Plan
+from multissl_mm.reproduce.rows import TableRun
 from multissl_mm.utils.project import project_folder
 
 
@@ -33,3 +35,10 @@ class RecordedSteps(Steps):
             name = word.removeprefix(f'{project_folder()}/')
             if name.startswith(('configs/', 'tools/')):
                 assert (project_folder() / name).is_file(), word
+
+
+def evaluate(run: TableRun, key: str, runs: Sequence[str]) -> None:
+    """Evaluates a row, pretrained if need be."""
+    plan = Plan(run.store)
+    run.add(plan, key, runs)
+    plan.carry_out(run.steps)

@@ -53,8 +53,8 @@ def named_trainings(rows: Mapping[str, Row], folder: Path, key: str
     row = rows[key]
     if row.within is not None and not (folder / key).is_dir():
         return [(Stored(folder, row.within[0]), row.within[1])]
-    before = [*row.parts, *([row.start] if row.start else [])]
-    return [*(training for part in before for training in named_trainings(rows, folder, part)),
+    return [*(training for part, _ in row.before(0)
+              for training in named_trainings(rows, folder, part)),
             *([(Stored(folder, key), None)] if row.pretrain else [])]
 
 

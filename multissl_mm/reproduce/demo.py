@@ -1,6 +1,5 @@
 """The main job in small, end to end."""
 import os
-from functools import partial
 from pathlib import Path
 from typing import Dict, Optional
 
@@ -8,6 +7,7 @@ from rich.console import Console
 
 from .data import picture_data
 from .pictures import COLUMNS, EVALUATIONS, TABLE4, PictureRun
+from .plan import Plan
 from .results import Found, PaperTable
 from .steps import Steps
 
@@ -47,10 +47,10 @@ def run_demo(out: Path = Path('work_dirs/demo'), console: Optional[Console] = No
     steps = Steps(out / 'logs', console=console, jobs=jobs or min(2, os.cpu_count() or 1))
     picture_data(steps)
     run = PictureRun(TRADE_OFF.rows, out, steps, seed)
-    # The longest first: no core waits at the end.
-    steps.together([partial(run.evaluate, key,
-                            EVALUATIONS if key in DETECTED else EVALUATIONS[:-1])
-                    for key in (IL, 'mtl_long', 'densecl', 'random', 'mocov2')])
+    plan = Plan(run.store)
+    for key in (IL, 'mtl_long', 'densecl', 'random', 'mocov2'):  # the longest first
+        run.add(plan, key, EVALUATIONS if key in DETECTED else EVALUATIONS[:-1])
+    plan.carry_out(steps)
     found = TRADE_OFF.show(out, steps.console)
     steps.console.print(
         f'picture      {out / "trade_off.png"}\ncheckpoints  {run.out}\n'

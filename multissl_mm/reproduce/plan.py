@@ -64,8 +64,7 @@ class Plan:
         anew: Set[Path] = set()
         if self.fresh:
             for done, step in self.steps.items():
-                code = step.what.read_made().get('code', code_digest())
-                if code != code_digest() or not anew.isdisjoint(step.needs):
+                if _of_other_code(step) or not anew.isdisjoint(step.needs):
                     anew.add(done)
         wanted, found = set(self._wanted), []
         for done, step in reversed(self.steps.items()):
@@ -76,22 +75,19 @@ class Plan:
 
     def others(self) -> List[Step]:
         """What is there and was made by other code than this."""
-        return [step for step in self.steps.values() if step.done.exists() and
-                step.what.read_made().get('code', code_digest()) != code_digest()]
+        return [step for step in self.steps.values()
+                if step.done.exists() and _of_other_code(step)]
 
-    def carry_out(self, steps: Steps, jobs: Optional[int] = None) -> None:
+    def carry_out(self, steps: Steps) -> None:
         """Makes what is due, ``steps.jobs`` at a time, first what most others wait for.
-
-        Args:
-            jobs (int, optional): Another number at a time.
 
         Raises:
             MultiSSLError: The first failure; what runs beside it is finished, nothing is started.
         """
-        due, jobs = self.due(), jobs or steps.jobs
+        due = self.due()
+        steps.expect(len(due))
         for step in due if self.fresh else ():
-            if step.what.read_made().get('code', code_digest()) != code_digest() or \
-                    step.done.exists():
+            if _of_other_code(step) or step.done.exists():
                 step.what.remove()
         for done in self._wanted:
             if done.exists():
@@ -99,12 +95,12 @@ class Plan:
         waiting = {step.done: step for step in due}
         order = sorted(waiting, key=lambda done: -len(self._behind(done, waiting)))
         running: Dict[Future, Path] = {}
-        with ThreadPoolExecutor(jobs) as pool:
+        with ThreadPoolExecutor(steps.jobs) as pool:
             try:
                 while waiting or running:
                     for done in [d for d in order if d in waiting]:
                         busy = {*waiting, *running.values()}
-                        if len(running) < jobs and busy.isdisjoint(waiting[done].needs):
+                        if len(running) < steps.jobs and busy.isdisjoint(waiting[done].needs):
                             running[pool.submit(self._make, waiting.pop(done), steps)] = done
                     try:
                         ended, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -140,3 +136,8 @@ class Plan:
     @staticmethod
     def _directly_behind(done: Path, among: Dict[Path, Step]) -> Iterator[Path]:
         return (other for other, step in among.items() if done in step.needs)
+
+
+def _of_other_code(step: Step) -> bool:
+    """Whether other code than this has begun it; of what is not there nobody has."""
+    return step.what.read_made().get('code', code_digest()) != code_digest()

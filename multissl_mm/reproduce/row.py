@@ -1,6 +1,6 @@
 """A row of a table, and the encoder that it comes to."""
 from pathlib import Path
-from typing import Any, NamedTuple, Optional, Tuple
+from typing import Any, List, NamedTuple, Optional, Tuple
 
 from .store import Stored
 
@@ -35,6 +35,12 @@ class Row(NamedTuple):
     within: Optional[Tuple[str, str]] = None
     as_long_as: Optional[str] = None
     part_seeds: Tuple[int, ...] = ()
+
+    def before(self, seed: int) -> List[Tuple[str, int]]:
+        """Rows that it is made of, learns from or starts from, and their seeds."""
+        offsets = self.part_seeds or (0, ) * len(self.parts)
+        return [*((part, seed + offset) for part, offset in zip(self.parts, offsets)),
+                *([(self.start, seed)] if self.start is not None else [])]
 
 
 class Encoder(NamedTuple):

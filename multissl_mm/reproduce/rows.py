@@ -50,14 +50,8 @@ class TableRun:
         self.scale, self.gpus, self.given, self.asked = scale, gpus, dict(given or {}), asked
         self.store = store or Store(out.parent / 'runs')
 
-    def evaluate(self, key: str, runs: Sequence[str]) -> None:
-        """Evaluates a row, pretrained if need be; an evaluation leaves :meth:`result`."""
-        plan = Plan(self.store)
-        self.add(plan, key, runs)
-        plan.carry_out(self.steps, jobs=1)
-
     def add(self, plan: Plan, key: str, runs: Sequence[str]) -> None:
-        """Adds to a plan what evaluating a row takes.
+        """Adds to a plan what evaluating a row takes; an evaluation leaves :meth:`result`.
 
         Results in ``out`` that do not say what they were made of, as those of earlier versions,
         are taken as they are, unless everything is to be made anew.
@@ -113,11 +107,7 @@ class TableRun:
 
     def _before(self, plan: Plan, key: str, seed: int) -> List[Encoder]:
         """Encoders that a row is made of, learns from or starts from."""
-        row = self.rows[key]
-        offsets = row.part_seeds or (0, ) * len(row.parts)
-        start = [] if row.start is None else [(row.start, 0)]
-        return [self.encoder(plan, part, seed + offset)
-                for part, offset in [*zip(row.parts, offsets), *start]]
+        return [self.encoder(plan, *row) for row in self.rows[key].before(seed)]
 
     def _training(self, plan: Plan, key: str, seed: int) -> Step:
         row = self.rows[key]

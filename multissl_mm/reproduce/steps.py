@@ -7,13 +7,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections import defaultdict
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
 from io import TextIOBase
 from pathlib import Path
-from typing import Callable, ContextManager, DefaultDict, Dict, Iterator, List, Optional, Sequence
+from typing import Dict, Iterator, List, Optional, Sequence
 
 import torch
 from rich.console import Console
@@ -29,14 +27,13 @@ class Steps:
         logs (Path): Folder for what the commands print.
         total (int, optional): Number of steps, where it is known.
         console (Console, optional): Where progress is printed.
-        jobs (int): How many commands :meth:`together` has running at once, each of which has its
+        jobs (int): How many commands run at once (:meth:`Plan.carry_out`), each of which has its
             share of the cores. Defaults to 1.
     """
 
     def __init__(self, logs: Path, total: Optional[int] = None,
                  console: Optional[Console] = None, jobs: int = 1) -> None:
         self.logs, self.total, self.number, self.jobs = logs, total, 0, jobs
-        self._making: DefaultDict[Path, threading.Lock] = defaultdict(threading.Lock)
         self._lock, self._failed, self._stopped = threading.Lock(), False, False
         self._running: List[subprocess.Popen] = []
         self.console = console or Console()
@@ -51,8 +48,6 @@ class Steps:
     def run(self, title: str, log: str, *command: str, done: Optional[Path] = None) -> None:
         """Runs a command, a sign of life every 10 s; does nothing where ``done`` exists.
 
-        Two that make the same file do not run at the same time: the second finds it done.
-
         Args:
             title (str): What the step is for.
             log (str): Name of its log file, without ``.log``.
@@ -63,40 +58,6 @@ class Steps:
         Raises:
             MultiSSLError: If the command fails; with the end of what it printed.
         """
-        with self._lock:
-            making: ContextManager = nullcontext() if done is None else self._making[done]
-        with making:
-            self._run(title, log, command, done)
-
-    def together(self, parts: Sequence[Callable[[], None]]) -> None:
-        """Calls functions that :meth:`run` commands, ``jobs`` of them at a time.
-
-        They start in the given order. After a failure no further command is started.
-
-        Raises:
-            MultiSSLError: The first failure.
-        """
-        if self.jobs == 1:
-            for part in parts:
-                part()
-            return
-        with ThreadPoolExecutor(self.jobs) as pool:
-            futures = [pool.submit(part) for part in parts]
-            try:
-                ended, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            except BaseException:  # this process was asked to stop
-                self.stop()
-                raise
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
-        for future in ended:
-            future.result()
-
-    def expect(self, steps: int) -> None:
-        """So many are to come."""
-        self.total = self.number + steps
-
-    def _run(self, title: str, log: str, command: Sequence[str], done: Optional[Path]) -> None:
         with self._lock:
             self.number += 1
             number = self.number
@@ -129,6 +90,10 @@ class Steps:
                                 '\n'.join(tail))
         say(f'{tag} finished in {time.time() - begin:.0f} s, {self.minutes:.1f} min since the '
             'start')
+
+    def expect(self, steps: int) -> None:
+        """So many are to come."""
+        self.total = self.number + steps
 
     @contextmanager
     def _started(self, command: Sequence[str], out: TextIOBase) -> Iterator[subprocess.Popen]:

@@ -33,9 +33,7 @@ def print_jobs(console: Console, tables: Sequence[PaperTable], runs: Sequence[Ta
         if (key, seed) in jobs:
             return
         row = rows[key]
-        needed = [(part, seed + offset) for part, offset in zip(
-            row.parts, row.part_seeds or (0, ) * len(row.parts))]
-        needed += [(other, seed) for other in [row.start] if other]
+        needed = row.before(seed)
         if row.within and (not row.pretrain or (row.within[0], seed) in wanted):
             needed.append((row.within[0], seed))
         jobs[key, seed] = []  # against circles

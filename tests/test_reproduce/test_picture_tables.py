@@ -5,7 +5,7 @@ import re
 import pytest
 import tiny
 from mmengine.config import Config
-from recorded import RecordedSteps
+from recorded import RecordedSteps, evaluate
 from rich.console import Console
 
 from multissl_mm.errors import MultiSSLError
@@ -25,7 +25,7 @@ def test_every_row_names_configs_that_exist_and_fit(tmp_path, monkeypatch, full,
     out = tmp_path / 'table'
     run = PictureRun(ROWS, out, steps, 1, SCALES['paper' if full else 'demo'], gpus=8 * full,
                      given=dict(detco='x.pth'))
-    run.evaluate(key, EVALUATIONS)
+    evaluate(run, key, EVALUATIONS)
     found = TABLE4.collect(out, key)
     assert list(found) == list(EVALUATIONS)
     assert all(seeds['seed1']['mAP'] == 36. for seeds in found.values())
@@ -128,7 +128,7 @@ def test_metrics_of_coco_are_kept_in_percent(tmp_path, monkeypatch):
         (folder / 'scalars.json').write_text('{"coco/bbox_mAP": 0.25}')
 
     steps.run = leave_log
-    run.evaluate('random', ['mask_rcnn'])
+    evaluate(run, 'random', ['mask_rcnn'])
     result = json.loads(run.result('random', 'mask_rcnn').read_text())
     assert result.pop('made')['of'].startswith('random_mask_rcnn-')
     assert result == {'bbox_mAP': 25.}

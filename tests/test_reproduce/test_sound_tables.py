@@ -4,7 +4,7 @@ import json
 import pytest
 import tiny
 from mmengine.config import Config
-from recorded import RecordedSteps
+from recorded import RecordedSteps, evaluate
 from rich.console import Console
 
 from multissl_mm.reproduce.bounds import bounds, show_bounds
@@ -34,7 +34,7 @@ def run_of(tmp_path, seed=0, full=False, **kwargs):
 def test_every_row_names_configs_that_exist(tmp_path, monkeypatch, full, key):
     monkeypatch.chdir(tmp_path)
     run, row = run_of(tmp_path, 1, full=full, gpus=4 * full, given=OTHERS), ROWS[key]
-    run.evaluate(key, DOWNSTREAM)
+    evaluate(run, key, DOWNSTREAM)
     steps = run.steps
     steps.check_files()
     text = '\n'.join(steps.commands)
@@ -57,7 +57,7 @@ def test_every_row_names_configs_that_exist(tmp_path, monkeypatch, full, key):
 def test_given_weights_are_not_trained(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run = run_of(tmp_path, full=True, given=dict(supervised='x.pth'))
-    run.evaluate('supervised', ['vr'])
+    evaluate(run, 'supervised', ['vr'])
     command, = run.steps.commands
     assert 'pretrained.checkpoint=x.pth' in command
 

@@ -4,7 +4,9 @@ from rich.console import Console
 
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.reproduce import Steps
+from multissl_mm.reproduce.plan import Plan, Step
 from multissl_mm.reproduce.steps import sign_of_life
+from multissl_mm.reproduce.store import Store
 
 
 def test_lines_of_a_log_become_signs_of_life():
@@ -38,26 +40,32 @@ def test_commands_run_where_one_is(tmp_path, monkeypatch):
     assert "python -c 'open(" in console.export_text()
 
 
+def planned(folder, *names, code):
+    """Steps that make files, each wanted as often as it is named."""
+    store = Store(folder)
+    plan = Plan(store)
+    for name in names:
+        what = store.named(name, 0, name)
+        plan.want(Step(f'to {name}', name, ('-c', code, str(what.json)), what.json, what))
+    return plan
+
+
 def test_two_at_a_time_make_each_file_once(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     console = Console(record=True, width=100)
     steps = Steps(tmp_path / 'logs', console=console, jobs=2)
     code = ('import os, sys, time; assert os.environ["OMP_NUM_THREADS"] >= "1"; '
             'open(sys.argv[1], "x"); print("Epoch(train) [1][1/2] loss: 1")')
-
-    def part(name):
-        steps.run(f'to {name}', name, '-c', code, name, done=tmp_path / name)
-
-    steps.together([lambda: part('a'), lambda: part('a'), lambda: part('b')])
-    assert (tmp_path / 'a').is_file() and (tmp_path / 'b').is_file()
-    printed = console.export_text()
-    assert printed.count('finished in') == 2 and printed.count('done before') == 1
+    plan = planned(tmp_path, 'a', 'a', 'b', code=code)
+    plan.carry_out(steps)
+    assert [done.is_file() for done in plan.steps] == [True, True]
+    assert console.export_text().count('finished in') == 2 and plan.due() == []
 
 
 def test_after_a_failure_nothing_more_is_started(tmp_path):
     steps = Steps(tmp_path, console=Console(quiet=True), jobs=2)
-    with pytest.raises(MultiSSLError, match='(?s)step 1 failed.*no_such_script'):
-        steps.together([lambda: steps.run('a', 'a', 'no_such_script.py')])
+    with pytest.raises(MultiSSLError, match='(?s)step 1 failed.*no_such_name'):
+        planned(tmp_path / 'runs', 'a', code='no_such_name').carry_out(steps)
     with pytest.raises(MultiSSLError, match='step 2 was not started'):
         steps.run('b', 'b', '-c', 'open("made", "w")')
 

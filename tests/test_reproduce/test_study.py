@@ -1,12 +1,9 @@
 """The study's rows: models that can be built, and where they start from."""
-import argparse
-
 import pytest
 import tiny  # noqa: F401  (the registries of mmpretrain)
 import torch
-from mmengine.config import Config
 from mmengine.runner.checkpoint import load_state_dict
-from recorded import RecordedSteps
+from recorded import RecordedSteps, evaluate
 
 from multissl_mm.registry import MODELS
 from multissl_mm.reproduce import study
@@ -16,10 +13,10 @@ from multissl_mm.reproduce.sound_study import (
     SOUND_STUDY_RUNS,
     SoundStudyRun,
 )
+from multissl_mm.reproduce.store import merged
 from multissl_mm.reproduce.study import ROWS, STUDY_RUNS, StudyRun
 from multissl_mm.runtime import load_config
-from multissl_mm.runtime.config_keys import check_keys, check_options
-from multissl_mm.runtime.options import ConfigOptions
+from multissl_mm.runtime.config_keys import check_keys
 
 CHANGED = [pytest.param(folder, rows, key, id=f'{folder}-{key}')
            for folder, rows in (('demo', ROWS), ('sound/demo', SOUND_ROWS))
@@ -28,15 +25,10 @@ CHANGED = [pytest.param(folder, rows, key, id=f'{folder}-{key}')
 
 def config_of(folder, row):
     """Before and after the row's options."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument('--options', nargs='+', action=ConfigOptions)
-    options = parser.parse_args(['--options', *row.options]).options if row.options else {}
-    cfg = load_config(f'{tiny.CONFIGS}/{folder}/{row.pretrain}.py')
-    before = Config(cfg._cfg_dict.to_dict())
-    check_options(cfg, options)
-    cfg.merge_from_dict(options)
+    name = f'{tiny.CONFIGS}/{folder}/{row.pretrain}.py'
+    cfg = merged(name, row.options)
     check_keys(cfg)
-    return before, cfg
+    return merged(name, ()), cfg
 
 
 @pytest.mark.parametrize('folder, rows, key', CHANGED)
@@ -64,7 +56,7 @@ def test_stage_2_goes_on_from_the_same_m(tmp_path, monkeypatch):
     steps = RecordedSteps(tmp_path / 'logs', lambda done: dict(mAP=36.))
     run = StudyRun(ROWS, tmp_path / 'out', steps, 1)
     for key in ('kl', 'nothing', 'rehearsed', 'mtl_long'):
-        run.evaluate(key, STUDY_RUNS)
+        evaluate(run, key, STUDY_RUNS)
     steps.check_files()
     training = [c for c in steps.commands if 'tools/train.py' in c]
     whole, *later, long = training
@@ -80,7 +72,7 @@ def test_sound_goes_on_from_the_same_b_and_is_measured_on_scenes_of_its_own(tmp_
     steps = RecordedSteps(tmp_path / 'logs', lambda done: dict(mAP=36., error=.3))
     run = SoundStudyRun(SOUND_ROWS, tmp_path / 'out', steps, 1)
     for key in SOUND_STUDY.default_rows:
-        run.evaluate(key, SOUND_STUDY_RUNS)
+        evaluate(run, key, SOUND_STUDY_RUNS)
     steps.check_files()
     whole = next(c for c in steps.commands if '--work-dir runs/il_b_c_a-' in c)
     first = f'load_from={whole.split("--work-dir ")[1].split()[0]}/stage1_b.pth'
