@@ -5,7 +5,7 @@ Everything is read piece by piece: of a recording of minutes, two seconds.
 import os.path as osp
 import random
 from functools import lru_cache
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Dict, List, Optional, Sequence, Union
 
 import numpy as np
 import soundfile
@@ -158,9 +158,7 @@ class LoadTurnedPairs(BaseTransform):
         return results
 
 
-@lru_cache(maxsize=512)
-def _open_array(path: str) -> Any:
-    return open_array(path)
+_open_array = lru_cache(maxsize=512)(open_array)
 
 
 @TRANSFORMS.register_module()

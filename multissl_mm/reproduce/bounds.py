@@ -5,7 +5,7 @@ from typing import List, NamedTuple, Optional
 from rich.console import Console
 from rich.table import Table
 
-from .results import spread
+from .intervals import interval
 from .sound import SINGLE, TABLE2A
 
 
@@ -28,7 +28,8 @@ def bounds(out: Path) -> List[Bound]:
     found = {key: TABLE2A.collect(out, key) for key in SINGLE}
 
     def mean(key: str, run: str, metric: str) -> Optional[float]:
-        return spread(found[key][run], metric)[0] if run in found[key] else None
+        return interval([metrics[metric] for metrics in found[key][run].values()]).mean \
+            if run in found[key] else None
 
     checked: List[Bound] = []
 

@@ -137,12 +137,6 @@ def rank(results: Mapping[str, Found], column: Column) -> Dict[str, int]:
             for key, mean in means.items()}
 
 
-def spread(found: Mapping[str, Mapping[str, float]], metric: str) -> Tuple[float, float]:
-    """Mean and standard deviation of a metric over the results of several seeds."""
-    mean = interval([metrics[metric] for metrics in found.values()])
-    return mean.mean, mean.deviation or 0.
-
-
 def _cell(found: Found, column: Column, metric: Optional[str]) -> str:
     """Mean ± half of its interval over seeds, the mean alone where there is one seed."""
     got = values(found, column, metric) if metric else {}

@@ -5,12 +5,12 @@ B -> C -> A as a whole, where nothing else is said; B is trained once, and every
 goes on from there. Encoders are compared frozen, where they differ most at this size, on scenes of
 their own.
 """
-from typing import Dict, Sequence
+from typing import Dict
 
 from .results import PaperTable
 from .row import Row
 from .sound import COLUMNS, SoundRun
-from .study import TEACHER
+from .study import TEACHER, distill_weights
 
 SOUND_STUDY_RUNS = 'sp', 's3r'
 _IL, _MTL = 'il_b_c_a', 'mtl_b_c_a'
@@ -22,12 +22,6 @@ def _kept(title: str, *options: str) -> Row:
     """Stages 2 and 3 from the same B."""
     return Row(f'B -> C -> A, {title}', _IL, start='b', options=(
         f'train_cfg.stages=[0,{_SECOND},{_THIRD}]', *TEACHER, *options))
-
-
-def _weights(kind: str, *options: str) -> Sequence[str]:
-    return ('model.distill_weights._delete_=True',
-            f'model.distill_weights.type=multissl_mm.{kind}',
-            *(f'model.distill_weights.{option}' for option in options))
 
 
 SOUND_ROWS: Dict[str, Row] = {
@@ -43,8 +37,10 @@ SOUND_ROWS: Dict[str, Row] = {
     'responses_quarter': _kept('responses x 0.25', 'model.distill_weights=0.25'),
     'responses': _kept('responses', 'model.distill_weights=1.'),
     'responses_5': _kept('responses x 5', 'model.distill_weights=5.'),
-    'responses_falling': _kept('responses falling to 0', *_weights('FallingWeights', 'start=1.')),
-    'responses_ratio': _kept('responses at a gradient of 1', *_weights('RatioWeights', 'ratio=1.')),
+    'responses_falling': _kept('responses falling to 0',
+                               *distill_weights('FallingWeights', 'start=1.')),
+    'responses_ratio': _kept('responses at a gradient of 1',
+                             *distill_weights('RatioWeights', 'ratio=1.')),
     'responses_ema': _kept('responses, moving teacher', 'model.responses.momentum=0.99'),
     'feature': _kept('features', 'model.distill.type=multissl_mm.FeatureDistillation'),
     'predictive': _kept('features through a predictor',

@@ -5,7 +5,7 @@ steps as IL as a whole: stage 1 (M) is trained once, and every way of keeping M 
 Settings are compared on street scenes of their own, which no other number of this project is
 measured on; the chosen ones then stand in Table 4.
 """
-from typing import Dict
+from typing import Dict, List
 
 from .pictures import COLUMNS, SEGMENTATION, SVM, TABLE4, PictureRun
 from .results import PaperTable
@@ -18,6 +18,13 @@ _DENSE_PART = 'model.tasks.1.loss_lambda=1.'
 _INFO_NCE = 'model.tasks.0.head.distill=info_nce'
 #: Old responses to the views of every step, for ``--cfg-options``.
 TEACHER = 'model.responses.source=teacher', 'model.responses.replicas=None'
+
+
+def distill_weights(kind: str, *options: str) -> List[str]:
+    """For ``--cfg-options``: weights that are more than a number."""
+    return ['model.distill_weights._delete_=True',
+            f'model.distill_weights.type=multissl_mm.{kind}',
+            *(f'model.distill_weights.{option}' for option in options)]
 
 
 def _kept(title: str, *options: str) -> Row:
@@ -46,13 +53,9 @@ ROWS: Dict[str, Row] = {
                            'model.distill.type=multissl_mm.ResponseDistillation',
                            'model.distill.view=other', 'model.distill_weights=1.'),
     'infonce_falling': _kept('M -> D, InfoNCE falling to 0', _INFO_NCE,
-                             'model.distill_weights._delete_=True',
-                             'model.distill_weights.type=multissl_mm.FallingWeights',
-                             'model.distill_weights.start=1.'),
+                             *distill_weights('FallingWeights', 'start=1.')),
     'infonce_ratio': _kept('M -> D, InfoNCE at a gradient of 0.3', _INFO_NCE,
-                           'model.distill_weights._delete_=True',
-                           'model.distill_weights.type=multissl_mm.RatioWeights',
-                           'model.distill_weights.ratio=0.3'),
+                           *distill_weights('RatioWeights', 'ratio=0.3')),
     'feature': _kept('M -> D, features', 'model.distill.type=multissl_mm.FeatureDistillation'),
     'predictive': _kept('M -> D, features through a predictor',
                         'model.distill.type=multissl_mm.PredictiveDistillation',
