@@ -1,4 +1,5 @@
 """A model that does as it is told, in runs of a second, on one process or on several."""
+import itertools
 import multiprocessing
 import os
 import socket
@@ -15,6 +16,8 @@ from ranks import PORT_TAKEN
 from torch import Tensor, nn
 
 from multissl_mm.registry import MODELS
+
+_number = itertools.count()
 
 
 @MODELS.register_module()
@@ -62,11 +65,15 @@ class ToyDataset(torch.utils.data.Dataset):
 
 def config(work_dir: Path, epochs: int = 2, checkpoint: Optional[dict] = None,
            **model: Any) -> Config:
-    """Two steps in an epoch on one process, one on each of two."""
+    """Two steps in an epoch on one process, one on each of two.
+
+    MMEngine keeps loggers by the name and the second of a run: two of one second would share a log.
+    """
     hooks = dict(checkpoint=dict(type='multissl_mm.AtomicCheckpointHook', **(checkpoint or {})),
                  loss_guard=dict(type='multissl_mm.LossGuardHook', interval=10))
     return Config(dict(
         model=dict(type='multissl_mm.ToyModel', **model), work_dir=str(work_dir),
+        experiment_name=f'toy_{next(_number)}',
         train_dataloader=dict(batch_size=4, num_workers=0, dataset=dict(type='ToyDataset'),
                               collate_fn=dict(type='default_collate'),
                               sampler=dict(type='DefaultSampler', shuffle=False)),

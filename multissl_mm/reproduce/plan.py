@@ -102,15 +102,14 @@ class Plan:
                         busy = {*waiting, *running.values()}
                         if len(running) < steps.jobs and busy.isdisjoint(waiting[done].needs):
                             running[pool.submit(self._make, waiting.pop(done), steps)] = done
-                    try:
-                        ended, _ = wait(running, return_when=FIRST_COMPLETED)
-                    except BaseException:  # this process was asked to stop
-                        steps.stop()
-                        raise
+                    ended, _ = wait(running, return_when=FIRST_COMPLETED)
                     for future in ended:
                         future.result()
                         self._publish(running.pop(future))
-            finally:  # also where a user interrupts
+            except (SystemExit, KeyboardInterrupt):  # this process was asked to stop
+                steps.stop()
+                raise
+            finally:
                 pool.shutdown(wait=True, cancel_futures=True)
 
     def _make(self, step: Step, steps: Steps) -> None:

@@ -3,7 +3,7 @@ import multiprocessing
 import os
 import signal
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from types import SimpleNamespace
 
 import pytest
@@ -11,11 +11,13 @@ import pytest
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.evaluation.voc07.svm import in_parallel
 from multissl_mm.reproduce import Steps
+from multissl_mm.reproduce.plan import Plan, Step
+from multissl_mm.reproduce.store import Store
 from multissl_mm.utils.cli import run_tool
 from multissl_mm.utils.pool import worker_pool
 from multissl_mm.utils.stopping import Ended, ending, later, requested
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(120)
 #: Says that it is there, and stays; the pipe is at its end when nobody is there any more.
 LIVE_ON = """
 import signal
@@ -44,22 +46,31 @@ def in_joblibs_pool(path, folder):
 
 
 def in_a_command(path, folder, jobs=1):
-    steps = Steps(folder, jobs=jobs)
-
-    def command(log):
-        return lambda: steps.run('a step', log, '-c', f'path = {path!r}\n{LIVE_ON}')
-
-    steps.together([command(f'{i}') for i in range(jobs)])
+    plan = Plan(Store(folder / 'runs'))
+    for i in range(jobs):
+        what = plan.store.named('command', i)
+        plan.want(Step('a step', f'{i}', ('-c', f'path = {path!r}\n{LIVE_ON}'), what.json, what))
+    plan.carry_out(Steps(folder, jobs=jobs))
 
 
 def in_two_commands(path, folder):
     in_a_command(path, folder, jobs=2)
 
 
+def beside_a_command(path, folder):
+    """In what is done once another one has finished."""
+    plan = Plan(Store(folder / 'runs'))
+    for name, code in ('there', 'import sys; open(sys.argv[1], "w")'), ('running', LIVE_ON):
+        what = plan.store.named(name, 0, name)
+        plan.want(Step(name, name, ('-c', f'path = {path!r}\n{code}', str(what.json)), what.json,
+                       what), (lambda: live_on(path)) if name == 'there' else lambda: None)
+    plan.carry_out(Steps(folder, jobs=2))
+
+
 @pytest.mark.parametrize('work, number', [
     (in_a_pool, signal.SIGTERM), (in_a_pool, signal.SIGINT), (in_a_pool, signal.SIGKILL),
     (in_joblibs_pool, signal.SIGTERM), (in_a_command, signal.SIGTERM),
-    (in_two_commands, signal.SIGUSR1)])
+    (in_two_commands, signal.SIGUSR1), (beside_a_command, signal.SIGTERM)])
 def test_nothing_runs_on(tmp_path, capfd, work, number):
     """Workers of a pool waited for work for ever, commands ran to their end."""
     path = str(tmp_path / 'pipe')
@@ -68,15 +79,22 @@ def test_nothing_runs_on(tmp_path, capfd, work, number):
     def tool():
         os.setsid()  # no terminal of pytest's
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        run_tool(lambda: work(path, tmp_path))
+        try:
+            run_tool(lambda: work(path, tmp_path))
+        finally:
+            open(path, 'w').close()  # whoever waits for work that failed before it was there
 
     process = multiprocessing.get_context('fork').Process(target=tool)
     process.start()
-    with open(path) as file:  # once the first is there
-        there = file.read(1 if work is in_a_command else 2)
-        os.kill(process.pid, number)
-        process.join(600)
-        assert there + file.read() in ('x', 'xx')
+    try:
+        with open(path) as file:  # once the first is there
+            there = file.read(1 if work is in_a_command else 2)
+            os.kill(process.pid, number)
+            process.join(200)
+            assert there + file.read() in ('x', 'xx')
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     if number == signal.SIGKILL:
         assert process.exitcode == -number
         return
