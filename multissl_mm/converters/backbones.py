@@ -101,7 +101,7 @@ def export_backbone(checkpoint: AnyPath, out: AnyPath, prefix: str = 'backbone.'
     if config:
         cfg = load_config(config)
         with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine')):
-            verify_backbone(state_dict, _backbone_cfg(cfg, config))
+            verify_backbone(state_dict, backbone_cfg(cfg, config))
         fits = str(config)
     else:
         shape = infer_resnet(state_dict)
@@ -113,7 +113,7 @@ def export_backbone(checkpoint: AnyPath, out: AnyPath, prefix: str = 'backbone.'
             with DefaultScope.overwrite_default_scope(package):
                 verify_backbone(state_dict, dict(type=f'{package}.ResNet', **shape._asdict()))
         fits = f'the ResNet-{shape.depth} of mmdet and of mmpretrain'
-    _save(state_dict, out, fits=fits)
+    save_backbone(state_dict, out, fits=fits)
     return Exported(list(state_dict), fits, dropped)
 
 
@@ -134,7 +134,7 @@ def concat_backbones(config: AnyPath, out: AnyPath, checkpoints: Sequence[AnyPat
     """
     cfg = load_config(config)
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine')):
-        backbone = MODELS.build(_backbone_cfg(cfg, config))
+        backbone = MODELS.build(backbone_cfg(cfg, config))
     if not isinstance(backbone, ConcatBackbone):
         raise MultiSSLError(f'{config}: model.backbone is a {type(backbone).__name__}, not a '
                             'multissl_mm.ConcatBackbone')
@@ -144,16 +144,18 @@ def concat_backbones(config: AnyPath, out: AnyPath, checkpoints: Sequence[AnyPat
                             'checkpoints are given')
     for k, (encoder, path) in enumerate(zip(encoders, checkpoints)):
         fill_backbone(encoder, path, prefix, f'model.backbone.encoders.{k} of {config}')
-    _save(backbone.state_dict(), out, encoders=[str(path) for path in checkpoints])
+    save_backbone(backbone.state_dict(), out, encoders=[str(path) for path in checkpoints])
 
 
-def _backbone_cfg(cfg: Config, path: AnyPath) -> dict:
+def backbone_cfg(cfg: Config, path: AnyPath) -> dict:
+    """``model.backbone`` of a config, which has one or is refused by name."""
     found = (cfg.get('model') or {}).get('backbone')
     if found is None:
         raise MultiSSLError(f'{path}: has no model.backbone; name a config that has one')
     return found
 
 
-def _save(state_dict: StateDict, out: AnyPath, **meta: object) -> None:
+def save_backbone(state_dict: StateDict, out: AnyPath, **meta: object) -> None:
+    """Writes a backbone alone, its keys as in every checkpoint of this project."""
     save_atomically(dict(state_dict={f'backbone.{k}': v for k, v in state_dict.items()},
                          meta=dict(multissl_mm_version=__version__, **meta)), out)

@@ -1,4 +1,5 @@
 """Steps that need each other, and the order in which they are made."""
+import math
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -79,7 +80,10 @@ class Plan:
                 if step.done.exists() and _of_other_code(step)]
 
     def carry_out(self, steps: Steps) -> None:
-        """Makes what is due, ``steps.jobs`` at a time, first what most others wait for.
+        """Makes what is due, ``steps.jobs`` at a time.
+
+        First what nobody waits for, an evaluation: results come as encoders do. Of the others that
+        which most wait for.
 
         Raises:
             MultiSSLError: The first failure; what runs beside it is finished, nothing is started.
@@ -93,7 +97,7 @@ class Plan:
             if done.exists():
                 self._publish(done)
         waiting = {step.done: step for step in due}
-        order = sorted(waiting, key=lambda done: -len(self._behind(done, waiting)))
+        order = sorted(waiting, key=lambda done: -(len(self._behind(done, waiting)) or math.inf))
         running: Dict[Future, Path] = {}
         with ThreadPoolExecutor(steps.jobs) as pool:
             try:

@@ -23,6 +23,7 @@ class Row(NamedTuple):
         as_long_as (str | None): Config whose stages together are as long as this training is to
             be: a control of equal compute.
         part_seeds (tuple[int]): What is added to the seed for each of the parts; 0 by default.
+        average (bool): Whether the encoder is the mean of its parts, in their weights.
     """
     title: str
     pretrain: Optional[str] = None
@@ -35,6 +36,7 @@ class Row(NamedTuple):
     within: Optional[Tuple[str, str]] = None
     as_long_as: Optional[str] = None
     part_seeds: Tuple[int, ...] = ()
+    average: bool = False
 
     def before(self, seed: int) -> List[Tuple[str, int]]:
         """Rows that it is made of, learns from or starts from, and their seeds."""

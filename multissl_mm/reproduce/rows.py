@@ -3,7 +3,7 @@ import json
 import math
 from itertools import accumulate
 from pathlib import Path
-from typing import List, Mapping, Optional, Sequence, Tuple
+from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 from mmengine.config import Config
 
@@ -103,7 +103,7 @@ class TableRun:
         parts = self._before(plan, key, seed)
         if not parts:
             return Encoder(config, None, ('random', digest(merged(config, ()).model.backbone)))
-        return self._concatenated(plan, key, seed, parts)
+        return self._merged(plan, key, seed, parts)
 
     def _before(self, plan: Plan, key: str, seed: int) -> List[Encoder]:
         """Encoders that a row is made of, learns from or starts from."""
@@ -154,16 +154,22 @@ class TableRun:
                         *(f'forgetting.{option}' for option in self.heldout())]
         return [f'default_hooks.{option}' for option in options]
 
-    def _concatenated(self, plan: Plan, key: str, seed: int, parts: List[Encoder]) -> Encoder:
-        config = self.config(key)
-        what = self.store.named(key, seed, 'concat', digest(merged(config, ()).model.backbone),
-                                [part.identity for part in parts])
-        target = what.path / 'concat.pth'
+    def _merged(self, plan: Plan, key: str, seed: int, parts: List[Encoder]) -> Encoder:
+        """Side by side, or the mean of their weights."""
+        row, config = self.rows[key], self.config(key)
+        kind, options = 'average' if row.average else 'concat', ()
+        determined: List[Any] = [digest(merged(config, ()).model.backbone)]
+        if row.average:  # batch norm is measured on what is trained on
+            options = tuple(self.data_options())
+            determined += self.store.data(*data_roots(merged(config, options)))
+        what = self.store.named(key, seed, kind, *determined, [part.identity for part in parts])
+        target = what.path / f'{kind}.pth'
         plan.add(Step(
-            f'{self.rows[key].title}, seed {seed}: one checkpoint of {len(parts)} encoders',
+            f'{row.title}, seed {seed}: one checkpoint of {len(parts)} encoders',
             f'seed{seed}_{key}', (
-                project_file('tools/model_converters/concat_backbones.py'), config,
-                short_path(target), *(short_path(part.checkpoint) for part in parts)), target,
+                project_file(f'tools/model_converters/{kind}_backbones.py'), config,
+                short_path(target), *(short_path(part.checkpoint) for part in parts),
+                *(('--cfg-options', *options) if options else ())), target,
             what, tuple(need for part in parts for need in part.needs)))
         return Encoder(config, target, (what.identity, target.name), (target, ), tuple(
             dict.fromkeys(trained for part in parts for trained in part.trained)))

@@ -93,6 +93,11 @@ ROWS: Dict[str, Row] = {
                     'optim_wrapper.optimizer.lr=0.06', 'param_scheduler.0.warmup=0.3'),
     'one_cosine': Row('M -> D, KL, no restart of the rate', 'il_mocov2_densecl', options=(
         *TEACHER, 'model.distill_weights=1.', f'param_scheduler.0.periods=[{_LONG}]')),
+    # The mean of what both stages came to, and all experts distilled into one.
+    **{f'averaged_{key}': Row(f'{title}, averaged with M', parts=('mocov2', key), average=True,
+                              backbone='il_mocov2_densecl')
+       for key, title in (('nothing', 'M -> D, nothing kept'), ('rehearsed', 'M -> M + D'))},
+    'experts_distilled': TABLE4.rows['contrastive-dist_mocov2_densecl'],
 }
 STUDY = PaperTable(
     'study', 'Ways of keeping M (%), on scenes for validation', ROWS,

@@ -6,11 +6,12 @@ import pytest
 import tiny
 import torch
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
+from mmengine.registry import DefaultScope, init_default_scope
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from multissl_mm.converters import (
+    average_backbones,
     concat_backbones,
     convert_to_stage1,
     export_backbone,
@@ -265,6 +266,44 @@ def test_two_backbones_in_one_checkpoint(tmp_path, images, scope):
     torch.save(dict(state_dict=put('backbone.', {**states[0], 'x': torch.zeros(1)})), paths[0])
     with pytest.raises(MultiSSLError, match='1.pth: does not fit .*encoders.0.*unexpected: x'):
         concat_backbones(config, no, paths)
+    assert not (tmp_path / 'no.pth').exists()
+
+
+def test_averaged_backbones(images, tmp_path):
+    """Weights are the mean; batch norm is measured, not averaged."""
+    cfg = tiny.tiny_config('mocov2', images, tmp_path / 'work')
+    cfg.dump(tmp_path / 'config.py')
+    config, out, no = (str(tmp_path / name) for name in ('config.py', 'out.pth', 'no.pth'))
+    states, paths = [], []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        states.append(MODELS.build(tiny.backbone()).state_dict())
+        paths.append(str(tmp_path / f'{seed}.pth'))
+        torch.save(dict(state_dict=put('backbone.', states[-1])), paths[-1])
+    average_backbones(config, out, paths, batches=2)
+    found = backbone_state_dict(load_state_dict_file(out))
+    assert set(found) == set(states[0])
+    for key, value in found.items():
+        measured = key.endswith(('running_mean', 'running_var'))
+        mean = (states[0][key] + states[1][key]) / 2
+        assert key.endswith('num_batches_tracked') or measured != torch.allclose(value, mean)
+        assert measured or not key.startswith('conv1') or not torch.equal(value, states[0][key])
+
+    # Of one alone: what two batches of training have.
+    average_backbones(config, out, paths[:1], batches=2)
+    found = backbone_state_dict(load_state_dict_file(out))
+    backbone = MODELS.build(tiny.backbone())
+    backbone.load_state_dict(states[0])
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        loader = iter(Runner.build_dataloader(cfg.train_dataloader, seed=0))
+        preprocess = MODELS.build(cfg.data_preprocessor)
+    means = [backbone.conv1(preprocess(next(loader))['inputs'][0]).mean((0, 2, 3))
+             for _ in range(2)]
+    torch.testing.assert_close(found['bn1.running_mean'], sum(means) / 2)
+
+    with pytest.raises(MultiSSLError, match='2.pth: does not fit model.backbone of .*config.py'):
+        torch.save(dict(state_dict=put('backbone.', {'x': torch.zeros(1)})), paths[1])
+        average_backbones(config, no, paths)
     assert not (tmp_path / 'no.pth').exists()
 
 

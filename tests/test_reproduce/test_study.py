@@ -51,16 +51,23 @@ def test_stages_are_as_long_as_the_demos():
     assert stages == [study._SHORT] * 2 and sum(stages) == study._LONG
 
 
+def folder_of(training):
+    return training.split('--work-dir ')[1].split()[0]
+
+
 def test_stage_2_goes_on_from_the_same_m(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     steps = RecordedSteps(tmp_path / 'logs', lambda done: dict(mAP=36.))
     run = StudyRun(ROWS, tmp_path / 'out', steps, 1)
-    for key in ('kl', 'nothing', 'rehearsed', 'mtl_long'):
+    for key in ('kl', 'nothing', 'rehearsed', 'mtl_long', 'averaged_nothing'):
         evaluate(run, key, STUDY_RUNS)
     steps.check_files()
+    mean, = (c for c in steps.commands if 'average_backbones.py' in c)
+    kept = next(c for c in steps.commands if 'distill_weights=0.' in c)
+    assert mean.endswith(f'{folder_of(kept)}/final.pth') and '/stage1_mocov2.pth ' in mean
     training = [c for c in steps.commands if 'tools/train.py' in c]
     whole, *later, long = training
-    folder = whole.split('--work-dir ')[1].split()[0]
+    folder = folder_of(whole)
     assert folder.startswith('runs/il_mocov2_densecl-')
     assert all(f'load_from={folder}/stage1_mocov2.pth' in c for c in later) and len(later) == 3
     assert 'train_cfg.stages=[0,12]' in later[0] and 'train_cfg.max_epochs=24' in long
@@ -75,7 +82,7 @@ def test_sound_goes_on_from_the_same_b_and_is_measured_on_scenes_of_its_own(tmp_
         evaluate(run, key, SOUND_STUDY_RUNS)
     steps.check_files()
     whole = next(c for c in steps.commands if '--work-dir runs/il_b_c_a-' in c)
-    first = f'load_from={whole.split("--work-dir ")[1].split()[0]}/stage1_b.pth'
+    first = f'load_from={folder_of(whole)}/stage1_b.pth'
     training = [c for c in steps.commands if 'configs/sound/demo' in c.split()[1]]
     # All that go on from B; the last part of the rehearsal goes on from its first.
     assert sum(first in c for c in training) == sum(

@@ -62,6 +62,7 @@ COMMANDS = [
     'train.py sp.py --cfg-options pretrained.config=b.py pretrained.checkpoint=bad.pth',
     'test.py sp.py bad.pth', 'model_converters/export_backbone.py bad.pth out.pth',
     'model_converters/concat_backbones.py concat.py out.pth bad.pth bad.pth',
+    'model_converters/average_backbones.py mocov2.py out.pth bad.pth bad.pth',
     'model_converters/to_stage1.py il.py bad.pth out.pth',
     'benchmarks/voc07_svm.py encoder.py bad.pth --data-root voc',
     'benchmarks/linear_segmentation.py encoder.py bad.pth --data-root . --held-out train2017',

@@ -48,6 +48,7 @@ def test_a_tool_is_a_command_line_and_nothing_else(name):
     (['dataset_converters/omniaudio.py', '.', 'b', '--size', 16, 100], 'a multiple of 64'),
     (['dataset_converters/pack.py', 'a', 'b'], 'a: no such folder'),
     (['model_converters/concat_backbones.py', 'a.py', 'b', 'c'], 'a.py: no such config'),
+    (['model_converters/average_backbones.py', 'a.py', 'b', 'c'], 'a.py: no such config'),
     (['model_converters/export_backbone.py', 'a.pth', 'b'], 'a.pth: no such checkpoint'),
     (['model_converters/to_stage1.py', 'a.py', 'a.pth', 'b'], 'a.pth: no such checkpoint'),
     (['reproduce.py', 'table4', '--rows', 'a'], 'table4 has no row a; it has random'),
