@@ -94,6 +94,18 @@ def test_s3r_starts_from_what_is_heard(scope, predicts):
     torch.testing.assert_close(turned, batch['clip_stft'].unsqueeze(1).expand_as(turned))
 
 
+def test_s3r_that_sees_all_of_the_sound(scope):
+    """A change of the last moment reaches the first, with ``project`` alone."""
+    for lift, channels in (('resize', (8, 8, 8, 8)), ('project', (8, 8, 8))):
+        decoder = dict(type='multissl_mm.SpectrogramDecoder', channels=channels, lift=lift)
+        model = build('s3r', decoder=decoder).eval()
+        torch.nn.init.normal_(model.decoder.layers[-1].weight)
+        assert model.turned(inputs(model)).shape == (4, 3, 2, 33, 126)
+        feats = torch.rand(1, model.width, 4, 40, requires_grad=True)
+        model.decoder((feats, ), (64, 640))[..., 0].square().sum().backward()
+        assert bool(feats.grad[..., -1].any()) == (lift == 'project')
+
+
 def test_a_mask_has_a_limit_and_a_difference_none(scope):
     for predicts, most in (('mask', 2.), ('direct', 1e3)):
         model = build('s3r', predicts=predicts, limit=2.).eval()
@@ -154,6 +166,7 @@ def test_retrieval_learns_a_linear_map(scope):
 @pytest.mark.parametrize('task, changes, text', [
     ('sp', dict(class_weights=[1., 2.]), 'class_weights has 2.*5 for the classes'),
     ('sp', dict(decoder=dict(TASKS['sp']['decoder'], lift='fold')), "lift is 'fold'.*resize"),
+    ('s3r', dict(decoder=dict(TASKS['s3r']['decoder'], lift='fold')), "Spec.*lift is 'fold'"),
     ('s3r', dict(predicts='phase'), "predicts is 'phase'.*mask, direct"),
 ])
 def test_wrong_configs_are_named(scope, task, changes, text):

@@ -1,5 +1,5 @@
 """Decoders from a sound encoder's features to pictures and to spectrograms."""
-from typing import Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import torch.nn.functional as F
 from mmengine.model import BaseModule
@@ -40,9 +40,7 @@ class SemanticDecoder(BaseModule):
         from torchvision.models.segmentation.deeplabv3 import ASPP
 
         super().__init__(init_cfg)
-        if lift not in LIFTS:
-            raise MultiSSLError(f"SemanticDecoder.lift is '{lift}'; it must be one of "
-                                f'{", ".join(LIFTS)}')
+        _check_lift(type(self).__name__, lift)
         self.size, self.lift = tuple(size), lift
         self.coarse = (max(1, size[0] // 4), max(1, size[1] // 4))
         if lift == 'resize':
@@ -74,24 +72,51 @@ class SpectrogramDecoder(BaseModule):
         out_channels (int): Of the spectrograms.
         channels (sequence[int]): Of the up-convolutions 4 x 4 of stride 2 but the last, each with
             batch norm and ReLU.
+        lift (str): What is convolved. ``resize``, as in the predecessor: the features. ``project``,
+            this project's: a map of ``coarse`` cells of frequency and time and ``channels[0]``
+            channels, to which two linear layers bring all of the sound, as in
+            :class:`SemanticDecoder`. Defaults to ``resize``.
+        grid (tuple[int, int]): Cells that are projected, see :class:`SoundProjection`.
+        coarse (tuple[int, int]): Of frequency and time, with ``project``. Defaults to 16 x 8.
 
     Input a tuple whose last is (N, C, F', T') and a size (F, T), output (N, out_channels, F, T).
     """
 
     def __init__(self, in_channels: int, out_channels: int,
-                 channels: Sequence[int] = (512, 256, 128, 64),
+                 channels: Sequence[int] = (512, 256, 128, 64), lift: str = 'resize',
+                 grid: Tuple[int, int] = (4, 3), coarse: Tuple[int, int] = (16, 8),
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
-        layers = []
-        for i, o in zip((in_channels, *channels), channels):
-            layers += [nn.ConvTranspose2d(i, o, 4, 2, 1, bias=False), nn.BatchNorm2d(o),
-                       nn.ReLU(inplace=True)]
-        last = nn.ConvTranspose2d((in_channels, *channels)[-1], out_channels, 4, 2, 1)
+        _check_lift(type(self).__name__, lift)
+        self.lift, self.coarse = lift, (coarse[0], coarse[1])
+        first, *others = channels
+        if lift == 'resize':
+            layers = self._up(in_channels, first)
+        else:
+            self.to_map = MODELS.build(dict(
+                type='multissl_mm.SoundProjection', in_channels=in_channels, grid=grid,
+                out_channels=first * coarse[0] * coarse[1]))
+            layers = [nn.ReLU(inplace=True)]
+        for i, o in zip(channels, others):
+            layers += self._up(i, o)
+        last = nn.ConvTranspose2d(channels[-1], out_channels, 4, 2, 1)
         # The first prediction is no change at all.
         for parameter in last.parameters():
             nn.init.zeros_(parameter)
         self.layers = nn.Sequential(*layers, last)
 
+    @staticmethod
+    def _up(i: int, o: int) -> List[nn.Module]:
+        return [nn.ConvTranspose2d(i, o, 4, 2, 1, bias=False), nn.BatchNorm2d(o),
+                nn.ReLU(inplace=True)]
+
     def forward(self, outs: Sequence[Tensor], size: Tuple[int, int]) -> Tensor:
+        x = outs[-1] if self.lift == 'resize' else self.to_map(outs).unflatten(
+            1, (-1, *self.coarse))
         # Convolutions of stride 2 lose the last rows and columns.
-        return F.interpolate(self.layers(outs[-1]), size, mode='bilinear', align_corners=False)
+        return F.interpolate(self.layers(x), size, mode='bilinear', align_corners=False)
+
+
+def _check_lift(name: str, lift: str) -> None:
+    if lift not in LIFTS:
+        raise MultiSSLError(f"{name}.lift is '{lift}'; it must be one of {', '.join(LIFTS)}")
