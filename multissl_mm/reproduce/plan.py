@@ -5,6 +5,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
+from ..errors import MultiSSLError
 from .steps import Steps
 from .store import Store, Stored, code_digest
 
@@ -85,8 +86,11 @@ class Plan:
         First what nobody waits for, an evaluation: results come as encoders do. Of the others that
         which most wait for.
 
+        What needs a step that fails is left out, all else goes on: a night's work is not lost for
+        one row.
+
         Raises:
-            MultiSSLError: The first failure; what runs beside it is finished, nothing is started.
+            MultiSSLError: At the end, if steps have failed: the first, and how many more.
         """
         due = self.due()
         steps.expect(len(due))
@@ -99,6 +103,8 @@ class Plan:
         waiting = {step.done: step for step in due}
         order = sorted(waiting, key=lambda done: -(len(self._behind(done, waiting)) or math.inf))
         running: Dict[Future, Path] = {}
+        failed: List[MultiSSLError] = []
+        left_out = 0
         with ThreadPoolExecutor(steps.jobs) as pool:
             try:
                 while waiting or running:
@@ -108,13 +114,28 @@ class Plan:
                             running[pool.submit(self._make, waiting.pop(done), steps)] = done
                     ended, _ = wait(running, return_when=FIRST_COMPLETED)
                     for future in ended:
-                        future.result()
-                        self._publish(running.pop(future))
+                        done = running.pop(future)
+                        try:
+                            future.result()
+                        except MultiSSLError as error:
+                            failed.append(error)
+                            if waiting or running:
+                                steps.console.print(f'{error}\n(the others go on)', style='red',
+                                                    highlight=False, markup=False)
+                            for other in self._behind(done, waiting):
+                                del waiting[other]
+                                left_out += 1
+                            continue
+                        self._publish(done)
             except (SystemExit, KeyboardInterrupt):  # this process was asked to stop
                 steps.stop()
                 raise
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
+        if failed:
+            more = [f'{len(failed) - 1} more failed'] * (len(failed) > 1) + [
+                f'{left_out} that need them were not started'] * (left_out > 0)
+            raise MultiSSLError(str(failed[0]) + ''.join(f'\n({text})' for text in more))
 
     def _make(self, step: Step, steps: Steps) -> None:
         self.store.begin(step.what, step.done, step.title, step.command,

@@ -34,7 +34,7 @@ class Steps:
     def __init__(self, logs: Path, total: Optional[int] = None,
                  console: Optional[Console] = None, jobs: int = 1) -> None:
         self.logs, self.total, self.number, self.jobs = logs, total, 0, jobs
-        self._lock, self._failed, self._stopped = threading.Lock(), False, False
+        self._lock, self._stopped = threading.Lock(), False
         self._running: List[subprocess.Popen] = []
         self.console = console or Console()
         self.start = time.time()
@@ -67,8 +67,8 @@ class Steps:
         if done is not None and done.exists():
             say(f'{head}: done before ({done})')
             return
-        if self._failed:
-            raise MultiSSLError(f'step {number} was not started, since another one failed')
+        if self._stopped:
+            raise MultiSSLError(f'step {number} was not started: asked to stop')
         shell = command[0].endswith('.sh')
         say(head, style='bold')
         say(f'      {"" if shell else "python "}{shlex.join(command)}', style='dim',
@@ -84,7 +84,6 @@ class Steps:
                         shown = time.time()
                         say(f'{tag} {shown - begin:4.0f} s  {sign}', soft_wrap=True)
         if process.wait():
-            self._failed = self.jobs > 1
             tail = path.read_text().splitlines()[-8:]
             raise MultiSSLError(f'step {number} failed; all it printed is in {path}\n' +
                                 '\n'.join(tail))
@@ -122,7 +121,7 @@ class Steps:
 
     def stop(self) -> None:
         """Asks the commands that run to end; none is started from now on."""
-        self._failed = self._stopped = True
+        self._stopped = True
         for process in list(self._running):
             _end(process)
 

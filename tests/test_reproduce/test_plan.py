@@ -55,10 +55,21 @@ def test_after_a_failure_it_goes_on_where_it_was(tmp_path):
         'sys.exit("/c-" in sys.argv[1])'
     plan, made = planned(tmp_path, code)
     plan.want(made['d'])
-    with pytest.raises(MultiSSLError, match='step . failed'):
+    with pytest.raises(MultiSSLError, match='(?s)step . failed.*1 that need them were not started'):
         plan.carry_out(Steps(tmp_path / 'logs', jobs=2))
-    assert not made['d'].done.exists() and not made['c'].done.exists()
+    # What does not need it is made.
+    assert [made[name].done.exists() for name in 'abcd'] == [True, True, False, False]
     made['c'].done.write_text('')
-    for name in 'abd':  # as far as they have come
-        made[name].done.touch()
-    assert plan.due() == []
+    assert [step.title for step in plan.due()] == ['d']
+
+
+def test_an_evaluation_does_not_wait_for_further_trainings(tmp_path):
+    plan, made = planned(tmp_path)
+    plan.want(made['b'])
+    plan.want(made['d'])
+    other = plan.store.named('e', 0, 'e')
+    plan.want(Step('e', 'e', ('-c', str(other.path)), other.json, other, (made['a'].done, )))
+    steps = RecordedSteps(tmp_path / 'logs', lambda done: {})
+    plan.carry_out(steps)
+    names = [Path(command.split()[-1]).name[0] for command in steps.commands]
+    assert names == ['a', 'e', 'c', 'b', 'd']

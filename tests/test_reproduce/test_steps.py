@@ -62,11 +62,13 @@ def test_two_at_a_time_make_each_file_once(tmp_path, monkeypatch):
     assert console.export_text().count('finished in') == 2 and plan.due() == []
 
 
-def test_after_a_failure_nothing_more_is_started(tmp_path):
+def test_asked_to_stop_nothing_more_is_started(tmp_path):
     steps = Steps(tmp_path, console=Console(quiet=True), jobs=2)
     with pytest.raises(MultiSSLError, match='(?s)step 1 failed.*no_such_name'):
         planned(tmp_path / 'runs', 'a', code='no_such_name').carry_out(steps)
-    with pytest.raises(MultiSSLError, match='step 2 was not started'):
+    steps.run('b', 'b', '-c', 'pass')
+    steps.stop()
+    with pytest.raises(MultiSSLError, match='step 3 was not started'):
         steps.run('b', 'b', '-c', 'open("made", "w")')
 
 

@@ -36,6 +36,9 @@ def test_every_row_changes_something_that_there_is_and_fits_what_it_starts_from(
     row = rows[key]
     before, cfg = config_of(folder, row)
     assert cfg._cfg_dict.to_dict() != before._cfg_dict.to_dict()
+    for scheduler in cfg.param_scheduler if 'stages' in cfg.train_cfg else ():
+        stages = [n for n in cfg.train_cfg.stages if n]
+        assert scheduler.get('periods', stages) in (stages, [sum(stages)])  # as the loop asks
     model = MODELS.build(cfg.model)
     if row.start:
         start = rows[row.start]

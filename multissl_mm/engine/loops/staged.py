@@ -58,12 +58,13 @@ class StagedTrainLoop(EpochTrainLoop):
         return super().run()
 
     def _check(self, scheduler: Any) -> None:
-        """A schedule that restarts does it where stages begin."""
+        """A schedule that restarts does it where stages begin; one period for all is none."""
         periods = getattr(scheduler, 'periods', None)
         if periods is None or scheduler.begin:
             return
         epoch = 1 if scheduler.by_epoch else len(self.dataloader)
-        if [n / epoch for n in periods if n] != [n for n in self.stages if n]:
+        lengths = [n / epoch for n in periods if n]
+        if lengths not in ([n for n in self.stages if n], [sum(self.stages)]):
             raise MultiSSLError(
                 f'the periods of {type(scheduler).__name__} in param_scheduler, {list(periods)}, '
                 f'are not the stages of train_cfg, {self.stages} epochs of {len(self.dataloader)} '
