@@ -33,8 +33,9 @@ def check_stage_hook(cfg: Config) -> None:
     """
     kind = str((cfg.get('model') or {}).get('type')).rpartition('.')[2]
     hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or [])]
-    if kind in ('IncrementalLearning', 'ProgressiveNet') and len(cfg.model.get('tasks', [])) > 1 \
-            and not any('ILStageHook' in str((hook or {}).get('type')) for hook in hooks):
+    staged = kind in ('IncrementalLearning', 'Rehearsal', 'ProgressiveNet')
+    if staged and len(cfg.model.get('tasks', [])) > 1 and not any(
+            'ILStageHook' in str((hook or {}).get('type')) for hook in hooks):
         raise MultiSSLError(f'{kind} would learn its first task for ever: add default_hooks.stage='
                             "dict(type='multissl_mm.ILStageHook') and, for the epochs of every "
                             "stage, train_cfg=dict(type='multissl_mm.StagedTrainLoop', "

@@ -29,6 +29,7 @@ RUNS = [
     ('il_mocov2_densecl', ['iter:7', 'iter:13'], dict(
         default_hooks__stage=dict(type='multissl_mm.ILStageHook', warmup_epochs=1,
                                   batch_sizes=[6, 8]))),
+    ('rehearsal_mocov2_densecl', TAUGHT, {}),
     ('progressive_mocov2_densecl', PROGRESSIVE, {}),
     ('euclidean-dist_mocov2_densecl', EXPERTS, {}),
     ('contrastive-dist_mocov2_densecl', EXPERTS, {}),

@@ -52,7 +52,8 @@ def test_stages_have_their_own_batch_size_learning_rate_and_warm_up(images, tmp_
     (dict(warmup_epochs=2), 'warmup_epochs is 2, but a stage has only 2'),
     (dict(batch_sizes=[8]), 'one positive number for each of the 2 stages'),
     (dict(batch_sizes=[8, 6], convert=True), 'a schedule in param_scheduler counts iterations'),
-    (dict(warmup_epochs=1, name='progressive_mocov2_densecl'), 'every stage of a ProgressiveNet'),
+    (dict(warmup_epochs=1, name='progressive_mocov2_densecl'),
+     'is for Incremental.*a ProgressiveNet does not'),
 ])
 def test_wrong_stages_are_named(images, tmp_path, options, said):
     options, more = dict(options), {}

@@ -38,6 +38,7 @@ def test_two_ranks_agree_see_the_views_of_one_and_resume(images, tmp_path):
 @pytest.mark.parametrize('name', [
     'mtl-pcgrad_mocov2_densecl',
     'mtl_byol_mocov2',
+    'rehearsal_mocov2_densecl',
     'progressive_mocov2_densecl',
     'contrastive-dist_mocov2_densecl',
     'il_simclr_densecl',

@@ -49,11 +49,11 @@ class LinearTask(PretextTask):
         return TaskOutput({})
 
 
-def model_of(gradients, **kwargs):
+def model_of(gradients, kind='MultiTask', **kwargs):
     tasks = [dict(name=f't{i}', type='multissl_mm.LinearTask', gradient=g)
              for i, g in enumerate(gradients)]
     return MODELS.build(dict(
-        type='multissl_mm.MultiTask', backbone=dict(type='multissl_mm.TwoParameters'),
+        type=f'multissl_mm.{kind}', backbone=dict(type='multissl_mm.TwoParameters'),
         tasks=tasks, view_names=['query'], **kwargs))
 
 
@@ -164,6 +164,23 @@ def test_a_task_that_is_no_number_is_blamed_alone():
     losses = backward(model)
     assert losses['t0.loss'].isfinite() and not losses['t1.loss'].isfinite()
     assert not model.backbone.w.grad.isfinite().all()  # so that mixed precision skips the step
+
+
+@pytest.mark.parametrize('weighting', ['fixed', 'uncertainty', 'pcgrad'])
+def test_rehearsal_is_multi_task_of_the_tasks_so_far(weighting):
+    gradients, weights = [[1., 0.], [-1., 1.], [0., 3.]], dict(t0=.5)
+    model = model_of(gradients, 'Rehearsal', weighting=weighting, loss_weights=weights)
+    for stage in range(3):
+        model.zero_grad()
+        model.set_stage(stage)
+        of_them = {name: w for name, w in weights.items() if int(name[1:]) <= stage}
+        reference = model_of(gradients[:stage + 1], weighting=weighting, loss_weights=of_them)
+        losses, expected = backward(model), backward(reference)
+        assert {k: v.item() for k, v in losses.items()} == {
+            k: v.item() for k, v in expected.items()}
+        assert torch.equal(model.backbone.w.grad, reference.backbone.w.grad)
+        assert [task.own.grad is not None for task in model.tasks.values()] == [
+            k <= stage for k in range(3)]
 
 
 @pytest.mark.slow

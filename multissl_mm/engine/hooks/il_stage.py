@@ -56,14 +56,15 @@ class ILStageHook(Hook):
     def before_train(self, runner: Runner) -> None:
         model = unwrap(runner.model)
         if not isinstance(model, Staged):
-            raise MultiSSLError('ILStageHook leads a multissl_mm.IncrementalLearning or '
+            raise MultiSSLError('ILStageHook leads a multissl_mm.IncrementalLearning, Rehearsal or '
                                 f'ProgressiveNet, but model is a {type(model).__name__}; remove '
                                 'the hook or change model.type')
         names = model.task_names
         self._find_stages(runner, names)
         if self.warmup_epochs and not isinstance(model, Recorded):
-            raise MultiSSLError('ILStageHook.warmup_epochs is for IncrementalLearning: every stage '
-                                f'of a {type(model).__name__} trains its own backbone; remove it')
+            raise MultiSSLError('ILStageHook.warmup_epochs is for IncrementalLearning, which holds '
+                                f'still what it keeps; a {type(model).__name__} does not: remove '
+                                'it')
         if self.warmup_epochs and self.warmup_epochs >= min(self.stages[1:], default=1):
             raise MultiSSLError(f'ILStageHook.warmup_epochs is {self.warmup_epochs}, but a stage '
                                 f'has only {min(self.stages[1:], default=0)} epochs')

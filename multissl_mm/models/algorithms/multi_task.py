@@ -10,7 +10,7 @@ from ...errors import MultiSSLError
 from ...registry import MODELS
 from ...utils.keyed_random import key_to_seed
 from ...utils.model import total
-from ..pretext import Outputs, TaskOutput, flatten, weighted
+from ..pretext import Outputs, PretextTask, TaskOutput, flatten, weighted
 from .base import MultiSSL, Views
 
 WEIGHTINGS = ('fixed', 'uncertainty', 'pcgrad')
@@ -52,10 +52,15 @@ class MultiTask(MultiSSL):
         if weighting == 'uncertainty':
             self.log_vars = nn.Parameter(torch.zeros(len(self.tasks)))
 
+    def learned(self) -> Dict[str, PretextTask]:
+        """The tasks that learn now, in their order."""
+        return dict(self.tasks.items())
+
     def loss(self, views: Views, samples: Optional[Sequence]) -> Outputs:
-        batch = self.learning_batch(views, samples, list(self.tasks.values()))
+        tasks = self.learned()
+        batch = self.learning_batch(views, samples, list(tasks.values()))
         return {name: weighted(task.loss(batch), self.loss_weights.get(name, 1.))
-                for name, task in self.tasks.items()}
+                for name, task in tasks.items()}
 
     def combine(self, outputs: Outputs) -> TaskOutput:
         if self.weighting == 'uncertainty':
