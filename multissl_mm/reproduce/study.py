@@ -68,12 +68,13 @@ ROWS: Dict[str, Row] = {
     'infonce_ema': _kept('M -> D, InfoNCE, moving teacher', _INFO_NCE,
                          'model.responses.momentum=0.99', 'model.distill_weights=1.'),
     # M rehearsed with its own loss.
-    'rehearsed': Row('M -> M + D (rehearsal)', 'mtl_mocov2_densecl', start='mocov2'),
+    'rehearsed': Row('M -> M + D (rehearsal)', 'rehearsal_mocov2_densecl', start='mocov2', options=(
+        _SECOND, 'model.tasks.1.loss_lambda=0.5')),
     # Only the dense part of D, since M is there for the whole picture.
     'dense_infonce': _kept('M -> dense part of D, InfoNCE', _INFO_NCE, _DENSE_PART,
                            'model.distill_weights=1.'),
-    'dense_rehearsed': Row('M -> M + dense part of D (rehearsal)', 'mtl_mocov2_densecl',
-                           start='mocov2', options=(_DENSE_PART, )),
+    'dense_rehearsed': Row('M -> M + dense part of D (rehearsal)', 'rehearsal_mocov2_densecl',
+                           start='mocov2', options=(_SECOND, )),
     'dense_mtl_long': Row('M + dense part of D, as long as IL', 'mtl_mocov2_densecl',
                           as_long_as='il_mocov2_densecl', options=(_DENSE_PART, )),
     # The other order.
@@ -83,7 +84,7 @@ ROWS: Dict[str, Row] = {
         _SECOND, *TEACHER, *options)) for key, title, options in (
             ('nothing', 'nothing kept', ('model.distill_weights=0.', )),
             ('infonce', 'InfoNCE', (_INFO_NCE, 'model.distill_weights=1.')))},
-    'd_rehearsed': Row('D -> M + D (rehearsal)', 'mtl_mocov2_densecl', start='densecl'),
+    'd_rehearsed': Row('D, then both at once', 'mtl_mocov2_densecl', start='densecl'),
     # Lengths of stages, and the rate at the restart.
     'short_m': Row('M -> D, KL, stages 1 : 3', 'il_mocov2_densecl', options=(
         *TEACHER, 'train_cfg.stages=[6,18]', 'model.distill_weights=1.')),
