@@ -76,6 +76,7 @@ def test_every_combination_by_the_same_algorithms(scenes, expert, tmp_path, meth
 
 
 @pytest.mark.parametrize('name, kills', [('progressive_b_c_a', ['iter:4', 'iter:14']),
+                                         ('rehearsal_b_c_a', ['iter:14']),
                                          ('contrastive-dist_b_a', ['record', 'iter:4'])])
 def test_killed_and_resumed_equals_never_killed(scenes, expert, tmp_path, name, kills):
     def config(folder):

@@ -87,10 +87,8 @@ def test_sound_goes_on_from_the_same_b_and_is_measured_on_scenes_of_its_own(tmp_
     whole = next(c for c in steps.commands if '--work-dir runs/il_b_c_a-' in c)
     first = f'load_from={folder_of(whole)}/stage1_b.pth'
     training = [c for c in steps.commands if 'configs/sound/demo' in c.split()[1]]
-    # All that go on from B; the last part of the rehearsal goes on from its first.
     assert sum(first in c for c in training) == sum(
         row.start == 'b' for row in SOUND_ROWS.values()) > 9
-    assert sum('load_from=runs/b_c-' in c for c in training) == 1
     evaluated = [c for c in steps.commands if 'configs/benchmarks' in c]
     assert len(evaluated) == 2 * len(SOUND_STUDY.default_rows)
     assert all('model.frozen=True' in c and c.count('data/validation/omniaudio_32x128/') == 3
@@ -104,5 +102,3 @@ def test_rows_of_sound_are_as_long_as_il():
             if 'train_cfg.stages=' in option:
                 assert sum(eval(option.split('=')[1])) == sum(
                     stages[1:] if row.start else stages)
-    assert f'max_epochs={stages[1]}' in SOUND_ROWS['b_c'].options[1]
-    assert f'max_epochs={stages[2]}' in SOUND_ROWS['rehearsed'].options[0]
