@@ -157,10 +157,11 @@ class TableRun:
     def _merged(self, plan: Plan, key: str, seed: int, parts: List[Encoder]) -> Encoder:
         """Side by side, or the mean of their weights."""
         row, config = self.rows[key], self.config(key)
-        kind, options = 'average' if row.average else 'concat', ()
+        kind = 'average' if row.average else 'concat'
+        # Batch norm of an average is measured on what is trained on.
+        options = tuple(self.data_options()) if row.average else ()
         determined: List[Any] = [digest(merged(config, ()).model.backbone)]
-        if row.average:  # batch norm is measured on what is trained on
-            options = tuple(self.data_options())
+        if row.average:
             determined += self.store.data(*data_roots(merged(config, options)))
         what = self.store.named(key, seed, kind, *determined, [part.identity for part in parts])
         target = what.path / f'{kind}.pth'
