@@ -48,7 +48,7 @@ def run_demo(out: Path = Path('work_dirs/demo'), console: Optional[Console] = No
     picture_data(steps)
     run = PictureRun(TRADE_OFF.rows, out, steps, seed)
     plan = Plan(run.store)
-    for key in (IL, 'mtl_long', 'densecl', 'random', 'mocov2'):  # the longest first
+    for key in (IL, 'mtl_long', 'random', 'densecl', 'mocov2'):  # the longest first
         run.add(plan, key, EVALUATIONS if key in DETECTED else EVALUATIONS[:-1])
     plan.carry_out(steps)
     found = TRADE_OFF.show(out, steps.console)

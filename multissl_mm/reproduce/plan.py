@@ -1,5 +1,4 @@
 """Steps that need each other, and the order in which they are made."""
-import math
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -81,11 +80,9 @@ class Plan:
                 if step.done.exists() and _of_other_code(step)]
 
     def carry_out(self, steps: Steps) -> None:
-        """Makes what is due, ``steps.jobs`` at a time.
+        """Makes what is due in the order of the plan, ``steps.jobs`` at a time.
 
-        First what nobody waits for, an evaluation: results come as encoders do. Of the others that
-        which most wait for.
-
+        So results come as encoders do, and who makes a plan says what is long and comes first.
         What needs a step that fails is left out, all else goes on: a night's work is not lost for
         one row.
 
@@ -101,14 +98,13 @@ class Plan:
             if done.exists():
                 self._publish(done)
         waiting = {step.done: step for step in due}
-        order = sorted(waiting, key=lambda done: -(len(self._behind(done, waiting)) or math.inf))
         running: Dict[Future, Path] = {}
         failed: List[MultiSSLError] = []
         left_out = 0
         with ThreadPoolExecutor(steps.jobs) as pool:
             try:
                 while waiting or running:
-                    for done in [d for d in order if d in waiting]:
+                    for done in list(waiting):
                         busy = {*waiting, *running.values()}
                         if len(running) < steps.jobs and busy.isdisjoint(waiting[done].needs):
                             running[pool.submit(self._make, waiting.pop(done), steps)] = done

@@ -22,7 +22,7 @@ def planned(folder, *code):
     return plan, made
 
 
-def test_what_others_wait_for_comes_first_and_what_nobody_wants_not_at_all(tmp_path):
+def test_a_plan_is_made_in_its_order_and_what_nobody_wants_not_at_all(tmp_path):
     plan, made = planned(tmp_path)
     assert plan.due() == []
     plan.want(made['b'])
@@ -32,7 +32,7 @@ def test_what_others_wait_for_comes_first_and_what_nobody_wants_not_at_all(tmp_p
     steps = RecordedSteps(tmp_path / 'logs', lambda done: {})
     plan.carry_out(steps)
     order = [Path(command.split()[-1]).name[0] for command in steps.commands]
-    assert order == ['a', 'c', 'b', 'd'] and published == ['d']
+    assert order == ['c', 'a', 'b', 'd'] and published == ['d']
     assert plan.due() == [] and made['d'].what.read_made()['made_of'] == [
         made['b'].what.name, made['c'].what.name]
     plan.carry_out(steps)
@@ -61,15 +61,3 @@ def test_after_a_failure_it_goes_on_where_it_was(tmp_path):
     assert [made[name].done.exists() for name in 'abcd'] == [True, True, False, False]
     made['c'].done.write_text('')
     assert [step.title for step in plan.due()] == ['d']
-
-
-def test_an_evaluation_does_not_wait_for_further_trainings(tmp_path):
-    plan, made = planned(tmp_path)
-    plan.want(made['b'])
-    plan.want(made['d'])
-    other = plan.store.named('e', 0, 'e')
-    plan.want(Step('e', 'e', ('-c', str(other.path)), other.json, other, (made['a'].done, )))
-    steps = RecordedSteps(tmp_path / 'logs', lambda done: {})
-    plan.carry_out(steps)
-    names = [Path(command.split()[-1]).name[0] for command in steps.commands]
-    assert names == ['a', 'e', 'c', 'b', 'd']
