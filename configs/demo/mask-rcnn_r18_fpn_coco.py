@@ -34,7 +34,6 @@ model['backbone']['init_cfg'] = dict(checkpoint='work_dirs/demo/il_mocov2_densec
 optim_wrapper = dict(
     optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, weight_decay=1e-2),
     clip_grad=dict(max_norm=10.))
-train_dataloader = dict(dataset=dict(indices=500))  # 189 steps, which tell backbones apart
 train_cfg = dict(max_epochs=3, val_interval=3)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=30),

@@ -76,7 +76,7 @@ SCALES: Dict[str, Scale] = {scale.name: scale for scale in (
     Scale('smoke', epochs=1 / 24, evaluated=1 / 30, data=Path('data/smoke'),
           pictures=_counts(64, 160, 24, 24), validation=_counts(0, 160, 24, 24),
           scenes=(6, 6, 4), batch=16, sounds=20, watched=1, heldout=8),
-    Scale('demo', pictures=_counts(4000, 2000, 600, 300), validation=_counts(0, 2000, 600, 600)),
+    Scale('demo', pictures=_counts(4000, 2000, 500, 300), validation=_counts(0, 2000, 600, 600)),
     Scale('study', epochs=2., data=Path('data/study'), pictures=_counts(8000, 4000, 1200, 600),
           validation=_counts(0, 2000, 600, 600), scenes=(240, 48, 48)),
     Scale('paper', folder='', data=Path('data'), watched=200, heldout=256))}
