@@ -1,6 +1,5 @@
 """Tools as their users start them, in this process."""
 import io
-import logging
 import runpy
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -21,7 +20,6 @@ def run_tool(name: str, *arguments: object) -> Done:
     """Runs a tool by its path in ``tools/``; whatever ends it, but for a bug of ours, is said."""
     path = str(project_folder() / 'tools' / name)
     out, err, status = io.StringIO(), io.StringIO(), 0
-    level = logging.root.manager.disable
     with redirect_stdout(out), redirect_stderr(err), \
             patch.object(sys, 'argv', [path, *map(str, arguments)]):
         try:
@@ -31,6 +29,4 @@ def run_tool(name: str, *arguments: object) -> Done:
                 else int(bool(stop.code))
             if isinstance(stop.code, str):
                 err.write(stop.code)
-        finally:
-            logging.disable(level)  # what a tool silences is silent to the end of its process
     return Done(status, out.getvalue(), err.getvalue())

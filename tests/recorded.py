@@ -6,8 +6,9 @@ from typing import Any, Callable, Dict, List, Sequence
 from rich.console import Console
 
 from multissl_mm.reproduce import Steps
-from multissl_mm.reproduce.plan import Plan
+from multissl_mm.reproduce.plan import Plan, Step
 from multissl_mm.reproduce.rows import TableRun
+from multissl_mm.reproduce.store import Store
 from multissl_mm.utils.project import project_folder
 
 
@@ -42,3 +43,9 @@ def evaluate(run: TableRun, key: str, runs: Sequence[str]) -> None:
     plan = Plan(run.store)
     run.add(plan, key, runs)
     plan.carry_out(run.steps)
+
+
+def python_step(store: Store, name: str, *code: str, needs: Sequence[Path] = ()) -> Step:
+    """Python code that is told the file which it is to make."""
+    what = store.named(name, 0, name)
+    return Step(name, name, ('-c', *code, str(what.json)), what.json, what, tuple(needs))

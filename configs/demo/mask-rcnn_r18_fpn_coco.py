@@ -2,7 +2,7 @@
 
     python tools/train.py configs/demo/mask-rcnn_r18_fpn_coco.py \
         --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
-    python tools/test.py configs/demo/mask-rcnn_r18_fpn_coco.py work_dirs/.../epoch_2.pth
+    python tools/test.py configs/demo/mask-rcnn_r18_fpn_coco.py work_dirs/.../epoch_3.pth
 
 The architecture of ../benchmarks/coco/mask-rcnn_r50_fpn_ms-1x_coco.py, narrower: the backbone of
 the demo's pretraining, 64 channels in the pyramid, fewer proposals, pictures of 160 px.

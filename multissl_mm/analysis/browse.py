@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..datasets import PAIR_NAMES, KeyedDataset, ViewKey
 from ..datasets.wrappers import origin
 from ..errors import MultiSSLError
-from ..runtime import check_data, check_keys, dicts
+from ..runtime import check_data, check_keys, dicts, preprocessor_cfg
 from ..utils.images import read_image
 from .curves import save
 
@@ -76,7 +76,7 @@ def browse_dataset(cfg: Config, out: Path, split: str = 'train', count: int = 4,
 
 def _preprocessor(cfg: Config) -> nn.Module:
     model = cfg.get('model') or {}
-    found = model.get('data_preprocessor') or cfg.get('data_preprocessor')
+    found = preprocessor_cfg(cfg)
     if found and not found.get('type'):  # the model knows of what kind
         return MODELS.build(dict(model, data_preprocessor=found)).data_preprocessor
     return MODELS.build(found or dict(type='BaseDataPreprocessor'))

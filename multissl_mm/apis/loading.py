@@ -1,13 +1,11 @@
 """From a config and a checkpoint to a model or an encoder, filled to the last weight."""
 import contextlib
 import copy
-import logging
 from typing import Any, Iterator, Mapping, Union
 
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.utils import import_modules_from_strings
 from torch import nn
@@ -15,9 +13,10 @@ from torch import nn
 from ..errors import MultiSSLError
 from ..models.sound_preprocessor import SoundPreprocessor
 from ..registry import MODELS
-from ..runtime import drop_pretrained, load_config, use_pretrained
+from ..runtime import drop_pretrained, load_config, preprocessor_cfg, use_pretrained
 from ..utils.checkpoint import fill, fill_backbone, load_checkpoint_file, unwrapped
 from ..utils.files import AnyPath
+from ..utils.logs import warnings_alone
 from .encoder import IMAGENET, Encoder, NormalisePixels, ToSpectrograms
 
 
@@ -81,7 +80,7 @@ def load_model(config: Union[AnyPath, Config], checkpoint: AnyPath, device: str 
                             'multissl_mm.apis.load_encoder gives')
     meta: Mapping[str, Any] = {}
     with _building(cfg, seed):
-        model = MODELS.build(dict(cfg.model, data_preprocessor=_preprocessor(cfg)))
+        model = MODELS.build(dict(cfg.model, data_preprocessor=preprocessor_cfg(cfg)))
         if is_random(checkpoint):
             model.init_weights()
         else:
@@ -113,31 +112,15 @@ def _read(config: Union[AnyPath, Config]) -> Config:
 @contextlib.contextmanager
 def _building(cfg: Config, seed: int) -> Iterator[None]:
     """In the config's scope, with random numbers of its own, without MMEngine's line a weight."""
-    before = logging.root.manager.disable
-    _disable(max(before, logging.INFO))
-    try:
-        with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine')), \
-                torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            yield
-    finally:
-        _disable(before)
-
-
-def _disable(level: int) -> None:
-    logging.disable(level)
-    # MMEngine's loggers remember what they may say until the level of one of them is set.
-    logger = MMLogger.get_current_instance()
-    logger.setLevel(logger.level)
-
-
-def _preprocessor(cfg: Config) -> Any:
-    return (cfg.get('model') or {}).get('data_preprocessor') or cfg.get('data_preprocessor')
+    with warnings_alone(), torch.random.fork_rng(devices=[]), \
+            DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine')):
+        torch.manual_seed(seed)
+        yield
 
 
 def _preparation(cfg: Config) -> Union[NormalisePixels, ToSpectrograms]:
     """What the config's ``data_preprocessor`` does to raw inputs; ImageNet's where it has none."""
-    preprocessor = _preprocessor(cfg) or {}
+    preprocessor = preprocessor_cfg(cfg) or {}
     kind = MODELS.get(preprocessor['type']) if preprocessor.get('type') else None
     if isinstance(kind, type) and issubclass(kind, SoundPreprocessor):
         return ToSpectrograms(MODELS.build(preprocessor))

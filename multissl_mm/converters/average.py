@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.optim.swa_utils import update_bn
 
 from ..registry import MODELS
-from ..runtime import load_config
+from ..runtime import load_config, preprocessor_cfg
 from ..utils.checkpoint import fill_backbone
 from ..utils.files import AnyPath
 from .backbones import backbone_cfg, save_backbone
@@ -53,7 +53,6 @@ def average_backbones(config: AnyPath, out: AnyPath, checkpoints: Sequence[AnyPa
 def _views(cfg: Config) -> Iterator[Tensor]:
     """The first view of every picture, (B, 3, H, W)."""
     loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
-    # Runner's own order.
-    preprocess = MODELS.build(cfg.model.get('data_preprocessor') or cfg.data_preprocessor)
+    preprocess = MODELS.build(preprocessor_cfg(cfg))
     for data in loader:
         yield preprocess(data, True)['inputs'][0]

@@ -2,7 +2,7 @@
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from ..errors import MultiSSLError
 from .steps import Steps
@@ -100,7 +100,7 @@ class Plan:
         waiting = {step.done: step for step in due}
         running: Dict[Future, Path] = {}
         failed: List[MultiSSLError] = []
-        left_out = 0
+        left_out: Set[Path] = set()
         with ThreadPoolExecutor(steps.jobs) as pool:
             try:
                 while waiting or running:
@@ -118,11 +118,11 @@ class Plan:
                             if waiting or running:
                                 steps.console.print(f'{error}\n(the others go on)', style='red',
                                                     highlight=False, markup=False)
-                            for other in self._behind(done, waiting):
-                                del waiting[other]
-                                left_out += 1
-                            continue
-                        self._publish(done)
+                            lost = _behind(done, waiting)
+                            left_out |= lost
+                            waiting = {d: step for d, step in waiting.items() if d not in lost}
+                        else:
+                            self._publish(done)
             except (SystemExit, KeyboardInterrupt):  # this process was asked to stop
                 steps.stop()
                 raise
@@ -130,7 +130,7 @@ class Plan:
                 pool.shutdown(wait=True, cancel_futures=True)
         if failed:
             more = [f'{len(failed) - 1} more failed'] * (len(failed) > 1) + [
-                f'{left_out} that need them were not started'] * (left_out > 0)
+                f'{len(left_out)} that need them were not started'] * bool(left_out)
             raise MultiSSLError(str(failed[0]) + ''.join(f'\n({text})' for text in more))
 
     def _make(self, step: Step, steps: Steps) -> None:
@@ -146,16 +146,14 @@ class Plan:
         for publish in self._wanted.get(done, ()):
             publish()
 
-    def _behind(self, done: Path, among: Dict[Path, Step]) -> Set[Path]:
-        """All that cannot be made before it."""
-        found: Set[Path] = set()
-        for other in self._directly_behind(done, among):
-            found |= {other} | self._behind(other, among)
-        return found
 
-    @staticmethod
-    def _directly_behind(done: Path, among: Dict[Path, Step]) -> Iterator[Path]:
-        return (other for other, step in among.items() if done in step.needs)
+def _behind(done: Path, steps: Dict[Path, Step]) -> Set[Path]:
+    """Those of steps, in the order of a plan, that cannot be made without it."""
+    found = {done}
+    for other, step in steps.items():
+        if not found.isdisjoint(step.needs):
+            found.add(other)
+    return found - {done}
 
 
 def _of_other_code(step: Step) -> bool:

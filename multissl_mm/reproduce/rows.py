@@ -3,7 +3,7 @@ import json
 import math
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, List, Mapping, Optional, Sequence, Tuple
+from typing import List, Mapping, Optional, Sequence, Tuple
 
 from mmengine.config import Config
 
@@ -158,12 +158,13 @@ class TableRun:
         """Side by side, or the mean of their weights."""
         row, config = self.rows[key], self.config(key)
         kind = 'average' if row.average else 'concat'
-        # Batch norm of an average is measured on what is trained on.
-        options = tuple(self.data_options()) if row.average else ()
-        determined: List[Any] = [digest(merged(config, ()).model.backbone)]
-        if row.average:
-            determined += self.store.data(*data_roots(merged(config, options)))
-        what = self.store.named(key, seed, kind, *determined, [part.identity for part in parts])
+        options: Sequence[str] = ()
+        data: List[str] = []
+        if row.average:  # batch norm is measured on what is trained on
+            options = self.data_options()
+            data = self.store.data(*data_roots(merged(config, tuple(options))))
+        what = self.store.named(key, seed, kind, digest(merged(config, ()).model.backbone), *data,
+                                [part.identity for part in parts])
         target = what.path / f'{kind}.pth'
         plan.add(Step(
             f'{row.title}, seed {seed}: one checkpoint of {len(parts)} encoders',

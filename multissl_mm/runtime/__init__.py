@@ -1,6 +1,6 @@
 """From options to a runner; below models and engine, of which it knows names alone."""
 from .checks import check_data
-from .config import dicts, drop_pretrained, load_config
+from .config import dicts, drop_pretrained, load_config, preprocessor_cfg
 from .config_keys import check_keys
 from .launch import build_runner, test, train
 from .options import ConfigOptions, RunOptions, parse_options
@@ -10,5 +10,5 @@ from .run_info import git_state, versions
 
 __all__ = ['ConfigOptions', 'RunOptions', 'build_runner', 'check_data', 'check_keys',
            'choose_checkpoint', 'dicts', 'drop_pretrained', 'git_state', 'load_config',
-           'newest_checkpoint', 'parse_options', 'prepare_cfg', 'test', 'train', 'use_pretrained',
-           'versions']
+           'newest_checkpoint', 'parse_options', 'prepare_cfg', 'preprocessor_cfg', 'test',
+           'train', 'use_pretrained', 'versions']

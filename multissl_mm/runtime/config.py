@@ -1,7 +1,7 @@
 """Configs: reading them, and going through them."""
 import os
 import os.path as osp
-from typing import Iterator, Union
+from typing import Any, Iterator, Union
 
 from mmengine.config import Config
 from mmengine.hub import get_config
@@ -33,6 +33,11 @@ def load_config(path: Union[AnyPath, Config]) -> Config:
         return get_config(path)
     except (AssertionError, FileNotFoundError, ValueError) as e:
         raise MultiSSLError(f'{path}: {package} has no such config ({e})') from e
+
+
+def preprocessor_cfg(cfg: Config) -> Any:
+    """The entry of a config's data preprocessor, the model's own before others', as Runner does."""
+    return (cfg.get('model') or {}).get('data_preprocessor') or cfg.get('data_preprocessor')
 
 
 def dicts(node: object) -> Iterator[dict]:

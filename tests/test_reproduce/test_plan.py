@@ -2,10 +2,10 @@
 from pathlib import Path
 
 import pytest
-from recorded import RecordedSteps
+from recorded import RecordedSteps, python_step
 
 from multissl_mm.errors import MultiSSLError
-from multissl_mm.reproduce.plan import Plan, Step
+from multissl_mm.reproduce.plan import Plan
 from multissl_mm.reproduce.steps import Steps
 from multissl_mm.reproduce.store import Store
 
@@ -15,9 +15,7 @@ def planned(folder, *code):
     store = Store(folder / 'runs')
     plan, made = Plan(store), {}
     for name, needs in (('c', ''), ('a', ''), ('b', 'a'), ('d', 'bc')):
-        what = store.named(name, 0, name)
-        made[name] = Step(name, name, ('-c', *code, str(what.path)), what.json, what, tuple(
-            made[need].done for need in needs))
+        made[name] = python_step(store, name, *code, needs=[made[need].done for need in needs])
         plan.add(made[name])
     return plan, made
 
@@ -41,7 +39,7 @@ def test_a_plan_is_made_in_its_order_and_what_nobody_wants_not_at_all(tmp_path):
 
 @pytest.mark.timeout(900)  # starts processes
 def test_two_at_a_time_with_processes(tmp_path):
-    code = 'import sys; open(sys.argv[1] + ".json", "x").close()'  # fails where it is there
+    code = 'import sys; open(sys.argv[1], "x").close()'  # fails where it is there
     plan, made = planned(tmp_path, code)
     plan.want(made['d'])
     plan.carry_out(Steps(tmp_path / 'logs', jobs=2))
@@ -51,7 +49,7 @@ def test_two_at_a_time_with_processes(tmp_path):
 
 @pytest.mark.timeout(900)
 def test_after_a_failure_it_goes_on_where_it_was(tmp_path):
-    code = 'import sys; "/c-" in sys.argv[1] or open(sys.argv[1] + ".json", "x"); ' \
+    code = 'import sys; "/c-" in sys.argv[1] or open(sys.argv[1], "x"); ' \
         'sys.exit("/c-" in sys.argv[1])'
     plan, made = planned(tmp_path, code)
     plan.want(made['d'])

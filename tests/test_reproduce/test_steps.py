@@ -1,10 +1,11 @@
 """The steps that long work is made of."""
 import pytest
+from recorded import python_step
 from rich.console import Console
 
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.reproduce import Steps
-from multissl_mm.reproduce.plan import Plan, Step
+from multissl_mm.reproduce.plan import Plan
 from multissl_mm.reproduce.steps import sign_of_life
 from multissl_mm.reproduce.store import Store
 
@@ -42,11 +43,9 @@ def test_commands_run_where_one_is(tmp_path, monkeypatch):
 
 def planned(folder, *names, code):
     """Steps that make files, each wanted as often as it is named."""
-    store = Store(folder)
-    plan = Plan(store)
+    plan = Plan(Store(folder))
     for name in names:
-        what = store.named(name, 0, name)
-        plan.want(Step(f'to {name}', name, ('-c', code, str(what.json)), what.json, what))
+        plan.want(python_step(plan.store, name, code))
     return plan
 
 

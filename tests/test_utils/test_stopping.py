@@ -7,11 +7,12 @@ from contextlib import nullcontext, suppress
 from types import SimpleNamespace
 
 import pytest
+from recorded import python_step
 
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.evaluation.voc07.svm import in_parallel
 from multissl_mm.reproduce import Steps
-from multissl_mm.reproduce.plan import Plan, Step
+from multissl_mm.reproduce.plan import Plan
 from multissl_mm.reproduce.store import Store
 from multissl_mm.utils.cli import run_tool
 from multissl_mm.utils.pool import worker_pool
@@ -48,8 +49,7 @@ def in_joblibs_pool(path, folder):
 def in_a_command(path, folder, jobs=1):
     plan = Plan(Store(folder / 'runs'))
     for i in range(jobs):
-        what = plan.store.named('command', i)
-        plan.want(Step('a step', f'{i}', ('-c', f'path = {path!r}\n{LIVE_ON}'), what.json, what))
+        plan.want(python_step(plan.store, f'{i}', f'path = {path!r}\n{LIVE_ON}'))
     plan.carry_out(Steps(folder, jobs=jobs))
 
 
@@ -61,9 +61,8 @@ def beside_a_command(path, folder):
     """In what is done once another one has finished."""
     plan = Plan(Store(folder / 'runs'))
     for name, code in ('there', 'import sys; open(sys.argv[1], "w")'), ('running', LIVE_ON):
-        what = plan.store.named(name, 0, name)
-        plan.want(Step(name, name, ('-c', f'path = {path!r}\n{code}', str(what.json)), what.json,
-                       what), (lambda: live_on(path)) if name == 'there' else lambda: None)
+        plan.want(python_step(plan.store, name, f'path = {path!r}\n{code}'),
+                  (lambda: live_on(path)) if name == 'there' else lambda: None)
     plan.carry_out(Steps(folder, jobs=2))
 
 
@@ -90,7 +89,7 @@ def test_nothing_runs_on(tmp_path, capfd, work, number):
         with open(path) as file:  # once the first is there
             there = file.read(1 if work is in_a_command else 2)
             os.kill(process.pid, number)
-            process.join(200)
+            process.join(100)
             assert there + file.read() in ('x', 'xx')
     finally:
         with suppress(ProcessLookupError):

@@ -6,12 +6,12 @@ CONFIG is what they were trained with; the statistics of batch norm are measured
 OUT the keys start with ``backbone.`` as in every checkpoint of this project.
 """
 import argparse
-import logging
 
 from mmengine.config import DictAction
 
 from multissl_mm.converters import average_backbones
 from multissl_mm.utils.cli import run_tool
+from multissl_mm.utils.logs import warnings_alone
 from multissl_mm.utils.permissions import TRUST_CHECKPOINT, add_permissions
 
 
@@ -28,9 +28,9 @@ def main() -> None:
     add_permissions(parser, TRUST_CHECKPOINT)
     parser.add_argument('--traceback', action='store_true', help='show where an error comes from')
     args = parser.parse_args()
-    logging.disable(logging.INFO)  # MMEngine's lines on every parameter and file
-    average_backbones(args.config, args.out, args.checkpoints, args.prefix, args.batches,
-                      args.options)
+    with warnings_alone():
+        average_backbones(args.config, args.out, args.checkpoints, args.prefix, args.batches,
+                          args.options)
     print(f'wrote {args.out}: the mean of {len(args.checkpoints)} backbones')
 
 

@@ -7,10 +7,10 @@ order of the checkpoints, each with no missing and no unexpected key, or nothing
 the keys start with ``backbone.`` as in every checkpoint of this project.
 """
 import argparse
-import logging
 
 from multissl_mm.converters import concat_backbones
 from multissl_mm.utils.cli import run_tool
+from multissl_mm.utils.logs import warnings_alone
 from multissl_mm.utils.permissions import TRUST_CHECKPOINT, add_permissions
 
 
@@ -24,8 +24,8 @@ def main() -> None:
     add_permissions(parser, TRUST_CHECKPOINT)
     parser.add_argument('--traceback', action='store_true', help='show where an error comes from')
     args = parser.parse_args()
-    logging.disable(logging.INFO)  # MMEngine's lines on every parameter and file
-    concat_backbones(args.config, args.out, args.checkpoints, args.prefix)
+    with warnings_alone():
+        concat_backbones(args.config, args.out, args.checkpoints, args.prefix)
     print(f'wrote {args.out}: {len(args.checkpoints)} encoders, no key missing and none unexpected')
 
 

@@ -16,11 +16,11 @@ Table 4) go in by what their keys start with:
         --config configs/sound/supervised.py
 """
 import argparse
-import logging
 
 from multissl_mm.converters import export_backbone
 from multissl_mm.utils.checkpoint import some
 from multissl_mm.utils.cli import run_tool
+from multissl_mm.utils.logs import warnings_alone
 from multissl_mm.utils.permissions import TRUST_CHECKPOINT, add_permissions
 
 
@@ -38,9 +38,9 @@ def main() -> None:
     add_permissions(parser, TRUST_CHECKPOINT)
     parser.add_argument('--traceback', action='store_true', help='show where an error comes from')
     args = parser.parse_args()
-    logging.disable(logging.INFO)  # MMEngine's lines on every parameter and file
-    exported = export_backbone(args.checkpoint, args.out, args.prefix, args.drop, args.add,
-                               args.config)
+    with warnings_alone():
+        exported = export_backbone(args.checkpoint, args.out, args.prefix, args.drop, args.add,
+                                   args.config)
     print(f'wrote {args.out}: {len(exported.keys)} keys, none missing and none unexpected in '
           f'{exported.fits}')
     if exported.dropped:

@@ -10,12 +10,12 @@ first task is an algorithm of MMPretrain, a checkpoint of that algorithm. Anythi
 the first task of the config, key by key, is refused.
 """
 import argparse
-import logging
 
 from mmengine.config import DictAction
 
 from multissl_mm.converters import LAYOUTS, convert_to_stage1
 from multissl_mm.utils.cli import run_tool
+from multissl_mm.utils.logs import warnings_alone
 from multissl_mm.utils.permissions import TRUST_CHECKPOINT, add_permissions
 
 
@@ -31,10 +31,10 @@ def main() -> None:
     add_permissions(parser, TRUST_CHECKPOINT)
     parser.add_argument('--traceback', action='store_true', help='show where an error comes from')
     args = parser.parse_args()
-    logging.disable(logging.INFO)  # MMEngine's lines on every parameter and file
-    stage1 = convert_to_stage1(args.config, args.source, args.out,
-                               None if args.format == 'auto' else args.format, args.seed,
-                               args.cfg_options)
+    with warnings_alone():
+        stage1 = convert_to_stage1(args.config, args.source, args.out,
+                                   None if args.format == 'auto' else args.format, args.seed,
+                                   args.cfg_options)
     print(f'{args.source} (layout {stage1.layout}) as task {stage1.task}:', *stage1.parts,
           sep='\n  ')
     print(f'wrote {args.out}: all keys of {args.config}, stage 1')

@@ -9,10 +9,10 @@ or configs/sound/demo/yamnet.py (at 16 kHz) say. --hear prints which of AudioSet
 hears in files, in silence, noise and a pure tone: so one sees whether it is whole.
 """
 import argparse
-import logging
 
 from multissl_mm.converters.yamnet import SoundTagger, convert_yamnet, hear_files
 from multissl_mm.utils.cli import run_tool
+from multissl_mm.utils.logs import warnings_alone
 
 
 def main() -> None:
@@ -24,12 +24,12 @@ def main() -> None:
     parser.add_argument('--top', type=int, default=5, help='so many classes each')
     parser.add_argument('--traceback', action='store_true', help='show where an error comes from')
     args = parser.parse_args()
-    logging.disable(logging.INFO)  # MMEngine's lines on every file
-    classes = convert_yamnet(args.folder, args.out)
-    print(f'wrote {args.out}: an encoder trained on {len(classes)} classes of sounds')
-    if args.hear is not None:
-        for name, tags in hear_files(SoundTagger(args.out), args.hear, args.top):
-            print(f'{name}: ' + ', '.join(f'{tag.name} {tag.share:.2f}' for tag in tags))
+    with warnings_alone():
+        classes = convert_yamnet(args.folder, args.out)
+        print(f'wrote {args.out}: an encoder trained on {len(classes)} classes of sounds')
+        if args.hear is not None:
+            for name, tags in hear_files(SoundTagger(args.out), args.hear, args.top):
+                print(f'{name}: ' + ', '.join(f'{tag.name} {tag.share:.2f}' for tag in tags))
 
 
 if __name__ == '__main__':

@@ -11,11 +11,11 @@ from .staged import StagedMultiSSL
 class Rehearsal(MultiTask, StagedMultiSSL):
     """Stage k learns tasks 1 to k at once, each from its own ground truth.
 
-    In its last stage it is :class:`MultiTask`, but on features that earlier tasks have made. A task
-    that needs good features to begin with gains by that: DenseCL matches the positions of two views
-    by the backbone's features, at random where these are. Other than in
-    :class:`IncrementalLearning` nothing is recorded and no response holds a task where it was; an
-    old task goes on costing what it costs in multi-task learning.
+    In its last stage it is :class:`MultiTask`, but on features that earlier tasks have made. It is
+    meant for tasks that need good features to begin with: DenseCL matches the positions of two
+    views by the backbone's features, at random where these are. (docs/results says how it
+    fares.) Other than in :class:`IncrementalLearning` nothing is recorded and no response holds a
+    task where it was; an old task goes on costing what it costs in multi-task learning.
 
     For the arguments see :class:`MultiTask`; the order of ``tasks`` is that of the stages.
     """

@@ -89,26 +89,23 @@ class SpectrogramDecoder(BaseModule):
         super().__init__(init_cfg)
         _check_lift(type(self).__name__, lift)
         self.lift, self.coarse = lift, (coarse[0], coarse[1])
-        first, *others = channels
+        widths = list(channels)
+        layers: List[nn.Module] = []
         if lift == 'resize':
-            layers = self._up(in_channels, first)
+            widths.insert(0, in_channels)
         else:
             self.to_map = MODELS.build(dict(
                 type='multissl_mm.SoundProjection', in_channels=in_channels, grid=grid,
-                out_channels=first * coarse[0] * coarse[1]))
-            layers = [nn.ReLU(inplace=True)]
-        for i, o in zip(channels, others):
-            layers += self._up(i, o)
+                out_channels=channels[0] * coarse[0] * coarse[1]))
+            layers.append(nn.ReLU(inplace=True))
+        for i, o in zip(widths, widths[1:]):
+            layers += [nn.ConvTranspose2d(i, o, 4, 2, 1, bias=False), nn.BatchNorm2d(o),
+                       nn.ReLU(inplace=True)]
         last = nn.ConvTranspose2d(channels[-1], out_channels, 4, 2, 1)
         # The first prediction is no change at all.
         for parameter in last.parameters():
             nn.init.zeros_(parameter)
         self.layers = nn.Sequential(*layers, last)
-
-    @staticmethod
-    def _up(i: int, o: int) -> List[nn.Module]:
-        return [nn.ConvTranspose2d(i, o, 4, 2, 1, bias=False), nn.BatchNorm2d(o),
-                nn.ReLU(inplace=True)]
 
     def forward(self, outs: Sequence[Tensor], size: Tuple[int, int]) -> Tensor:
         x = outs[-1] if self.lift == 'resize' else self.to_map(outs).unflatten(
