@@ -1,11 +1,10 @@
 """Configs: reading them, and going through them."""
 import os
 import os.path as osp
+from importlib.util import find_spec
 from typing import Any, Iterator, Union
 
 from mmengine.config import Config
-from mmengine.hub import get_config
-from mmengine.utils import is_installed
 
 from ..errors import MultiSSLError
 from ..utils.files import AnyPath
@@ -17,22 +16,29 @@ def load_config(path: Union[AnyPath, Config]) -> Config:
     One that has been read already is given back.
 
     Raises:
-        MultiSSLError: If there is no such file or package.
+        MultiSSLError: If there is no such file or package, or the config cannot be read.
     """
     if not isinstance(path, (str, os.PathLike)):
         return path
     path = os.fspath(path)
-    if '::' not in path:
-        if not osp.isfile(path):
-            raise MultiSSLError(f'{path}: no such config')
-        return Config.fromfile(path)
-    package = path.partition('::')[0]
-    if not is_installed(package):
-        raise MultiSSLError(f'{path}: the package {package} is not installed')
+    package, of_package, name = path.partition('::')
+    file = osp.join(_package_folder(package, path), '.mim', 'configs', name) if of_package else path
+    if not osp.isfile(file):
+        raise MultiSSLError(f'{path}: {package} has no such config' if of_package else
+                            f'{path}: no such config')
     try:
-        return get_config(path)
-    except (AssertionError, FileNotFoundError, ValueError) as e:
-        raise MultiSSLError(f'{path}: {package} has no such config ({e})') from e
+        return Config.fromfile(file)
+    except Exception as e:  # a config is a program, of somebody else
+        raise MultiSSLError(f'{path}: this config cannot be read: {type(e).__name__}: {e}') from e
+
+
+def _package_folder(package: str, path: str) -> str:
+    # MMEngine's `get_config` knows four packages, looks through the list of all models of one, and
+    # refuses folders such as `gn+ws`.
+    spec = find_spec(package) if package.isidentifier() else None
+    if spec is None or not spec.submodule_search_locations:
+        raise MultiSSLError(f'{path}: the package {package} is not installed')
+    return next(iter(spec.submodule_search_locations))
 
 
 def preprocessor_cfg(cfg: Config) -> Any:
