@@ -17,6 +17,7 @@ from typing import (
 
 from torch import Tensor, nn
 
+from ..utils.protocols import Attributes
 from .pretext.base import Responses, TaskBatch, TaskOutput
 
 
@@ -30,7 +31,7 @@ class Source(Protocol):
 
 
 @runtime_checkable
-class Staged(Protocol):
+class Staged(Attributes, Protocol):
     """Learns one task after the other; :class:`ILStageHook` leads it."""
     task_names: List[str]
     stage: Tensor
@@ -46,7 +47,7 @@ class Staged(Protocol):
 
 
 @runtime_checkable
-class Recorded(Protocol):
+class Recorded(Attributes, Protocol):
     """Is held to responses of old tasks or of experts, which may be stored."""
     responses: Any  # a Source
     data_preprocessor: nn.Module
@@ -70,7 +71,7 @@ class Recorded(Protocol):
 
 
 @runtime_checkable
-class Watchable(Protocol):
+class Watchable(Attributes, Protocol):
     """Has pretext tasks on one backbone, whose losses and scores can be looked at."""
     backbone: nn.Module
     tasks: nn.ModuleDict

@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 from ...apis import Encoder, NormalisePixels
 from ...errors import MultiSSLError
 from ...utils.cli import progress_bar
+from ...utils.protocols import Attributes
 from .data import load_image
 
 
@@ -59,7 +60,7 @@ class _Pictures(Dataset):
 
 
 @runtime_checkable
-class ResNetLike(Protocol):
+class ResNetLike(Attributes, Protocol):
     """A ResNet as mmpretrain and mmdet have it."""
     res_layers: List[str]
     out_indices: Sequence[int]
