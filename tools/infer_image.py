@@ -11,7 +11,7 @@ from pathlib import Path
 
 import multissl_mm  # noqa: F401  (creates the scope of its registries)
 from multissl_mm.apis import ImageInferencer, write_predictions
-from multissl_mm.utils.cli import run_tool
+from multissl_mm.utils.cli import positive, run_tool
 from multissl_mm.utils.permissions import TRUST_CHECKPOINT, add_permissions
 
 
@@ -22,10 +22,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', help="file or URL; 'random' for random weights")
     parser.add_argument('pictures', nargs='+', help='files, or one folder')
     parser.add_argument('--gallery', help='folder in which the nearest pictures are looked for')
-    parser.add_argument('--top', type=int, default=5, help='how many (default: %(default)s)')
-    parser.add_argument('--image-size', type=int, default=224, metavar='PX', help='shorter edge')
+    parser.add_argument('--top', type=positive, default=5, help='how many (default: %(default)s)')
+    parser.add_argument('--image-size', type=positive, default=224, metavar='PX',
+                        help='shorter edge')
     parser.add_argument('--prefix', default='backbone.', help='of the keys in the checkpoint')
-    parser.add_argument('--batch-size', type=int, default=8, metavar='N')
+    parser.add_argument('--batch-size', type=positive, default=8, metavar='N')
     parser.add_argument('--device', help='default: what there is')
     parser.add_argument('--out', default='outputs', help='folder (default: %(default)s)')
     add_permissions(parser, TRUST_CHECKPOINT)

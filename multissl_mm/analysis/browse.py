@@ -12,11 +12,12 @@ from mmengine.registry import DATASETS, FUNCTIONS, MODELS, DefaultScope
 from torch import Tensor, nn
 
 from ..datasets import PAIR_NAMES, KeyedDataset, ViewKey
-from ..datasets.wrappers import origin
+from ..datasets.keyed import damaged_picture
 from ..errors import MultiSSLError
 from ..runtime import check_data, check_keys, dicts, preprocessor_cfg
+from ..utils.figures import save_figure
 from ..utils.images import read_image
-from .curves import save
+from ..utils.wrappers import origin
 
 #: Colours of classes.
 _PALETTE = (255 * colormaps['tab10'](range(10))[:, :3]).astype(np.uint8)
@@ -49,8 +50,11 @@ def browse_dataset(cfg: Config, out: Path, split: str = 'train', count: int = 4,
         Path: ``out``.
 
     Raises:
-        MultiSSLError: If the config has no such data, or a file cannot be read.
+        MultiSSLError: If the config has no such data, a file cannot be read, or a number cannot be.
     """
+    for name, number, least in (('first', first, 0), ('count', count, 1), ('epoch', epoch, 0)):
+        if number < least:
+            raise MultiSSLError(f'--{name} is {number}; give a number from {least} on')
     loader = cfg.get(f'{split}_dataloader')
     if not loader:
         raise MultiSSLError(f'{cfg.filename or "the config"} has no {split}_dataloader')
@@ -64,14 +68,26 @@ def browse_dataset(cfg: Config, out: Path, split: str = 'train', count: int = 4,
         collate = FUNCTIONS.get((loader.get('collate_fn') or dict(type='pseudo_collate'))['type'])
         rows = []
         for index in range(first, min(first + count, len(dataset))):
-            keyed = isinstance(dataset, KeyedDataset)
-            sample = dataset[ViewKey(seed, epoch, index) if keyed else index]
-            rows.append(_row(dataset.dataset if keyed else dataset, index,
-                             preprocessor(collate([sample]), True), preprocessor, _names(cfg)))
+            sample = _sample(dataset, ViewKey(seed, epoch, index))
+            rows.append(_row(dataset.dataset if isinstance(dataset, KeyedDataset) else dataset,
+                             index, preprocessor(collate([sample]), True), preprocessor,
+                             _names(cfg)))
     if not rows:
         raise MultiSSLError(f'{split}: there is no sample {first}, it has {len(dataset)}')
-    save(_draw(rows, f'{cfg.filename or "config"}: {split}, epoch {epoch}'), out)
+    save_figure(_draw(rows, f'{cfg.filename or "config"}: {split}, epoch {epoch}'), out)
     return out
+
+
+def _sample(dataset: Any, key: ViewKey) -> Any:
+    if isinstance(dataset, KeyedDataset):
+        return dataset[key]
+    try:
+        return dataset[key.index]
+    except Exception as error:  # of a loader that meets a damaged picture, whatever it makes of it
+        damage = damaged_picture(dataset, key.index, error)
+        if damage is None:
+            raise
+        raise damage from error
 
 
 def _preprocessor(cfg: Config) -> nn.Module:
@@ -211,12 +227,16 @@ def _draw(rows: List[Tuple[str, List[Panel]]], title: str, most: int = 7) -> Fig
     # What does not fit beside each other goes on below.
     rows = [(caption if at == 0 else '', panels[at:at + most])
             for caption, panels in rows for at in range(0, len(panels), most)]
-    widths = [min(max(_shape(p)[1] / _shape(p)[0], .7), 3.) for p in _longest(rows)]
-    figure = Figure(figsize=(1.9 * sum(widths) + .4, 2.3 * len(rows) + .5), dpi=110,
+    grids = [[min(max(_shape(p)[1] / _shape(p)[0], .7), 3.) for p in panels] for _, panels in rows]
+    widest = max(map(sum, grids))
+    figure = Figure(figsize=(1.9 * widest + .4, 2.3 * len(rows) + .5), dpi=110,
                     layout='constrained')
     figure.suptitle(title, fontsize=10)
-    for part, (caption, panels) in zip(figure.subfigures(len(rows), 1, squeeze=False)[:, 0], rows):
+    parts = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
+    for part, widths, (caption, panels) in zip(parts, grids, rows):
         part.suptitle(caption, fontsize=9, x=.01, ha='left', family='monospace')
+        # What is left of the widest row's width stays empty.
+        widths = [*widths, *[widest - sum(widths)] * (sum(widths) < widest)]
         axes = part.subplots(1, len(widths), width_ratios=widths, squeeze=False)[0]
         for axis, panel in zip(axes, panels):
             spectrogram = panel.values.ndim == 2
@@ -232,10 +252,6 @@ def _draw(rows: List[Tuple[str, List[Panel]]], title: str, most: int = 7) -> Fig
         for axis in axes[len(panels):]:
             axis.remove()
     return figure
-
-
-def _longest(rows: List[Tuple[str, List[Panel]]]) -> List[Panel]:
-    return max((panels for _, panels in rows), key=len)
 
 
 def _shape(panel: Panel) -> Tuple[int, int]:

@@ -9,7 +9,8 @@ from rich.table import Table
 
 from ..errors import MultiSSLError
 from ..utils.checkpoint import some
-from .curves import draw_line, finish, grid, save
+from ..utils.figures import save_figure
+from .curves import draw_line, finish, grid
 from .runs import Run, read_run
 
 KEYS = r'loss|.+\.loss.*|knn/.*|heldout/.*|forgetting/.*|.*mAP.*|accuracy/.*'
@@ -48,7 +49,7 @@ def compare_runs(work_dirs: Sequence[Union[str, Path]], out: Path, keys: str = K
     show(runs, values, console or Console(markup=False))
     figure = draw(runs, selected)
     if figure is not None:
-        save(figure, out)
+        save_figure(figure, out)
     return Comparison(values, None if figure is None else out)
 
 

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..errors import MultiSSLError
+from ..utils.figures import save_figure
 from .runs import Run, read_run
 
 #: title: (keys, label of the vertical axis, its scale); the rest of a key is its line's name.
@@ -40,7 +41,7 @@ def draw_curves(work_dir: Union[str, Path], out: Optional[Path] = None) -> Path:
         MultiSSLError: If there is nothing to draw, or no such format.
     """
     out = out or Path(work_dir) / 'curves.png'
-    save(draw(read_run(work_dir)), out)
+    save_figure(draw(read_run(work_dir)), out)
     return out
 
 
@@ -98,12 +99,3 @@ def draw(run: Run) -> Figure:
                       ha='center', va='bottom', fontsize=8, color='0.35')
         finish(axis, title, *PANELS[title][1:])
     return figure
-
-
-def save(figure: Figure, out: Path) -> None:
-    """Writes a picture; the ending says in which format."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        figure.savefig(out)
-    except ValueError as e:
-        raise MultiSSLError(f'{out}: {e}') from e

@@ -12,8 +12,8 @@ from ..apis import is_random, load_encoder
 from ..errors import MultiSSLError
 from ..evaluation.voc07 import PooledFeatures, extract_features, load_voc2007, normalise
 from ..runtime import load_config
+from ..utils.figures import save_figure
 from ..utils.images import is_image
-from .curves import save
 
 #: Name of a panel -> points (N, 2), and what their two axes are.
 Points = Dict[str, Tuple[np.ndarray, Tuple[str, str]]]
@@ -109,7 +109,7 @@ def draw_feature_map(config: str, checkpoints: Sequence[str], data: str, out: Pa
         name = ('random weights' if is_random(checkpoint) else
                 '/'.join(Path(checkpoint).parts[-2:]))
         maps[name] = to_two_dimensions(features, method, seed)
-    save(draw(maps, labels, f'{METHODS[method]} of {layer}, {Path(config).stem}'), out)
+    save_figure(draw(maps, labels, f'{METHODS[method]} of {layer}, {Path(config).stem}'), out)
     return maps
 
 

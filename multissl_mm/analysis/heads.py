@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ..simulation.heads import DIRECTIONS, cues
-from .curves import save
+from ..utils.figures import save_figure
 
 #: Hz: below it ears compare times, in it and above levels.
 BANDS = ((200., 1000.), (1500., 4000.), (4000., 8000.))
@@ -38,5 +38,5 @@ def draw_heads(heads: Sequence[str], out: Path) -> Path:
         axis.set(xlabel='azimuth, degrees, positive to the left', xticks=range(-180, 181, 45))
         axis.grid(alpha=.3)
         axis.legend()
-    save(figure, out)
+    save_figure(figure, out)
     return out

@@ -12,7 +12,6 @@ from mmengine.registry import DATASETS, DefaultScope
 
 from ..datasets import KeyedDataset
 from ..datasets.omniaudio import files_of_scene
-from ..datasets.wrappers import children
 from ..errors import MultiSSLError, in_one_line
 from ..runtime import check_data
 from ..utils.cli import progress_bar
@@ -20,6 +19,7 @@ from ..utils.files import AnyPath, kinds, write_atomically
 from ..utils.images import find_images, is_image, read_image
 from ..utils.pool import worker_pool
 from ..utils.shards import open_array, opened
+from ..utils.wrappers import children
 
 
 class Verified(NamedTuple):
@@ -62,8 +62,9 @@ def verify_dataset(data: Any, splits: Sequence[str] = ('train', 'val', 'test'), 
     try:
         with worker_pool(workers) as pool:
             found = pool.map(_look, files, chunksize=8)
-            for file, (what, fault) in zip(files, progress_bar(found, len(files), 'files',
-                                                               progress)):
+            # The bar first: it is full when it is asked for one more.
+            for (what, fault), file in zip(progress_bar(found, len(files), 'files', progress),
+                                           files):
                 good[what] += fault is None
                 if fault is not None:
                     broken[file.path] = fault

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from ..errors import MultiSSLError
+from ..utils.figures import save_figure
 from ..utils.images import is_image, read_image
 from ..utils.video import open_video, upright
 
@@ -66,4 +67,4 @@ def draw_map(scores: np.ndarray, path: Path, panorama: Optional[np.ndarray] = No
     figure.legend(handles=[Patch(color=colors[k % 10], label=name)
                            for k, name in enumerate(classes)],
                   loc='outside lower center', ncols=max(1, len(classes)), fontsize=9)
-    figure.savefig(path)
+    save_figure(figure, path)

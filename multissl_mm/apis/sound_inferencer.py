@@ -23,6 +23,7 @@ from ..models.downstream import (
 )
 from ..utils.files import AnyPath
 from ..utils.model import pooled
+from ..utils.sounds import write_sound
 from .files import FileInferencer, Prediction, refuse_equal_names
 from .loading import load_model
 from .panorama_pictures import draw_map, read_panorama
@@ -233,7 +234,6 @@ class SoundInferencer(FileInferencer):
             frame = None if panorama is None else read_panorama(
                 panorama, pred['start'] + self.seconds / 2)
             path = Path(out_dir) / f'{Path(pred["file"]).stem}_{pred["start"]:07.2f}s.png'
-            path.parent.mkdir(parents=True, exist_ok=True)
             draw_map(pred['scores'].numpy(), path, frame, rows, classes=self.classes,
                      title=f'{Path(pred["file"]).name}, {pred["start"]:g} to '
                            f'{pred["start"] + self.seconds:g} s')
@@ -248,8 +248,7 @@ class SoundInferencer(FileInferencer):
             turned = torch.cat([p['turned'] for p in preds if p['file'] == file], -1)
             for degrees, sound in zip(DIRECTIONS, turned):
                 path = out_dir / f'{Path(file).stem}_turned{degrees}.wav'
-                path.parent.mkdir(parents=True, exist_ok=True)
-                soundfile.write(path, sound.t().numpy(), self.sample_rate, subtype='FLOAT')
+                write_sound(path, sound.t().numpy(), self.sample_rate, 'FLOAT')
                 files.append(str(path))
         return files
 

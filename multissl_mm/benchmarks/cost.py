@@ -19,6 +19,7 @@ from ..errors import MultiSSLError
 from ..models.algorithms.base import needed
 from ..models.protocols import Recorded
 from ..runtime import load_config
+from ..utils.files import write_atomically
 from .loader import WORKER, measure_loader, write_pictures
 from .models import device, training_step
 from .ram import measure_worker, node_ram, resident
@@ -230,5 +231,5 @@ def report_cost(config: str, gpus: int, nodes: int, samples: int, machine: Machi
                       'the smaller ones first (il_mocov2_densecl.py keeps those of MoCo v2), or '
                       "model.responses.source='teacher', which stores nothing", soft_wrap=True)
     if out:
-        out.write_text(json.dumps(dict(cost, machine=machine._asdict())))
+        write_atomically(out, json.dumps(dict(cost, machine=machine._asdict())))
     return cost

@@ -15,6 +15,7 @@ from rich.table import Table
 from ..engine.hooks.forgetting import heldout_losses
 from ..engine.hooks.gradient import GradientHook, compare
 from ..engine.hooks.knn import accuracy, features
+from ..utils.files import write_atomically
 from ..utils.project import project_file
 from .models import Sizes, backbone, device, tasks, training_step
 from .timing import Seconds, interleaved, quiet, ratio
@@ -88,7 +89,7 @@ def measure_hook_overhead(sizes: Sizes = Sizes(), rounds: int = 7,  # noqa: B008
                   f'epochs of {EPOCH // 256} steps of 256; the losses of tasks need no hook',
                   highlight=False)
     if out:
-        out.write_text(json.dumps(dict(found._asdict(), sizes=sizes._asdict())))
+        write_atomically(out, json.dumps(dict(found._asdict(), sizes=sizes._asdict())))
     return found
 
 

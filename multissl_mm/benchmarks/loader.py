@@ -17,6 +17,7 @@ from rich.table import Table
 from ..errors import MultiSSLError
 from ..registry import MODELS
 from ..runtime import load_config
+from ..utils.files import atomic_path, write_atomically
 from ..utils.keyed_random import keyed_randomness
 from .timing import interleaved, quiet, ratio
 
@@ -60,7 +61,7 @@ def measure_loader(config: str, paths: Sequence[str] = (), count: int = 64, roun
                       f'{ratio(values, spent[THEIRS]):.2f}', f'{ratio(values, spent[SHIPPED]):.2f}')
     (console or Console()).print(table)
     if out:
-        out.write_text(json.dumps(dict(config=config, milliseconds=spent)))
+        write_atomically(out, json.dumps(dict(config=config, milliseconds=spent)))
     return spent
 
 
@@ -74,7 +75,8 @@ def write_pictures(root: Path, count: int) -> List[str]:
             layer = Image.fromarray(noise).resize((500, 375), Image.Resampling.BICUBIC)
             pixels += (np.asarray(layer) - 127.5) * min(1, 10 / cells)
         paths.append(str(root / f'{i}.jpg'))
-        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(paths[-1], quality=90)
+        with atomic_path(paths[-1], durable=False) as part:
+            Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(part, 'JPEG', quality=90)
     return paths
 
 

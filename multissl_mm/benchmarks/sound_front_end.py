@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
-import soundfile
 from mmcv.transforms import BaseTransform
 from mmengine.config import Config, ConfigDict
 from mmengine.dataset import default_collate
@@ -22,6 +21,8 @@ from ..errors import MultiSSLError
 from ..models import SoundPreprocessor
 from ..registry import MODELS
 from ..runtime import load_config
+from ..utils.files import write_atomically
+from ..utils.sounds import write_sound
 from .timing import interleaved, quiet, ratio
 
 DEVICE, WORKER, NONE = 'in the preprocessor', 'in the worker', 'nowhere'
@@ -83,7 +84,7 @@ def measure_front_end(config: str, data_root: Optional[str] = None, rate: int = 
                       f'{ratio(values, speed[WORKER]):.2f}')
     (console or Console()).print(table)
     if out:
-        out.write_text(json.dumps(dict(config=config, clips_per_second=speed)))
+        write_atomically(out, json.dumps(dict(config=config, clips_per_second=speed)))
     return speed
 
 
@@ -104,16 +105,15 @@ def write_noise(root: Path, rate: int) -> None:
     rng, scenes = np.random.default_rng(0), []
     for scene in range(1, SCENES + 1):
         folder = root / f'scene{scene:04d}'
-        folder.mkdir()
         tracks = {str(k): f'{folder.name}/noise_Tr{k}.WAV' for k in range(1, 9)}
         for path in tracks.values():
             noise = rng.normal(0, .1, int(SECONDS * rate)).astype(np.float32)
-            soundfile.write(root / path, noise, rate, subtype='PCM_16')
+            write_sound(root / path, noise, rate)
         scenes.append(dict(scene=scene, duration=SECONDS, frames=int(4 * SECONDS), tracks=tracks,
                            video='VIDEO_0001_cropped.mp4', pairs=[0, 1, 2, 3], arrays=[],
                            segments=np.arange(0., SECONDS - 2, 2).tolist()))
     meta = dict(dataset='OmniAudio', version=VERSION, source='.', sample_rate=rate, fps=4.)
-    (root / 'index.json').write_text(json.dumps(dict(metainfo=meta, data_list=scenes)))
+    write_atomically(root / 'index.json', json.dumps(dict(metainfo=meta, data_list=scenes)))
 
 
 def sound_pipeline(cfg: Config, preprocessor: SoundPreprocessor) -> Tuple[List[ConfigDict], dict]:

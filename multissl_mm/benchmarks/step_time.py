@@ -17,6 +17,7 @@ from ..datasets.keyed import ViewKey, mark
 from ..errors import MultiSSLError
 from ..models.protocols import Recorded, Staged
 from ..responses.bank import ResponseBank
+from ..utils.files import write_atomically
 from .models import Sizes, backbone, device, neck, tasks, training_step
 from .timing import Seconds, interleaved, quiet, ratio
 
@@ -123,8 +124,8 @@ def measure_step_time(sizes: Sizes = Sizes(), rounds: int = 9,  # noqa: B008  (i
         if ours >= theirs:
             found.failed.append('a DenseCL step takes more memory than MMPretrain\'s')
     if out:
-        out.write_text(json.dumps(dict(found._asdict(), sizes=sizes._asdict(), device=on,
-                                       amp=amp)))
+        write_atomically(out, json.dumps(dict(found._asdict(), sizes=sizes._asdict(),
+                                              device=on, amp=amp)))
     return found
 
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..evaluation.voc07 import COSTS, SOLVERS, evaluate_voc07
+from ..utils.files import write_atomically
 from .timing import interleaved, ratio
 
 #: Of a class in a feature, against what is noise to it: precisions are neither 0 nor 1.
@@ -90,7 +91,7 @@ def measure_svm(problem: Problem = Problem(), costs: Sequence[float] = COSTS,  #
     result = dict(problem=problem._asdict(), seconds=seconds, speedup=speedup, classes=both,
                   not_converged=stuck)
     if out:
-        out.write_text(json.dumps(result))
+        write_atomically(out, json.dumps(result))
     return result
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.optim.swa_utils import update_bn
 
 from ..registry import MODELS
-from ..runtime import load_config, preprocessor_cfg
+from ..runtime import apply_options, load_config, preprocessor_cfg
 from ..utils.checkpoint import fill_backbone
 from ..utils.files import AnyPath
 from .backbones import backbone_cfg, save_backbone
@@ -33,10 +33,11 @@ def average_backbones(config: AnyPath, out: AnyPath, checkpoints: Sequence[AnyPa
         options (dict, optional): Changes of the config.
 
     Raises:
-        MultiSSLError: If a key is missing or unexpected; nothing is written then.
+        MultiSSLError: If a key is missing or unexpected, or an option names none; nothing is
+            written then.
     """
     cfg = load_config(config)
-    cfg.merge_from_dict(options or {})
+    apply_options(cfg, options)
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine')):
         backbone = MODELS.build(backbone_cfg(cfg, config))
         states = []

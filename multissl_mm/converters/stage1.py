@@ -11,7 +11,7 @@ from ..models.algorithms.base import MultiSSL
 from ..models.pretext.algorithm_task import AlgorithmTask, FeatureFeed
 from ..models.pretext.momentum_contrast import MomentumContrastTask
 from ..registry import MODELS
-from ..runtime import load_config
+from ..runtime import apply_options, load_config
 from ..utils.checkpoint import fill, load_state_dict_file, save_atomically
 from ..utils.files import AnyPath
 from ..version import __version__
@@ -39,11 +39,12 @@ def convert_to_stage1(config: AnyPath, source: AnyPath, out: AnyPath, layout: Op
         options (dict, optional): Changes of the config, as MMEngine's ``--cfg-options``.
 
     Raises:
-        MultiSSLError: If anything does not fit the first task of the config, key by key.
+        MultiSSLError: If anything does not fit the first task of the config, key by key,
+            or an option the config.
     """
     state_dict = load_state_dict_file(source)
     cfg = load_config(config)
-    cfg.merge_from_dict(options or {})
+    apply_options(cfg, options)
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine')):
         set_random_seed(seed)
         model = MODELS.build(cfg.model) if cfg.get('model') else None

@@ -10,10 +10,10 @@ from torch.utils.data import Dataset
 
 from ..errors import MultiSSLError
 from ..registry import DATA_SAMPLERS, DATASETS
+from ..utils.content import data_digest, pipeline_digest
 from ..utils.images import is_image, read_image
 from ..utils.keyed_random import keyed_randomness
-from .content import data_digest, pipeline_digest
-from .wrappers import children, origin
+from ..utils.wrappers import check_nested, children, origin
 
 
 class KeptResponses(Protocol):
@@ -84,22 +84,28 @@ class KeyedDataset(Dataset):
 
     Args:
         dataset (dict): Config of a dataset derived from :class:`mmengine.dataset.BaseDataset`, or
-            of ``ConcatDataset``, ``RepeatDataset`` or ``ClassBalancedDataset`` around such.
+            of ``ConcatDataset``, ``RepeatDataset``, ``ClassBalancedDataset`` or MMPretrain's
+            ``KFoldDataset`` around such.
         max_skip (int): How many damaged files may be replaced by the next readable sample before
             it is an error; each is reported when it is met, and at the end of an epoch. Every
             worker counts for itself. Defaults to 0: the first one is an error.
 
     A file is damaged if the picture's decoder says so, or a :class:`MultiSSLError` that has it as
-    its ``file``. Any other error is raised as it is, since no file is to blame for it.
+    its ``file``. Any other error is raised as it is, since no file is to blame for it; so is one
+    about a pipeline that returns nothing for a sample.
+
+    Raises:
+        MultiSSLError: If ``dataset``, or what is in it, is no dataset and no config of one.
     """
 
-    def __init__(self, dataset: Union[dict, BaseDataset], max_skip: int = 0) -> None:
+    def __init__(self, dataset: Union[dict, BaseDataset, None] = None, max_skip: int = 0) -> None:
+        check_nested(dataset, 'KeyedDataset.dataset')
         # Before anything is used: a transform of its own may keep what it has seen.
         #: How views are made, for who wants the same of other samples; empty of a dataset object.
         self.pipeline_cfg = _pipeline(dataset) if isinstance(dataset, dict) else []
         self._views = pipeline_digest(dataset)
         self._data: Optional[str] = None
-        self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
+        self.dataset: Any = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
         self.max_skip = max_skip
         self.skipped: List[str] = []
 
@@ -147,22 +153,18 @@ class KeyedDataset(Dataset):
         with keyed_randomness(key.seed, key.replica, key.index):
             data = dataset.pipeline(info)
         if data is None:
-            file = info.get('img_path') or f'sample {key.index}'
-            raise MultiSSLError(f'{file}: the pipeline makes nothing of it', file)
+            file = info.get('img_path')
+            raise MultiSSLError(
+                f'sample {key.index}{f" ({file})" if file else ""}: '
+                f'{_name_of_none(dataset, index, key)} returned None for it; every transform must '
+                'return what it made of its sample')
         return data
 
     def _damage(self, index: int, error: Exception) -> Optional[MultiSSLError]:
         """What is wrong with a sample's file, if anything is and the error comes from that."""
-        if isinstance(error, MultiSSLError):
-            return error if error.file else None
-        file = self.dataset.get_data_info(index).get('img_path')
-        if isinstance(error, MemoryError) or file is None or not is_image(file):
-            return None
-        try:
-            read_image(file)
-        except MultiSSLError as damage:
-            return damage if damage.file else None
-        return None
+        if isinstance(error, MultiSSLError) and error.file:
+            return error
+        return damaged_picture(self.dataset, index, error)
 
     def _skip(self, index: int, damage: MultiSSLError) -> Dict[str, str]:
         """Counts a damaged file; returns it with what is wrong."""
@@ -186,12 +188,45 @@ class KeyedDataset(Dataset):
         return dict(data=self._data, views=self._views)
 
 
+def damaged_picture(dataset: Any, index: int, error: Exception) -> Optional[MultiSSLError]:
+    """What the decoder says of a sample's picture, where that may be why its pipeline failed.
+
+    Args:
+        dataset (BaseDataset): Or a wrapper of such; of others nothing is known.
+        index (int): Of the sample.
+        error (Exception): Of its pipeline.
+
+    Returns:
+        MultiSSLError: About the file; None if it has none, or it is whole.
+    """
+    info = dataset.get_data_info(index) if hasattr(dataset, 'get_data_info') else {}
+    file = info.get('img_path')
+    if isinstance(error, MemoryError) or file is None or not is_image(file):
+        return None
+    try:
+        read_image(file)
+    except MultiSSLError as damage:
+        return damage if damage.file else None
+    return None
+
+
 def mark(sample: BaseDataElement, key: ViewKey) -> None:
     """Writes into a sample which views it shows, and reads what was answered to them."""
     sample.set_metainfo(dict(sample_idx=key.index, replica=key.replica, seed=key.seed))
     if key.kept:
         rows = KeptRows((kept.name, kept.read(key.replica, key.index)) for kept in key.kept)
         sample.set_field(rows, 'kept', field_type='metainfo')
+
+
+def _name_of_none(dataset: Any, index: int, key: ViewKey) -> str:
+    """The transform that returns None for a sample, by doing all again."""
+    data = dataset.get_data_info(index)
+    with keyed_randomness(key.seed, key.replica, key.index):
+        for transform in getattr(dataset.pipeline, 'transforms', []):
+            data = transform(data)
+            if data is None:
+                return f'the transform {type(transform).__name__}'
+    return 'the pipeline'
 
 
 def _pipeline(cfg: Any) -> list:

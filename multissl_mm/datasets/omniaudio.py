@@ -9,11 +9,11 @@ from mmengine.fileio import get_text
 
 from ..errors import MultiSSLError
 from ..registry import DATASETS
+from ..utils.content import file_size
 from ..utils.digest import digest
 from ..utils.listed import absent, check_inside, check_there
 from ..utils.shards import INDEX, is_member, read_members
 from .classes import CLASSES
-from .content import file_size
 from .ear_pairs import EAR_PAIRS
 
 #: Of the index that the converter writes.

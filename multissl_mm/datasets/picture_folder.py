@@ -25,7 +25,8 @@ class PictureFolder(BaseDataset):
     such a list all pictures in ``<split>/``.
 
     An entry has ``img_path`` and ``gt_label``; where no list says it, a label is the number of the
-    picture's folder directly below the root, in the order of their names.
+    picture's folder directly below the root, in the order of their names. What classes are called
+    only ``metainfo=dict(classes=...)`` says: ``ConcatDataset`` refuses folders that differ there.
 
     Args:
         data_root (str): The folder.
@@ -54,6 +55,9 @@ class PictureFolder(BaseDataset):
     def load_data_list(self) -> List[dict]:
         """One entry per picture, folder by folder."""
         root = self.data_prefix['img_path'] or self.data_root
+        if not (root or self.ann_file):
+            raise MultiSSLError(f'{type(self).__name__}.data_root is empty; name the folder of the '
+                                'pictures')
         if self.ann_file:
             listed = self._listed(root)
         else:
@@ -62,7 +66,6 @@ class PictureFolder(BaseDataset):
         start = len(osp.join(root, ''))
         tops = [path[start:].rpartition(os.sep)[0].partition(os.sep)[0] for path in listed]
         labels = {name: label for label, name in enumerate(sorted(set(tops)))}
-        self._metainfo.setdefault('classes', tuple(labels))
         return [dict(img_path=path, gt_label=labels[top] if label is None else label)
                 for (path, label), top in zip(listed.items(), tops)]
 

@@ -107,8 +107,7 @@ def control_config(control: Control) -> Config:
 def _run(steps: Steps, folder: Path, control: Control, options: Sequence[str]) -> Dict[str, float]:
     """Scores on training and held-out scenes."""
     config, final = folder / 'config.py', folder / FINAL
-    folder.mkdir(parents=True, exist_ok=True)
-    control_config(control).dump(config)
+    write_atomically(config, control_config(control).pretty_text)
     steps.run(f'{control.title}: training', folder.name, project_file('tools/train.py'),
               str(config), '--work-dir', str(folder), '--resume',
               *(['--cfg-options', *options] if options else []), done=final)

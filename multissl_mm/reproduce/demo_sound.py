@@ -10,6 +10,7 @@ from rich.table import Table
 from ..datasets.ear_pairs import EAR_PAIRS
 from ..datasets.omniaudio import read_index
 from ..engine.hooks.checkpoint import FINAL
+from ..utils.figures import save_figure
 from ..utils.project import project_file
 from .data import converted, sound_data
 from .steps import Steps
@@ -89,7 +90,7 @@ def draw(scores: Scores, data: Path, path: Path) -> None:
         data (Path): Folder that the converter of OmniAudio wrote.
     """
     from matplotlib.figure import Figure
-    figure = Figure(figsize=(11, 6.5), layout='constrained')
+    figure = Figure(figsize=(11, 6.5), dpi=120, layout='constrained')
     grid = figure.add_gridspec(4, 2, width_ratios=(1, 1.25))
     axes = figure.add_subplot(grid[:, 0])
     stages = list(scores)
@@ -102,7 +103,7 @@ def draw(scores: Scores, data: Path, path: Path) -> None:
     axes.set(ylim=(-.05, 1), title='Held-out scores; dotted: guessing')
     axes.legend(loc='upper left', fontsize=8)
     _draw_segment(data, [figure.add_subplot(grid[row, 1]) for row in range(4)])
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path)
 
 
 def _draw_segment(data: Path, axes: Any) -> None:

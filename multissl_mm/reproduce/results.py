@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Dict, Mapping, Optional, Sequence, Tuple
 from rich.console import Console
 from rich.table import Table
 
+from ..utils.figures import save_figure
 from ..utils.files import write_atomically
 from .columns import Column, Found, values
 from .drawing import trade_off
@@ -102,7 +103,7 @@ class PaperTable:
         write_atomically(out / f'{self.name}.csv', self.csv(results))
         write_atomically(out / f'{self.name}.md', ''.join(
             f'| {" | ".join(line)} |\n' for line in lines))
-        self.draw(results).savefig(out / f'{self.name}.png')
+        save_figure(self.draw(results), out / f'{self.name}.png')
         return results
 
     def draw(self, results: Mapping[str, Found]) -> 'Figure':

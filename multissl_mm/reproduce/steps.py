@@ -9,14 +9,14 @@ import threading
 import time
 from contextlib import contextmanager
 from functools import partial
-from io import TextIOBase
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Sequence
+from typing import Callable, Dict, Iterator, List, Optional, Sequence
 
 import torch
 from rich.console import Console
 
 from ..errors import MultiSSLError
+from ..utils.files import not_written
 from ..utils.stopping import later
 
 
@@ -74,11 +74,11 @@ class Steps:
         say(f'      {"" if shell else "python "}{shlex.join(command)}', style='dim',
             soft_wrap=True)
         path, begin, shown = self.logs / f'{log}.log', time.time(), time.time()
-        with open(path, 'w') as out:
-            with self._started(['bash' if shell else sys.executable, *command], out) as process:
+        with _log(path) as write:
+            with self._started(['bash' if shell else sys.executable, *command], write) as process:
                 assert process.stdout is not None
                 for line in process.stdout:
-                    out.write(line)
+                    write(line)
                     sign = sign_of_life(line)
                     if sign and (time.time() - shown > 10 or sign.startswith('stage')):
                         shown = time.time()
@@ -95,7 +95,8 @@ class Steps:
         self.total = self.number + steps
 
     @contextmanager
-    def _started(self, command: Sequence[str], out: TextIOBase) -> Iterator[subprocess.Popen]:
+    def _started(self, command: Sequence[str], write: Callable[[str], None]
+                 ) -> Iterator[subprocess.Popen]:
         """A command, whose end is waited for where this process was asked to stop."""
         process: Optional[subprocess.Popen] = None
         gpu = self._slots.get()
@@ -111,8 +112,9 @@ class Steps:
         except BaseException:
             self.stop()
             if process is not None and process.stdout is not None:
-                out.writelines(process.stdout)
+                rest = process.stdout.read()
                 process.wait()
+                write(rest)
             raise
         finally:
             self._slots.put(gpu)
@@ -141,6 +143,20 @@ class Steps:
     def minutes(self) -> float:
         """Since the first step."""
         return (time.time() - self.start) / 60
+
+
+@contextmanager
+def _log(path: Path) -> Iterator[Callable[[str], None]]:
+    """Writes to a file at once, so that it can be followed, and an error is that of its text."""
+    with open(path, 'wb', buffering=0) as file:
+
+        def write(text: str) -> None:
+            try:
+                file.write(text.encode())
+            except OSError as e:
+                raise not_written(path, e) from e
+
+        yield write
 
 
 def _end(process: subprocess.Popen) -> None:

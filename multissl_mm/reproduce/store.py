@@ -12,10 +12,8 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 import torch
 from mmengine.config import Config
 
-from ..runtime import git_state, load_config, versions
-from ..runtime.config_keys import check_options
+from ..runtime import add_cfg_options, apply_options, git_state, load_config, versions
 from ..runtime.continuity import essentials
-from ..runtime.options import ConfigOptions
 from ..utils.digest import digest, file_digest
 from ..utils.files import write_atomically
 from ..utils.project import PACKAGE
@@ -134,10 +132,8 @@ def merged(config: str, options: Tuple[str, ...]) -> Config:
     cfg = load_config(config)
     if options:
         parser = argparse.ArgumentParser()
-        parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions)
-        changes = parser.parse_args(['--cfg-options', *options]).cfg_options
-        check_options(cfg, changes)
-        cfg.merge_from_dict(changes)
+        add_cfg_options(parser)
+        apply_options(cfg, parser.parse_args(['--cfg-options', *options]).cfg_options)
     return cfg
 
 

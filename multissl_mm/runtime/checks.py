@@ -1,14 +1,13 @@
 """What is looked at before anything is built."""
-import json
-import os.path as osp
 import tempfile
-from typing import Iterator, Sequence, Tuple
+from typing import Iterator, Tuple
 
 from mmengine.config import Config
 from mmengine.runner import IterBasedTrainLoop, Runner
+from torch.nn import SyncBatchNorm
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..errors import MultiSSLError
-from ..utils.listed import check_coco, check_data_list, check_list, check_voc
 from .config import dicts
 
 
@@ -42,16 +41,74 @@ def check_stage_hook(cfg: Config) -> None:
                             'stages=[...])')
 
 
+def check_checkpoint_hook(cfg: Config) -> None:
+    """Looks where checkpoints are to be.
+
+    Raises:
+        MultiSSLError: If that is another folder of this machine than the work directory, in which
+            ``--resume`` looks for them and which one run has for itself.
+    """
+    hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
+    folder = hook.get('out_dir')
+    if folder and '://' not in str(folder) and not hook.get('backend_args'):
+        raise MultiSSLError(f'default_hooks.checkpoint.out_dir: {folder} would keep checkpoints '
+                            'where --resume does not look for them, and where other runs may '
+                            'replace them; leave it out, and say where by --work-dir')
+
+
+def check_numbers(cfg: Config) -> None:
+    """Looks at numbers that must be whole, or within bounds.
+
+    Raises:
+        MultiSSLError: Names the key of the first that is not.
+    """
+    loaders = [f'{split}_dataloader' for split in ('train', 'val', 'test')]
+    for entry, key, least in (
+            *(('train_cfg', key, 1) for key in ('max_epochs', 'max_iters')),
+            *((loader, 'batch_size', 1) for loader in loaders),
+            *((loader, 'num_workers', 0) for loader in loaders), ('randomness', 'seed', 0)):
+        value = (cfg.get(entry) or {}).get(key)
+        if isinstance(value, float) and value.is_integer() and entry == 'train_cfg':
+            value = int(value)  # MMEngine takes it
+        if value is not None and not _whole(value, least):
+            raise MultiSSLError(f'{entry}.{key} is {value!r}, but must be a whole number of '
+                                f'{least} or more')
+    for where, node in _dicts(cfg.get('model'), 'model'):
+        if 'queue_len' in node and not _whole(node['queue_len'], 1):
+            raise MultiSSLError(f'{where}.queue_len is {node["queue_len"]!r}, but must be a whole '
+                                'number of 1 or more')
+        for key in ('momentum', 'base_momentum'):
+            values = node.get(key)
+            for value in values if isinstance(values, (list, tuple)) else [values]:
+                if isinstance(value, (int, float)) and not 0 <= value <= 1:
+                    raise MultiSSLError(f'{where}.{key} is {value}, but must be from 0 to 1')
+
+
+def _whole(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _dicts(node: object, where: str) -> Iterator[Tuple[str, dict]]:
+    """As :func:`dicts`, with their keys."""
+    if isinstance(node, dict):
+        yield where, node
+    children = node.items() if isinstance(node, dict) else \
+        enumerate(node) if isinstance(node, (list, tuple)) else ()
+    for key, child in children:
+        yield from _dicts(child, f'{where}.{key}')
+
+
 def check_steps(runner: Runner) -> None:
     """Looks whether an epoch has a step, and warns of what is longer than it.
 
-    That is a queue that is longer than the data, and a cosine of another length than the run.
+    That is a queue that is longer than the data, and a schedule of another length than the run.
 
     Args:
         runner (Runner): Before it trains; its training data are built.
 
     Raises:
-        MultiSSLError: If there are fewer samples than a batch, and such batches are dropped.
+        MultiSSLError: If there are fewer samples than a batch, and such batches are dropped, or if
+            a batch has a single sample, and the model normalises by batch.
     """
     loader = runner.train_dataloader
     if not hasattr(loader, 'batch_size') or not hasattr(loader, 'dataset'):
@@ -62,16 +119,10 @@ def check_steps(runner: Runner) -> None:
         raise MultiSSLError(
             f'train_dataloader: {samples} samples are less than a batch of {loader.batch_size}'
             f'{on}, and with drop_last no epoch would have a step of the optimizer; give more '
-            'data, a smaller train_dataloader.batch_size, or train_dataloader.drop_last=False')
+            'data, or a smaller train_dataloader.batch_size')
+    _refuse_single(runner)
     for entry in dicts(runner.cfg.get('param_scheduler')):
-        length, by_epoch = entry.get('T_max'), entry.get('by_epoch', True)
-        run = runner.max_epochs if by_epoch and not isinstance(
-            runner.train_loop, IterBasedTrainLoop) else runner.max_iters
-        if isinstance(length, int) and length + entry.get('begin', 0) != run:
-            runner.logger.warning(
-                f'T_max of {entry.get("type")} is {length} {"epochs" if by_epoch else "steps"}, '
-                f'but the run has {run}: the learning rate will not end where the run does; leave '
-                'T_max out, and it follows')
+        _compare_length(runner, entry)
     for entry in dicts(runner.cfg.get('model')):
         length = entry.get('queue_len')
         if isinstance(length, int) and length > samples:
@@ -81,75 +132,44 @@ def check_steps(runner: Runner) -> None:
                 'older views of itself; a shorter queue is better')
 
 
-def check_data(cfg: Config, splits: Sequence[str]) -> None:
-    """Looks for the data folders and annotation files that a config names, and into these.
-
-    Raises:
-        MultiSSLError: Names the key and the path of the first that is not there, what cannot be
-            used of an annotation file, or the classes that it does not have.
-    """
-    for split in splits:
-        loader = cfg.get(f'{split}_dataloader')
-        for where, dataset in _datasets((loader or {}).get('dataset'),
-                                        f'{split}_dataloader.dataset'):
-            root, ann = dataset.get('data_root') or '', dataset.get('ann_file')
-            paths = [('data_root', [root])]
-            if isinstance(ann, str) and ann:
-                paths.append(('ann_file', [osp.join(root, ann), ann]))
-            for key, candidates in paths:
-                if isinstance(candidates[0], str) and not any(map(_exists, candidates)):
-                    raise MultiSSLError(
-                        f'{where}.{key}: {candidates[0]} does not exist; put the data there, or '
-                        f'say where they are with --cfg-options {where}.{key}=PATH')
-            found = next(filter(osp.isfile, paths[-1][1]), None) if len(paths) > 1 else None
-            if found is not None and 'Coco' in str(dataset.get('type')):
-                _check_coco(found, dataset, where)
-            elif found is not None and 'VOCDataset' in str(dataset.get('type')):
-                part = (dataset.get('data_prefix') or {}).get('sub_data_root', '')
-                check_voc(found, osp.join(root, part, dataset.get('ann_subdir', 'Annotations')))
-            elif found is not None and found.endswith('.txt'):
-                check_list(found)
-            elif found is not None and found.endswith('.json'):
-                check_data_list(found)
+def _refuse_single(runner: Runner) -> None:
+    """Refuses a batch of one sample where it has no statistics: in self-supervised models."""
+    loader = runner.train_dataloader
+    size, sampler = loader.batch_size, loader.sampler
+    last = len(sampler) % size if size and hasattr(sampler, '__len__') else 0
+    if size != 1 and (last != 1 or loader.drop_last):
+        return
+    model = getattr(runner.model, 'module', runner.model)
+    learns_alone = any(cls.__name__ in ('BaseSelfSupervisor', 'MultiSSL')
+                       for cls in type(model).__mro__)
+    if learns_alone and any(isinstance(layer, _BatchNorm) and not (
+            isinstance(layer, SyncBatchNorm) and runner.world_size > 1)
+            for layer in model.modules()):
+        what, key = ('train_dataloader.batch_size is 1', 'batch_size') if size == 1 else \
+            (f'train_dataloader: of {len(sampler)} samples in batches of {size} the last has 1',
+             'drop_last=True or another train_dataloader.batch_size')
+        raise MultiSSLError(f'{what}, but the model normalises by batch; give '
+                            f'train_dataloader.{key}' + ' of 2 or more' * (size == 1))
 
 
-def _check_coco(ann_file: str, dataset: dict, where: str) -> None:
-    try:
-        with open(ann_file, encoding='utf-8-sig') as file:
-            found = json.load(file)
-    except ValueError as error:
-        raise MultiSSLError(f'{where}.ann_file: {ann_file} is no annotation file of COCO '
-                            f'({type(error).__name__}: {error})') from error
-    prefix = dataset.get('data_prefix')
-    folder = prefix.get('img') if isinstance(prefix, dict) else None
-    if folder is not None and not osp.isabs(folder):
-        folder = osp.join(dataset.get('data_root') or '', folder)
-    masks = any(step.get('with_mask') for step in dicts(dataset.get('pipeline')))
-    check_coco(found, ann_file, folder if folder is None or _exists(folder) else None,
-               boxes=True, masks=masks)
-    classes = (dataset.get('metainfo') or {}).get('classes')
-    if isinstance(classes, (list, tuple)):
-        known = [category['name'] for category in found['categories']]
-        _check_classes(ann_file, known, classes, where)
-
-
-def _check_classes(ann_file: str, known: Sequence[str], classes: Sequence[str], where: str
-                   ) -> None:
-    absent = [name for name in classes if name not in known]
-    if absent:
-        raise MultiSSLError(
-            f'{where}.metainfo.classes are {", ".join(classes)}, but the categories of {ann_file} '
-            f'are {", ".join(known)}: no {", ".join(absent)}; write both the same, capitals too')
-
-
-def _datasets(dataset: object, where: str) -> Iterator[Tuple[str, dict]]:
-    """A dataset's config and those that it wraps, with their keys."""
-    if isinstance(dataset, dict):
-        yield where, dataset
-        yield from _datasets(dataset.get('dataset'), f'{where}.dataset')
-        for i, child in enumerate(dataset.get('datasets') or []):
-            yield from _datasets(child, f'{where}.datasets.{i}')
-
-
-def _exists(path: str) -> bool:
-    return not path or '://' in path or osp.exists(path)
+def _compare_length(runner: Runner, entry: dict) -> None:
+    """Warns of a schedule that ends elsewhere than the run."""
+    kind, by_epoch, begin = entry.get('type'), entry.get('by_epoch', True), entry.get('begin', 0)
+    iterations = isinstance(runner.train_loop, IterBasedTrainLoop)
+    if by_epoch and iterations:
+        if kind and not entry.get('convert_to_iter_based'):
+            runner.logger.warning(
+                f'{kind} counts epochs, but train_cfg counts steps: the learning rate will stay '
+                'as it is; give it by_epoch=False, and lengths in steps')
+        return
+    run, unit = (runner.max_epochs, 'epochs') if by_epoch else (runner.max_iters, 'steps')
+    poly = 'Poly' in str(kind)
+    for key, offset in (('T_max', begin), ('total_steps', begin), ('end', 0)):
+        length = entry.get(key)
+        if not isinstance(length, int) or length + offset == run or (
+                key == 'end' and length < run and not poly):
+            continue
+        advice = f'; leave {key} out, and it follows' if key == 'T_max' else ''
+        runner.logger.warning(
+            f'{key} of {kind} is {length} {unit}, but the run has {run}: the learning rate will '
+            f'not end where the run does{advice}')

@@ -16,7 +16,8 @@ def load_config(path: Union[AnyPath, Config]) -> Config:
     One that has been read already is given back.
 
     Raises:
-        MultiSSLError: If there is no such file or package, or the config cannot be read.
+        MultiSSLError: If there is no such file or package, the config cannot be read, or it is one
+            of MMSelfSup 0.x.
     """
     if not isinstance(path, (str, os.PathLike)):
         return path
@@ -27,9 +28,21 @@ def load_config(path: Union[AnyPath, Config]) -> Config:
         raise MultiSSLError(f'{path}: {package} has no such config' if of_package else
                             f'{path}: no such config')
     try:
-        return Config.fromfile(file)
+        cfg = Config.fromfile(file)
     except Exception as e:  # a config is a program, of somebody else
         raise MultiSSLError(f'{path}: this config cannot be read: {type(e).__name__}: {e}') from e
+    _check_generation(cfg)
+    return cfg
+
+
+def _check_generation(cfg: Config) -> None:
+    data = cfg.get('data')
+    if 'train_dataloader' not in cfg and (
+            isinstance(data, dict) and ('samples_per_gpu' in data or 'train' in data) or
+            'optim_wrapper' not in cfg and {'runner', 'optimizer'} <= set(cfg)):
+        raise MultiSSLError(f'{cfg.filename} is one of MMSelfSup 0.x (with entries such as `data`, '
+                            '`runner` and `optimizer`); configs of 1.x run, see '
+                            'https://mmselfsup.readthedocs.io/en/latest/migration.html')
 
 
 def _package_folder(package: str, path: str) -> str:

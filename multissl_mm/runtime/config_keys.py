@@ -1,16 +1,30 @@
 """Keys of a config that nothing would read, found before anything is built."""
-import difflib
 import inspect
+import logging
 from typing import Any, Callable, Dict, Iterable, Iterator, Optional, Set, Tuple
 
 import mmengine.registry as registries
 from mmengine.config import Config
+from mmengine.dist import init_dist
+from mmengine.hooks import CheckpointHook
 from mmengine.optim import OptimWrapper
 from mmengine.registry import Registry
-from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner, set_random_seed
+from mmengine.runner import (
+    EpochBasedTrainLoop,
+    IterBasedTrainLoop,
+    Runner,
+    TestLoop,
+    ValLoop,
+    set_random_seed,
+)
+from mmengine.utils.dl_utils import set_multi_processing
+from torch.distributed import init_process_group
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.utils.data import DataLoader
 
 from ..errors import MultiSSLError
+from ..utils.names import arguments, nearest, parameters
+from .config import dicts
 
 #: Top-level entries that MMEngine, MMPretrain, MMDetection or this package read.
 ENTRIES = {*inspect.signature(Runner).parameters, 'custom_imports', 'runner_type', 'pretrained',
@@ -18,7 +32,8 @@ ENTRIES = {*inspect.signature(Runner).parameters, 'custom_imports', 'runner_type
            'activation_checkpointing', 'efficient_conv_bn_eval'}
 #: What is built from each of them, in order of where a name is looked for.
 BUILT: Dict[str, Tuple[Registry, ...]] = {
-    'model': (registries.MODELS, ),
+    **dict.fromkeys(('model', 'data_preprocessor'), (registries.MODELS, )),
+    'visualizer': (registries.VISUALIZERS, registries.VISBACKENDS),
     'train_cfg': (registries.LOOPS, ), 'val_cfg': (registries.LOOPS, ),
     'test_cfg': (registries.LOOPS, ),
     'param_scheduler': (registries.PARAM_SCHEDULERS, ),
@@ -34,37 +49,33 @@ KNOWN_PACKAGES = ('multissl_mm', 'mmengine')
 BUILDERS_KEYS = {
     'type', 'name', '_scope_', '_delete_', 'priority', 'convert_to_iter_based', 'by_epoch',
     'optimizer', 'constructor', 'paramwise_cfg'}
-
-
-def _parameters(*functions: Callable) -> Set[str]:
-    return {name for function in functions for name in inspect.signature(function).parameters}
-
-
-_LOADER = _parameters(DataLoader) | {'num_batch_per_epoch'}
+_LOADER = parameters(DataLoader) | {'num_batch_per_epoch'}
+#: What takes the arguments that a class hands on.
+HANDED_ON: Dict[type, Callable] = {CheckpointHook: Runner.save_checkpoint}
 #: What entries take that have no type of their own.
 PLAIN: Dict[str, Set[str]] = {
     'train_dataloader': _LOADER, 'val_dataloader': _LOADER, 'test_dataloader': _LOADER,
-    'train_cfg': _parameters(EpochBasedTrainLoop, IterBasedTrainLoop),
-    'optim_wrapper': _parameters(OptimWrapper),
+    'train_cfg': parameters(EpochBasedTrainLoop, IterBasedTrainLoop),
+    'val_cfg': parameters(ValLoop), 'test_cfg': parameters(TestLoop),
+    'optim_wrapper': parameters(OptimWrapper),
+    'optim_wrapper.clip_grad': parameters(clip_grad_norm_, clip_grad_value_),
+    'optim_wrapper.paramwise_cfg': {
+        'custom_keys', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', 'dwconv_decay_mult',
+        'dcn_offset_lr_mult', 'flat_decay_mult', 'bypass_duplicate',
+        '_delete'},  # of some configs of MMDetection, which mean _delete_
     'env_cfg': {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
-    'randomness': _parameters(set_random_seed), 'auto_scale_lr': {'enable', 'base_batch_size'}}
-
-
-def check_generation(cfg: Config) -> None:
-    """Refuses configs of MMSelfSup 0.x.
-
-    Raises:
-        MultiSSLError: Says what runs.
-    """
-    if 'train_dataloader' not in cfg and isinstance(cfg.get('data'), dict) and (
-            'samples_per_gpu' in cfg.data or 'train' in cfg.data):
-        raise MultiSSLError(f'{cfg.filename or "the config"} is one of MMSelfSup 0.x (its data are '
-                            'in `data`); configs of 1.x run, see '
-                            'https://mmselfsup.readthedocs.io/en/latest/migration.html')
+    'env_cfg.mp_cfg': parameters(set_multi_processing),
+    'env_cfg.dist_cfg': parameters(init_dist, init_process_group) | {'port'},
+    'randomness': parameters(set_random_seed), 'auto_scale_lr': {'enable', 'base_batch_size'}}
+#: What is looked up by a name alone.
+NAMED: Dict[str, Registry] = {
+    'optim_wrapper.optimizer': registries.OPTIMIZERS,
+    **dict.fromkeys((f'{split}_dataloader.collate_fn' for split in ('train', 'val', 'test')),
+                    registries.FUNCTIONS)}
 
 
 def check_keys(cfg: Config) -> None:
-    """Looks for keys that nothing reads, at any depth.
+    """Looks for keys that nothing reads, at any depth, and for names of nothing.
 
     A config file may have variables of any name; of those only misspelt entries are noticed.
     Deeper, all keys of what MMEngine reads, and all arguments of classes of MMEngine and of this
@@ -73,16 +84,22 @@ def check_keys(cfg: Config) -> None:
     Raises:
         MultiSSLError: Names the first key and the nearest one that is known.
     """
-    for key in cfg:
-        near = nearest(key, ENTRIES, .9)
-        if key not in ENTRIES and near and isinstance(cfg[key], (dict, list)):
+    for key in set(cfg) - ENTRIES:
+        near = nearest(key, ENTRIES, .85)
+        # val_evaluator_b is a variable of which an entry is made, and so is what occurs elsewhere.
+        if near and not key.startswith(f'{near}_') and not _occurs(cfg, key):
             raise MultiSSLError(f'the config has an entry {key}, which nothing reads; is it '
                                 f'{near}?')
-    for key in ENTRIES & set(cfg):
+    _check_loop(cfg.get('train_cfg') or {})
+    _check_hooks(cfg)
+    _check_names(cfg)
+    for key, known in PLAIN.items():
+        entry, node = cfg.get(key.partition('.')[0]), _at(cfg, key)
         # A constructor reads what it likes.
-        if key in PLAIN and isinstance(cfg[key], dict) and not {'type', 'constructor'} & set(
-                cfg[key]):
-            _refuse_unknown(cfg[key], PLAIN[key] | BUILDERS_KEYS, key)
+        if isinstance(node, dict) and 'constructor' not in entry and not (
+                node is entry and 'type' in entry):
+            _refuse_unknown(node, known | BUILDERS_KEYS, key)
+    for key in ENTRIES & set(cfg):
         for where, node in _nodes(cfg[key], key):
             if where != key and where.endswith('_cfg'):  # of a norm, a convolution, ...: its
                 continue  # builder reads keys of its own
@@ -91,33 +108,62 @@ def check_keys(cfg: Config) -> None:
                 _refuse_unknown(node, accepted | BUILDERS_KEYS, where)
 
 
-def check_options(cfg: Config, options: Dict[str, Any]) -> None:
-    """Looks at what ``--cfg-options`` is to change, before it does.
-
-    Raises:
-        MultiSSLError: If an option names an entry that there is not, or a comma has split a text.
-    """
-    for option, value in options.items():
-        first, *rest = option.split('.')
-        if first not in cfg and first not in ENTRIES:
-            near = nearest(first, ENTRIES | set(cfg))
-            raise MultiSSLError(f'--cfg-options {option}: the config has no {first}' +
-                                (f'; is it {".".join([near, *rest])}?' if near else ''))
-        before: Any = cfg.get(first)
-        for key in rest:
-            before = before.get(key) if isinstance(before, dict) else \
-                before[int(key)] if isinstance(before, list) and key.isdigit() and \
-                int(key) < len(before) else None
-        if isinstance(value, list) and (isinstance(before, str) or option == 'load_from'):
-            text = ','.join(map(str, value))
-            raise MultiSSLError(
-                f'--cfg-options {option}: a text is wanted, but commas make a list of {text}; '
-                f'''write it in quotes that the shell leaves: {option}="'{text}'"''')
+def _check_loop(loop: dict) -> None:
+    """What MMEngine refuses by a RuntimeError, and what no loop but one reads."""
+    kind = str(loop.get('type', 'EpochBasedTrainLoop')).rpartition('.')[2]
+    if loop.get('stages') and kind in ('EpochBasedTrainLoop', 'IterBasedTrainLoop',
+                                       'EpochTrainLoop'):
+        raise MultiSSLError(
+            f'train_cfg.stages: stages are counted in epochs, by multissl_mm.StagedTrainLoop and '
+            f'not by {kind}; leave train_cfg.type as the config has it, or leave stages out')
+    if 'type' in loop and 'by_epoch' in loop and not (
+            kind == 'EpochBasedTrainLoop' and loop['by_epoch']):
+        raise MultiSSLError(f'train_cfg.by_epoch: train_cfg.type is {kind}, which says what is '
+                            'counted; leave by_epoch out')
 
 
-def nearest(name: str, known: Iterable[str], cutoff: float = .6) -> Optional[str]:
-    """The known name that is most like a misspelt one, if any is."""
-    return next(iter(difflib.get_close_matches(name, sorted(known), 1, cutoff)), None)
+def _check_hooks(cfg: Config) -> None:
+    hooks = cfg.get('default_hooks') or {}
+    for name, hook in hooks.items():
+        if isinstance(hook, dict) and 'type' not in hook:
+            near = nearest(name, set(hooks) - {name})
+            raise MultiSSLError(f'default_hooks.{name} has no type, so there is no such hook' +
+                                (f'; is it {near}?' if near else ''))
+    for i, hook in enumerate(cfg.get('custom_hooks') or []):
+        if isinstance(hook, str) or isinstance(hook, dict) and 'type' not in hook:
+            raise MultiSSLError(f'custom_hooks.{i} is {hook}, but a hook is a dict with a type')
+
+
+def _check_names(cfg: Config) -> None:
+    """Names that MMEngine looks up and then uses without a look."""
+    level = cfg.get('log_level') or 'INFO'
+    if isinstance(level, str) and not isinstance(logging.getLevelName(level), int):
+        raise MultiSSLError(f'log_level: there is no {level}; there are DEBUG, INFO, WARNING, '
+                            'ERROR and CRITICAL')
+    for where, registry in NAMED.items():
+        name = (_at(cfg, where) or {}).get('type')
+        if isinstance(name, str) and _lookup(registry, name) is None:
+            near = nearest(name, registry.module_dict)
+            with registry.switch_scope_and_registry(cfg.get('default_scope')) as own:
+                # A test needs no optimizer, and MMDetection has configs with one of others.
+                if near and own.get(name) is None:
+                    raise MultiSSLError(f'{where}.type: there is no {name}; is it {near}?')
+
+
+def _at(cfg: Config, where: str) -> Any:
+    """The dict at a dotted key; None if there is none."""
+    node: Any = cfg
+    for key in where.split('.'):
+        node = node.get(key) if isinstance(node, (dict, Config)) else None
+    return node if isinstance(node, dict) else None
+
+
+def _occurs(cfg: Config, key: str) -> bool:
+    """Whether a dict or list of a config is a part of another entry, too."""
+    value = cfg[key]
+    return bool(value) and isinstance(value, (dict, list, tuple)) and any(
+        value == part for other in cfg if other != key
+        for node in dicts(cfg[other]) for part in (node, *node.values()))
 
 
 def _refuse_unknown(node: dict, known: Set[str], where: str) -> None:
@@ -153,15 +199,8 @@ def _accepted(node: dict, built: Tuple[Registry, ...]) -> Optional[Set[str]]:
         kind = next((cls for cls in found if cls is not None), None)
     if not inspect.isclass(kind) or kind.__module__.partition('.')[0] not in KNOWN_PACKAGES:
         return None
-    accepted: Set[str] = set()
-    for cls in kind.__mro__:
-        if '__init__' in vars(cls):
-            parameters = inspect.signature(vars(cls)['__init__']).parameters.values()
-            accepted |= {p.name for p in parameters
-                         if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)} - {'self'}
-            if not any(p.kind == p.VAR_KEYWORD for p in parameters):
-                return accepted
-    return None  # whatever it likes
+    accepted, others = arguments(kind, HANDED_ON)
+    return None if others else accepted
 
 
 def _lookup(registry: Registry, name: str) -> Optional[type]:

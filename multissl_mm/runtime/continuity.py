@@ -1,19 +1,29 @@
 """Whether a run that is resumed goes on as it began."""
 import re
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+from weakref import WeakKeyDictionary
 
 from mmengine.config import Config
+from mmengine.dataset import BaseDataset
 from mmengine.runner import Runner
 from mmengine.utils import digit_version
 
 from ..errors import MultiSSLError
+from ..utils.content import data_digest
+from ..utils.wrappers import children
 from ..version import __version__
 
 #: In ``meta`` of a checkpoint.
 KEY = 'multissl_mm'
 #: Entries of a config that decide what a run comes to.
-COMPARED = ('model', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'train_dataloader',
-            'auto_scale_lr', 'randomness')
+COMPARED = ('model', 'data_preprocessor', 'optim_wrapper', 'param_scheduler', 'train_cfg',
+            'train_dataloader', 'auto_scale_lr', 'randomness', 'default_hooks', 'custom_hooks')
+#: Those that older checkpoints say nothing of.
+_NEW = ('data_preprocessor', 'default_hooks', 'custom_hooks')
+#: Hooks that only look, write, or end a run.
+_WATCHING = re.compile(
+    r'(Logger|Checkpoint|Timer|Info|Visualization|Visualizer|StrictLoad|LeftOut|Interruption|'
+    r'Heartbeat|KNN|Forgetting|Gradient|LossGuard|Profiler|EmptyCache|ParamScheduler)\w*Hook$')
 #: What in them does not: where things are, and how fast they come.
 _FREE = re.compile(
     r'^train_dataloader\.(num_workers|persistent_workers|pin_memory|prefetch_factor|timeout|'
@@ -23,6 +33,7 @@ _FREE = re.compile(
     r'|^train_cfg\.(type|by_epoch|val_begin|val_interval|dynamic_intervals)(\.|$)')
 #: What a checkpoint brings along, whatever a config says.
 _BROUGHT = re.compile(r'^(optim_wrapper\.optimizer|param_scheduler|auto_scale_lr)\.')
+_digests: 'WeakKeyDictionary[Any, str]' = WeakKeyDictionary()
 #: Same layers, on one process, on several, without a GPU.
 _NORMS = ('SyncBN', 'MMSyncBN', 'multissl_mm.BNXd', 'BN')
 
@@ -30,22 +41,37 @@ _NORMS = ('SyncBN', 'MMSyncBN', 'multissl_mm.BNXd', 'BN')
 def described(runner: Runner) -> Dict[str, Any]:
     """What a checkpoint says of the run that writes it, besides its weights; plain values."""
     loader = runner.train_dataloader
-    return dict(version=__version__, config=essentials(runner.cfg), world_size=runner.world_size,
-                data=data_of(getattr(loader, 'dataset', None)))
+    return dict(version=__version__, config=essentials(runner.cfg), compared=list(COMPARED),
+                world_size=runner.world_size, data=data_of(getattr(loader, 'dataset', None)))
 
 
 def essentials(cfg: Config) -> Dict[str, str]:
     """The values that decide what a run comes to, by their keys."""
     return {key: repr('BN' if value in _NORMS and key.endswith('.type') else value)
-            for entry in COMPARED for key, value in _leaves(cfg.get(entry), entry)
+            for entry in COMPARED
+            for key, value in _leaves(_acting(cfg.get(entry)) if entry.endswith('_hooks') else
+                                      cfg.get(entry), entry)
             if not _FREE.search(key) and
             (entry != 'auto_scale_lr' or (cfg.get(entry) or {}).get('enable'))}
 
 
+def _acting(hooks: Any) -> Dict[str, Any]:
+    """Hooks that change what a run comes to, by their types, in whatever order they stand."""
+    found = [hook for hook in (hooks.values() if isinstance(hooks, Mapping) else hooks or [])
+             if isinstance(hook, Mapping) and not _WATCHING.search(str(hook.get('type')))]
+    return {str(hook.get('type')).rpartition('.')[2]: hook for hook in found}
+
+
 def data_of(dataset: Any) -> Optional[str]:
-    """A digest of the training data, where they have one."""
+    """A digest of the training data, where they say what their samples are."""
     fingerprint = getattr(dataset, 'fingerprint', None)
-    return None if fingerprint is None else fingerprint()['data']
+    if fingerprint is not None:
+        return fingerprint()['data']
+    if not isinstance(dataset, BaseDataset) and not children(dataset):
+        return None
+    if dataset not in _digests:  # asked for with every checkpoint
+        _digests[dataset] = data_digest(dataset, sparse=True)
+    return _digests[dataset]
 
 
 def check_config(path: str, meta: Mapping[str, Any], cfg: Config, world_size: int,
@@ -71,7 +97,9 @@ def check_config(path: str, meta: Mapping[str, Any], cfg: Config, world_size: in
     if digit_version(by) > digit_version(__version__):
         print(f'[resume] {path} was written by multissl_mm {by}, which is newer than this one '
               f'({__version__}): what this one does not know of is not used')
+    silent = [entry for entry in _NEW if entry not in written.get('compared', ())]
     before, now = written.get('config', {}), essentials(cfg)
+    now = {key: value for key, value in now.items() if key.partition('.')[0] not in silent}
     # Kinds first, from the top down: what they are made of differs, too.
     keys = sorted({*before, *now}, key=lambda key: (
         not key.endswith('.type'), key.count('.'), key))
@@ -94,8 +122,11 @@ def check_config(path: str, meta: Mapping[str, Any], cfg: Config, world_size: in
 def check_same_data(path: str, meta: Mapping[str, Any], dataset: Any,
                     accept: bool = False) -> None:
     """Compares the training data with those of a checkpoint, see :func:`check_config`."""
-    before = (meta.get(KEY) or {}).get('data')
-    if before and before != data_of(dataset):
+    before, now = (meta.get(KEY) or {}).get('data'), data_of(dataset)
+    if now is None:
+        print(f'[resume] {path}: whether it was trained on the data of train_dataloader.dataset is '
+              f'not checked, as a {type(dataset).__name__} does not say what its samples are')
+    elif before and before != now:
         _refuse_or_say(f'{path} was trained on other data than train_dataloader.dataset has now: '
                        'files were added, removed or replaced',
                        ', which means that an epoch shows other samples', accept)
@@ -110,10 +141,14 @@ def _refuse_or_say(what: str, consequence: str, accept: bool) -> None:
 
 def _consequence(changed: List[Tuple[str, str, str]]) -> str:
     keys = ' '.join(key for key, _, _ in changed)
+    said = ''
     if 'processes' in keys or 'batch_size' in keys:
-        return (', which means other batches at the same learning rate, another share of the '
-                'queues in each, and an epoch of another number of steps')
-    return ''
+        said += (', which means other batches at the same learning rate, another share of the '
+                 'queues in each, and an epoch of another number of steps')
+    if re.search(r'\btrain_cfg\.(max_epochs|max_iters|stages)', keys):
+        said += (', while schedules end where they were to: beyond that the learning rate stays as '
+                 'it is then')
+    return said
 
 
 def _listed(changed: List[Tuple[str, str, str]], limit: int = 6) -> str:

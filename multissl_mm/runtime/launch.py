@@ -18,6 +18,9 @@ from .processes import decided, start_group
 from .resume import after_restart, choose_checkpoint
 from .run_info import write_run_info
 
+#: What a config must have to be trained.
+TRAINED = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
+
 
 def train(options: RunOptions) -> Runner:
     """Trains a config of this project, of mmpretrain or of mmdet: what ``tools/train.py`` does.
@@ -29,7 +32,11 @@ def train(options: RunOptions) -> Runner:
         MultiSSLError: If the options do not fit the config, the machine or the files.
         Interrupted: A SystemExit, if it was asked to stop and has kept what it did.
     """
-    runner = build_runner(prepare_cfg(load_config(options.config), options), options)
+    cfg = prepare_cfg(load_config(options.config), options)
+    missing = [key for key in TRAINED if not cfg.get(key)]
+    if missing and 'runner_type' not in cfg:
+        raise MultiSSLError(f'{options.config} has no {missing[0]}, so there is nothing to train')
+    runner = build_runner(cfg, options)
     check_steps(runner)
     with listening():
         runner.train()

@@ -4,9 +4,8 @@ import os
 from dataclasses import dataclass, fields
 from typing import Any, Dict, Optional
 
-from mmengine.config import DictAction
-
 from ..utils.permissions import ALLOW_OUTSIDE, TRUST_CHECKPOINT, add_permissions
+from .cfg_options import add_cfg_options
 
 
 @dataclass(frozen=True)
@@ -55,35 +54,11 @@ class RunOptions:
                 object.__setattr__(self, field.name, os.fspath(value))
 
 
-class ConfigOptions(DictAction):
-    """MMEngine's, except that a value in quotes is a text, and that its errors name the option."""
-
-    @staticmethod
-    def _parse_iterable(val: str) -> Any:
-        if len(val) > 2 and val[0] == val[-1] and val[0] in '\'"' and val[1] not in '[(':
-            return val[1:-1]
-        return DictAction._parse_iterable(val)
-
-    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace,
-                 values: Any, option_string: Optional[str] = None) -> None:
-        for value in values:
-            try:
-                super().__call__(parser, namespace, [value], option_string)
-            except (AssertionError, ValueError):
-                key, equals, text = value.partition('=')
-                parser.error(
-                    f'{option_string} {value}: a text with commas or brackets is written in quotes '
-                    f"""that the shell leaves, {key}="'{text}'\"""" if equals else
-                    f'{option_string} {value}: is not KEY=VALUE')
-
-
 def parse_options(parser: argparse.ArgumentParser) -> RunOptions:
     """Adds the options that every tool with a runner has to its own, and reads the command line."""
     parser.add_argument('--work-dir', help='folder of logs and checkpoints '
                         '(default: the config\'s work_dir, else work_dirs/<config>)')
-    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, metavar='KEY=VALUE',
-                        help='change entries of the config, e.g. optim_wrapper.optimizer.lr=0.06 '
-                        'or key="[a,b]"')
+    add_cfg_options(parser)
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     # torch.distributed.launch writes it the one way or the other, by version.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0,

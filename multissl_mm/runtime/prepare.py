@@ -6,9 +6,11 @@ from mmengine.config import Config
 from mmengine.device import get_device
 
 from ..errors import MultiSSLError
-from .checks import check_data, check_stage_hook, check_temporary
+from .cfg_options import apply_options
+from .checks import check_checkpoint_hook, check_numbers, check_stage_hook, check_temporary
 from .config import drop_pretrained, load_config
-from .config_keys import check_generation, check_keys, check_options
+from .config_keys import check_keys
+from .data_checks import check_data
 from .options import RunOptions
 from .processes import distribute_on_cpu, set_environment
 
@@ -38,11 +40,8 @@ def prepare_cfg(cfg: Config, options: RunOptions) -> Config:
     """
     testing = options.checkpoint is not None
     set_environment(options.launcher, options.local_rank)
-    check_generation(cfg)
     cfg.launcher = options.launcher
-    if options.cfg_options:
-        check_options(cfg, options.cfg_options)
-        cfg.merge_from_dict(options.cfg_options)
+    apply_options(cfg, options.cfg_options)
     encoder = use_pretrained(cfg, load=not testing)
     if options.work_dir:
         cfg.work_dir = options.work_dir
@@ -55,12 +54,14 @@ def prepare_cfg(cfg: Config, options: RunOptions) -> Config:
         cfg.load_from, cfg.resume = options.checkpoint, False
     else:
         _prepare_training(cfg, options)
+    _add_hooks(cfg, [HEARTBEAT] * (options.launcher != 'none'))
     if options.launcher != 'none' and get_device() == 'cpu':
         distribute_on_cpu(cfg)
     for split in ('train', 'val', 'test'):
         _prepare_loader(cfg.get(f'{split}_dataloader') or {})
     cfg.custom_hooks = _with_strict_load(list(cfg.get('custom_hooks') or []), testing)
     check_keys(cfg)
+    check_numbers(cfg)
     check_temporary()
     check_data(cfg, ('test', ) if testing else ('train', 'val'))
     return cfg
@@ -81,16 +82,19 @@ def _prepare_training(cfg: Config, options: RunOptions) -> None:
         raise MultiSSLError('optim_wrapper.type AmpOptimWrapper needs a GPU; on the CPU use '
                             f'{AMP}, or --amp, which does')
     check_stage_hook(cfg)
+    check_checkpoint_hook(cfg)
     dataset = (cfg.get('train_dataloader') or {}).get('dataset') or {}
-    wanted = [LEFT_OUT] * bool(dataset.get('max_skip')) + [INTERRUPTION] + \
-        [HEARTBEAT] * (options.launcher != 'none')
-    hooks = list(cfg.get('custom_hooks') or [])
-    there = [hook.get('type') for hook in hooks]
-    cfg.custom_hooks = hooks + [dict(type=name) for name in wanted if name not in there]
+    _add_hooks(cfg, [LEFT_OUT] * bool(dataset.get('max_skip')) + [INTERRUPTION])
     loop = cfg.get('train_cfg') or {}
     if loop.get('by_epoch') or loop.get('type') == 'EpochBasedTrainLoop':
         loop.pop('by_epoch', None)
         loop['type'] = EPOCHS
+
+
+def _add_hooks(cfg: Config, wanted: List[str]) -> None:
+    hooks = list(cfg.get('custom_hooks') or [])
+    there = [hook.get('type') for hook in hooks]
+    cfg.custom_hooks = hooks + [dict(type=name) for name in wanted if name not in there]
 
 
 def _prepare_loader(loader: dict) -> None:

@@ -1,6 +1,7 @@
 """Which checkpoint a run starts from."""
 import os
 import os.path as osp
+import re
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -126,11 +127,9 @@ def candidates(work_dir: str) -> List[str]:
     """Checkpoints of a work directory that a run may go on from, the newest first."""
     pointer, found = Path(work_dir, 'last_checkpoint'), []
     path = pointer.read_text(errors='replace').strip() if pointer.is_file() else ''
-    if path:  # a work directory may have been moved since
-        beside = osp.join(work_dir, osp.basename(path))
-        path = beside if not osp.isfile(path) and osp.isfile(beside) else path
-        found = [path]
-    others = [p for pattern in ('epoch_*.pth', 'iter_*.pth', INTERRUPTED)
-              for p in Path(work_dir).glob(pattern)]
+    if path:  # a work directory may have been moved or copied since
+        found = [path if '://' in path else osp.join(work_dir, osp.basename(path))]
+    others = [p for p in Path(work_dir).glob('*.pth') if p.name == INTERRUPTED or
+              re.search(r'(?<!\d)\d+$', p.stem) and not p.name.startswith(('best_', 'stage'))]
     others.sort(key=lambda p: p.stat().st_mtime_ns, reverse=True)
     return found + [str(p) for p in others if str(p) not in found]

@@ -15,6 +15,7 @@ from mmengine.device import get_device
 from mmengine.dist import master_only
 from mmengine.runner import Runner
 
+from ..utils.files import write_atomically
 from ..version import __version__
 
 
@@ -35,8 +36,7 @@ def write_run_info(runner: Runner, config: str) -> None:
         **env)
     text = json.dumps(info, indent=2) + '\n'
     for folder in (runner.log_dir, runner.work_dir):
-        with open(osp.join(folder, 'run_info.json'), 'w') as f:
-            f.write(text)
+        write_atomically(osp.join(folder, 'run_info.json'), text, durable=False)
 
 
 def versions() -> Dict[str, str]:

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
-import soundfile
 
 from ..datasets.ear_pairs import EAR_PAIRS
+from ..utils.files import not_written
 from ..utils.keyed_random import key_to_seed
+from ..utils.sounds import write_sound
 from ..utils.video import import_av
 from .heads import KEMAR, impulse_responses, named
 from .hearing import hear, track_order
@@ -58,22 +59,29 @@ def write_scene(root: Path, seed: int, how: Recording, index: int) -> None:
 
     ``LABELS_%04d.npz`` holds ``labels`` (F, H, W), uint8: 0, or where something is that sounds
     its place in ``CLASSES``, from 1.
+
+    Raises:
+        MultiSSLError: If the system refuses to write; the scene is not there then.
     """
     final = root / f'scene{index:04d}'
     if final.exists():
         return
     folder = root / f'.scene{index:04d}.partial'
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
     scene = nth_scene(seed, index, how.seconds)
-    _write_video(folder, index, scene, how)
     sound = hear(scene, how.seconds, how.rate, vehicles=how.vehicles, head=how.head,
                  recordings=how.recordings)
     sound = sound * min(1., .98 / max(float(np.abs(sound).max()), 1e-9))
-    for track, channel in enumerate(track_order(EAR_PAIRS), 1):
-        soundfile.write(folder / f'SCENE_{index:04d}_Tr{track}.WAV', sound[channel], how.rate,
-                        subtype='PCM_16')
-    os.replace(folder, final)
+    try:
+        folder.mkdir(parents=True)
+        _write_video(folder, index, scene, how)
+        for track, channel in enumerate(track_order(EAR_PAIRS), 1):
+            write_sound(folder / f'SCENE_{index:04d}_Tr{track}.WAV', sound[channel], how.rate)
+        os.replace(folder, final)
+    except OSError as error:
+        raise not_written(final, error) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write_video(folder: Path, index: int, scene: Scene, how: Recording) -> None:

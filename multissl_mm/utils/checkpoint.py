@@ -103,17 +103,31 @@ def check_content(path: AnyPath) -> None:
                             f'since it was written ({damaged}); take another one, or copy it again')
 
 
-def unwrapped(checkpoint: Mapping[str, Any], path: AnyPath = 'the checkpoint') -> Dict[str, Tensor]:
-    """The tensors of a loaded checkpoint, see :func:`load_state_dict_file`."""
-    state_dict = checkpoint
-    if isinstance(checkpoint, Mapping):
-        state_dict = checkpoint.get('state_dict', checkpoint.get('model', checkpoint))
+def unwrapped(checkpoint: Any, path: AnyPath = 'the checkpoint') -> Dict[str, Tensor]:
+    """The tensors of a loaded checkpoint, see :func:`load_state_dict_file`.
+
+    Args:
+        checkpoint (Any): What is in it.
+        path (str): What to call it in an error.
+
+    Raises:
+        MultiSSLError: If it has none; says what it has.
+    """
+    if not isinstance(checkpoint, Mapping):
+        raise MultiSSLError(f'{path}: holds a {type(checkpoint).__name__}, not a dict with a '
+                            'state_dict; take another one')
+    key = next((key for key in ('state_dict', 'model') if key in checkpoint), None)
+    state_dict = checkpoint if key is None else checkpoint[key]
     tensors = _flat(state_dict)
-    if not tensors:
-        raise MultiSSLError(f'{path}: holds no state_dict' + (
-            f', but {some(map(str, checkpoint))}' if isinstance(checkpoint, Mapping) and checkpoint
-            else ''))
-    return tensors
+    if tensors:
+        return tensors
+    if key is None:
+        raise MultiSSLError(f'{path}: holds no state_dict' +
+                            f', but {some(map(str, checkpoint))}' * bool(checkpoint))
+    held = sorted({type(value).__name__ for value in state_dict.values()}) \
+        if isinstance(state_dict, Mapping) else [type(state_dict).__name__]
+    raise MultiSSLError(f'{path}: its {key} holds no tensor, but {some(held) or "nothing"}; take '
+                        'another one, or save it anew with tensors')
 
 
 def _flat(state: Any) -> Dict[str, Tensor]:

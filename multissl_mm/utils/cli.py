@@ -3,9 +3,12 @@ import atexit
 import errno
 import os
 import sys
+from argparse import ArgumentTypeError
+from contextlib import contextmanager
 from typing import Callable, Iterable, Iterator, TypeVar
 
 from ..errors import MultiSSLError
+from .build_errors import fault_of_config
 from .stopping import TRY_AGAIN, Ended, Interrupted, ending
 
 T = TypeVar('T')
@@ -22,7 +25,7 @@ def run_tool(main: Callable[[], None]) -> None:
     """
     trace = '--traceback' in sys.argv or os.environ.get('MULTISSL_TRACEBACK', '0') not in ('', '0')
     try:
-        with ending():
+        with ending(), _others_load_tensors_alone():
             main()
     except Ended as e:
         print(f'{_rank()}{e.message}', file=sys.stderr)
@@ -31,14 +34,31 @@ def run_tool(main: Callable[[], None]) -> None:
         print(f'{_rank()}{e.message}', file=sys.stderr)
         _leave_group(TRY_AGAIN)
         raise
-    except (MultiSSLError, OSError, KeyError) as e:
-        # An unknown `type` is MMEngine's KeyError; any other KeyError is a bug of ours.
-        if trace or (isinstance(e, KeyError) and 'registry' not in str(e)) or \
-                (isinstance(e, OSError) and e.errno not in _REFUSED):
+    except (MultiSSLError, OSError, KeyError, TypeError) as e:
+        # An unknown `type` is MMEngine's KeyError; other KeyErrors and TypeErrors are bugs of ours,
+        # but where MMEngine builds what a config says.
+        message = fault_of_config(e)
+        if trace or message is None and (
+                isinstance(e, TypeError) or
+                isinstance(e, KeyError) and 'registry' not in str(e) or
+                isinstance(e, OSError) and e.errno not in _REFUSED):
             raise
-        print(f'{_rank()}error: {_message(e)}', file=sys.stderr)
+        print(f'{_rank()}error: {message or _message(e)}', file=sys.stderr)
         sys.exit(1)
     _leave_group(0)
+
+
+@contextmanager
+def _others_load_tensors_alone() -> Iterator[None]:
+    # What others load by themselves, such as the queue of SwAV: before torch 2.6 that ran what a
+    # file holds. Our own loads see to themselves, see `utils/safe_load.py`.
+    before = os.environ.get('TORCH_FORCE_WEIGHTS_ONLY_LOAD')
+    os.environ.setdefault('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop('TORCH_FORCE_WEIGHTS_ONLY_LOAD', None)
 
 
 def _rank() -> str:
@@ -50,6 +70,14 @@ def progress_bar(items: Iterable[T], total: int, what: str, shown: bool = True) 
     from rich.console import Console
     from rich.progress import track
     return iter(track(items, what, total, console=Console(stderr=True), disable=not shown))
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 on, as ``type`` of an option."""
+    number = int(text)
+    if number < 1:
+        raise ArgumentTypeError(f'{number} is not a whole number from 1 on')
+    return number
 
 
 def _leave_group(status: int) -> None:
@@ -72,15 +100,18 @@ def _end(status: int) -> None:
     os._exit(status)
 
 
-#: What the system says where nothing is wrong with a program.
-_REFUSED = (errno.ENOENT, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+#: What the system says where nothing is wrong with a program: of names, of rights, of disks, and
+#: of how much one may have.
+_REFUSED = (errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EACCES,
+            errno.EPERM, errno.EROFS, errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EFBIG,
+            errno.EMFILE, errno.ENFILE)
 
 
 def _message(error: Exception) -> str:
     if isinstance(error, FileNotFoundError) and error.filename:
         return f'{error.filename}: no such file or directory'
     if isinstance(error, OSError) and error.strerror:
-        return f'{error.filename or "a file of this run could not be written"}: {error.strerror}'
+        return f'{error.filename or "a file, which the system does not name"}: {error.strerror}'
     text = str(error.args[0]) if isinstance(error, KeyError) else str(error)
     # Raised in a worker of a data loader, the text is that worker's traceback.
     return text.rpartition(f'{type(error).__name__}: ')[2].strip()

@@ -5,7 +5,7 @@ import secrets
 import shutil
 import socket
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Iterable, Iterator, Union
 
@@ -33,9 +33,12 @@ def atomic_path(path: AnyPath, durable: bool = True) -> Iterator[Path]:
             as it was.
     """
     path = Path(path)
-    part = path.with_name(
-        f'.{path.name}.{_machine()}.{os.getpid()}.{secrets.token_hex(4)}.partial')
+    part = path.with_name(  # not all of a name, which may be as long as the system allows
+        f'.{path.name[:32]}.{_machine()}.{os.getpid()}.{secrets.token_hex(4)}.partial')
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            yield path  # a device or a pipe, in whose place there must be no file
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part
         if durable:
@@ -43,9 +46,15 @@ def atomic_path(path: AnyPath, durable: bool = True) -> Iterator[Path]:
                 os.fsync(f.fileno())
         os.replace(part, path)
     except OSError as e:
-        raise MultiSSLError(f'{path}: cannot be written ({e.strerror or e})') from e
+        raise not_written(path, e) from e
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # it is not there, or is nowhere
+            part.unlink()
+
+
+def not_written(path: AnyPath, error: OSError) -> MultiSSLError:
+    """What the system refused, with the name of the file or folder that is missing now."""
+    return MultiSSLError(f'{path}: cannot be written ({error.strerror or error})')
 
 
 def write_atomically(path: AnyPath, data: Union[str, bytes],

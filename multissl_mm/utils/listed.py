@@ -1,14 +1,13 @@
 """Files that lists, indices and annotations name: looked at before anything is learned of them."""
-import json
 import math
 import os
 import os.path as osp
 import re
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set
+from typing import Any, Callable, Dict, List, Sequence, Set
 from xml.etree import ElementTree
 
 from ..errors import MultiSSLError, in_one_line
-from .permissions import ALLOW_OUTSIDE
+from .permissions import ALLOW_OUTSIDE, TRUST_CHECKPOINT
 
 
 def check_inside(name: Any, where: str) -> None:
@@ -29,28 +28,50 @@ def check_inside(name: Any, where: str) -> None:
                             f'meant, allow it with {ALLOW_OUTSIDE.how()}')
 
 
-def check_list(path: str) -> None:
+def check_no_code(path: str, where: str) -> None:
+    """Looks whether reading an annotation file would run code: MMEngine reads it by its suffix.
+
+    Raises:
+        MultiSSLError: If it would, and the user has not said that it may.
+    """
+    suffix = osp.splitext(path)[1].lower()
+    if TRUST_CHECKPOINT.given or suffix not in ('.pkl', '.pickle', '.yml', '.yaml'):
+        return
+    if suffix in ('.yml', '.yaml'):
+        with open(path, 'rb') as file:
+            if b'!' not in file.read():  # without a tag it is but data
+                return
+    raise MultiSSLError(f'{where}: code in {path} would run as it is read; write it as JSON, or, '
+                        f'if you trust whoever wrote it, allow it with {TRUST_CHECKPOINT.how()}')
+
+
+def check_list(path: str, text: bool = True) -> None:
     """Looks at a text file with a path, and perhaps a label, in each line.
+
+    Args:
+        path (str): The file.
+        text (bool): Whether it must be text; others' are theirs to read.
 
     Raises:
         MultiSSLError: If it cannot be read, or a path leads out of the folder of the data.
     """
-    for number, line in enumerate(read_lines(path), 1):
-        if line:
+    try:
+        lines = read_lines(path)
+    except MultiSSLError:
+        if text:
+            raise
+        return
+    for number, line in enumerate(lines, 1):
+        if line and (text or '\0' not in line):
             check_inside(line, f'{path}, line {number}')
 
 
-def check_data_list(path: str) -> None:
-    """The same for a file of JSON as MMEngine's data sets read it.
+def check_data_list(found: Any, path: str) -> None:
+    """The same for what is in a file of JSON as MMEngine's data sets read it.
 
     Raises:
         MultiSSLError: As :func:`check_list`.
     """
-    try:
-        with open(path, encoding='utf-8-sig') as file:
-            found = json.load(file)
-    except ValueError:  # of another format, or damaged: its data set knows
-        return
     entries = found.get('data_list') if isinstance(found, dict) else None
     for number, entry in enumerate(entries if isinstance(entries, list) else []):
         if isinstance(entry, dict) and 'img_path' in entry:
@@ -136,75 +157,3 @@ def check_voc(path: str, folder: str) -> None:
         if without:
             raise MultiSSLError(f'{file}: {len(without)} objects have no name, or no box of four '
                                 'numbers; restore it')
-
-
-def check_coco(found: Any, path: str, folder: Optional[str] = None, boxes: bool = False,
-               masks: bool = False) -> None:
-    """Looks at annotations as COCO writes them.
-
-    Args:
-        found (Any): What is in the file.
-        path (str): The file.
-        folder (str, optional): Of the pictures, which must be there; None where it is not known.
-        boxes (bool): Whether every instance needs a box, and every picture its size.
-        masks (bool): Whether every instance needs a mask.
-
-    Raises:
-        MultiSSLError: Names the first picture that is not there or outside of its folder, or the
-            first annotation whose box or mask cannot be used, and how many there are.
-    """
-    try:
-        files = {item['id']: item['file_name'] for item in found['images']}
-        annotations = list(found['annotations'])
-        faults = [(item, fault) for item in annotations if (fault := _fault(item, boxes, masks))]
-        unsized = [item['id'] for item in found['images']
-                   if boxes and not _numbers([item.get('width'), item.get('height')], 2)]
-        nameless = [c['id'] for c in found['categories'] if not isinstance(c['name'], str)]
-    except (KeyError, TypeError, AttributeError) as e:
-        raise MultiSSLError(f'{path} is no annotation file of COCO ({type(e).__name__}: {e}); '
-                            'restore it') from e
-    if unsized or nameless:
-        what = f'image {unsized[0]} has no width and height' if unsized else \
-            f'the name of category {nameless[0]} is no text'
-        raise MultiSSLError(f'{path}: {what}; restore it')
-    for number, name in files.items():
-        check_inside(name, f'{path}, image {number}')
-    if folder is not None:
-        check_there([osp.join(folder, name) for name in files.values()], 'image', path)
-    if faults:
-        item, fault = faults[0]
-        of = files.get(item.get('image_id'), 'a picture that is not listed')
-        raise MultiSSLError(f'{path}: annotation {item.get("id")} of {of} {fault} ({len(faults)} '
-                            f'of {len(annotations)} annotations cannot be used); mend or remove '
-                            'them')
-
-
-def _fault(item: Mapping[str, Any], boxes: bool, masks: bool) -> Optional[str]:
-    """What is wrong with an annotation, in words."""
-    if (boxes or 'bbox' in item) and not _numbers(item.get('bbox'), 4, 4):
-        return 'has a bbox that is not four numbers'
-    if boxes and not _numbers([item.get('area')], 1):
-        return 'has no area'
-    mask = item.get('segmentation')
-    if mask is None or mask == []:
-        return 'has no mask (its segmentation is empty)' if masks else None
-    if isinstance(mask, Mapping):
-        whole = isinstance(mask.get('counts'), (str, bytes, list)) and _numbers(
-            mask.get('size'), 2, 2)
-        return None if whole else 'has a segmentation without counts or size'
-    if not isinstance(mask, list) or not all(_numbers(part, 0) for part in mask):
-        return 'has a segmentation that is neither polygons nor run lengths'
-    if any(len(part) < 6 or len(part) % 2 for part in mask):
-        fewest = min(mask, key=len)
-        return (f'has a polygon of {len(fewest) // 2} points' if len(fewest) < 6 else
-                'has a polygon with half a point')
-    return None
-
-
-def _numbers(value: Any, least: int, most: Optional[int] = None) -> bool:
-    if not isinstance(value, list) or not least <= len(value) <= (most or len(value)):
-        return False
-    try:
-        return math.isfinite(sum(value))  # one pass in C: COCO has 80 million numbers
-    except (TypeError, OverflowError):
-        return False

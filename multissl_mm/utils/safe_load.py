@@ -54,7 +54,9 @@ def tensors_alone(name: str) -> Iterator[None]:
     """
     before, force, force_not = get_safe_globals(), *map(os.environ.get, (_FORCE, _FORCE_NOT))
     try:
-        if not TRUST_CHECKPOINT.given:
+        if TRUST_CHECKPOINT.given:
+            os.environ.pop(_FORCE, None)
+        else:
             add_safe_globals(_allowed())
             os.environ.pop(_FORCE_NOT, None)
             os.environ[_FORCE] = '1'

@@ -21,12 +21,15 @@ from mmengine.fileio import BaseStorageBackend, get_text, join_path, register_ba
 from ..errors import MultiSSLError
 from .cli import progress_bar
 from .files import atomic_path, write_atomically
+from .listed import check_inside
 
 INDEX, VERSION = 'shards.json', 1
 PREFIX = 'tar://'
 #: Bytes that are read ahead of an open file: recordings are read in small pieces, and each piece
 #: from behind a URL is a request.
 LOCAL, REMOTE = 2 ** 16, 2 ** 20
+#: What stands in an index beside names: URLs, and tar files of ours on other disks.
+_PACKED = re.compile(r'[\w+.-]+://.+|(?!.*/\.\./)/(.*/)?shard-\d{5,}\.tar', re.DOTALL)
 _NAME = re.compile(PREFIX + r'(.+?)\?(\d+)\+(\d+)#(.*)', re.DOTALL)
 
 
@@ -85,7 +88,8 @@ def read_members(root: str) -> Dict[str, str]:
         root (str): Where the index is: a folder, or what MMEngine's file backends read.
 
     Raises:
-        MultiSSLError: If there is no index, or a tar file on this machine is not that of the index.
+        MultiSSLError: If there is no index, a tar file on this machine is not that of the index, or
+            it is outside of the folder, and :func:`pack_files` names none so.
     """
     path = join_path(root, INDEX)
     try:
@@ -93,6 +97,9 @@ def read_members(root: str) -> Dict[str, str]:
         if index['version'] != VERSION:
             raise MultiSSLError(f'{path} is of version {index["version"]}, this code reads '
                                 f'{VERSION}; pack the folder again')
+        for shard in index['shards']:
+            if not _PACKED.fullmatch(shard['path']):
+                check_inside(shard['path'], path)
         # A URL or an absolute path stays; others count from the index.
         shards = [shard['path'] if '://' in shard['path'] else join_path(root, shard['path'])
                   for shard in index['shards']]

@@ -1,10 +1,11 @@
 """Short recordings as waveforms."""
+from io import BytesIO
 from math import gcd
 
 import numpy as np
 
 from ..errors import MultiSSLError
-from .files import AnyPath
+from .files import AnyPath, write_atomically
 
 
 def read_mono(path: AnyPath, rate: int) -> np.ndarray:
@@ -23,3 +24,21 @@ def read_mono(path: AnyPath, rate: int) -> np.ndarray:
         raise MultiSSLError(f'{path}: the recording holds no sound')
     common = gcd(rate, own)
     return resample_poly(sound.mean(1), rate // common, own // common).astype(np.float32)
+
+
+def write_sound(path: AnyPath, sound: np.ndarray, rate: int, subtype: str = 'PCM_16') -> None:
+    """Writes a WAV file, whole or not at all.
+
+    Args:
+        path (str | Path): To write.
+        sound (ndarray): (samples,) or (samples, channels).
+        rate (int): In Hz.
+        subtype (str): Of its samples, as soundfile names it.
+
+    Raises:
+        MultiSSLError: If the system refuses to write.
+    """
+    import soundfile
+    data = BytesIO()  # libsndfile would not say what the system refused, nor of which file
+    soundfile.write(data, sound, rate, subtype, format='WAV')
+    write_atomically(path, data.getvalue())

@@ -9,6 +9,7 @@ import sounds
 import tiny
 import torch
 from commands import run_tool
+from mmengine.config import Config
 from PIL import Image
 
 from multissl_mm.analysis import browse, verify_dataset
@@ -21,7 +22,7 @@ BROWSE, VERIFY = (f'analysis_tools/{name}_dataset.py' for name in ('browse', 've
 def drawn(cfg, tmp_path, monkeypatch, **how):
     """Rows of what is drawn: captions, and pictures by their titles."""
     figures = []
-    monkeypatch.setattr(browse, 'save', lambda figure, out: figures.append(figure))
+    monkeypatch.setattr(browse, 'save_figure', lambda figure, out: figures.append(figure))
     browse.browse_dataset(cfg, tmp_path / 'x.png', **how)
     return [(row.get_suptitle(), {axis.get_title(): axis.images[0].get_array()
                                   for axis in row.axes}) for row in figures[0].subfigs]
@@ -69,9 +70,38 @@ def test_browsing_from_the_command_line(images, tmp_path):
     done = run_tool(BROWSE, tmp_path / 'c.py', '--count', 1, '--out', tmp_path / 'new' / 'a.png')
     assert done.status == 0 and Image.open(tmp_path / 'new' / 'a.png').width > 300, done.err
     for options, message in ((['--split', 'val'], 'c.py has no val_dataloader'),
-                             (['--first', 24], 'there is no sample 24, it has 24')):
+                             (['--first', 24], 'there is no sample 24, it has 24'),
+                             (['--first', -3], '--first is -3; give a number from 0 on'),
+                             (['--epoch', -1], '--epoch is -1; give a number from 0 on'),
+                             (['--count', 0], '--count is 0; give a number from 1 on')):
         done = run_tool(BROWSE, tmp_path / 'c.py', *options)
-        assert done.status == 1 and message in done.err
+        assert done.status and message in done.err
+
+
+def test_browsing_a_damaged_picture_with_a_loader_of_others(images, tmp_path):
+    root = shutil.copytree(images, tmp_path / 'images')
+    (root / 'train' / 'n00000000' / '0001.JPEG').write_text('no picture')
+    cfg = Config(dict(
+        default_scope='mmpretrain', train_dataloader=dict(dataset=dict(
+            type='CustomDataset', data_root=str(root), with_label=False,
+            pipeline=[dict(type='LoadImageFromFile'), dict(type='PackInputs')]))))
+    with pytest.raises(MultiSSLError, match='0001.JPEG: cannot be read as an image'):
+        browse.browse_dataset(cfg, tmp_path / 'x.png')
+
+
+def test_every_row_has_a_grid_of_its_own():
+    wide, narrow = (browse.Panel('', np.zeros((10, width, 3), np.uint8)) for width in (30, 10))
+    figure = browse._draw([('a', [wide] * 9), ('b', [narrow] * 2)], '')
+    figure.canvas.draw()
+    widths = [[axis.get_position().width * row.bbox.width for axis in row.axes]
+              for row in figure.subfigs]
+    assert [len(row) for row in widths] == [7, 2, 2]
+    assert max(widths[1]) < 1.2 * min(widths[0]) and max(widths[2]) < .5 * min(widths[0])
+
+
+def test_the_bar_ends_full(images, capsys):
+    verify_dataset(images, workers=1)
+    assert '100%' in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_verifying_pictures(images, tmp_path):
@@ -87,7 +117,8 @@ def test_verifying_pictures(images, tmp_path):
         assert done.status == 1 and '23 pictures\n1 files are broken (1 .jpeg):\n' in done.out
         assert f'  {path}: cannot be read as an image (' in done.out
         assert list(json.loads(report.read_text())['broken']) == [str(path)]
-    assert run_tool(VERIFY, tmp_path / 'none.py').err.endswith('no such config\n')
+    assert run_tool(VERIFY, tmp_path / 'none.py').err.endswith(
+        'no such config, and no such folder\n')
     with pytest.raises(MultiSSLError, match='has no dataloader of val'):
         verify_dataset(tiny.tiny_config('mocov2', root, tmp_path), ['val'])
 

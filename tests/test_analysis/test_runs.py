@@ -1,8 +1,10 @@
 """Curves of runs, and of several on top of each other."""
 import json
+import os
 from pathlib import Path
 
 import pytest
+from commands import run_tool
 from mmengine.config import Config
 from PIL import Image
 
@@ -82,7 +84,7 @@ def test_picture_of_a_run(run, tmp_path):
         assert len(set(picture.convert('L').getdata())) > 50
     draw_curves(run)
     assert (Path(run) / 'curves.png').is_file()
-    with pytest.raises(MultiSSLError, match="Format 'docx'"):
+    with pytest.raises(MultiSSLError, match='x.docx: a picture is to end with its format'):
         draw_curves(run, tmp_path / 'x.docx')
 
 
@@ -138,3 +140,17 @@ def test_runs_of_earlier_versions_have_their_stages_in_a_hook(tmp_path):
         stage=dict(type='multissl_mm.ILStageHook', epochs=[1, 2])))
     found = read_run(write(tmp_path / 'x', 'start', [line(10, loss=1.)], config))
     assert found.stages == [('stage 1: m', 0, 1), ('stage 2: d', 1, 3)]
+
+
+def test_a_folder_is_no_file_to_write(run, tmp_path):
+    other = write(tmp_path / 'mtl', 'start', [line(10, loss=1., **{'m.loss': 1.})])
+    folder = tmp_path / 'folder'
+    folder.mkdir()
+    for arguments, message in (
+            (('curves.py', run, '--out', folder), 'a picture is to end with its format'),
+            (('compare_runs.py', run, other, '--out', tmp_path / 'x.png', '--json', folder),
+             'cannot be written (Is a directory)')):
+        done = run_tool(f'analysis_tools/{arguments[0]}', *arguments[1:])
+        assert done.status == 1 and done.err.startswith(f'error: {folder}: {message}')
+        assert done.err.count('\n') == 1 and 'wrote' not in done.out
+    assert sorted(os.listdir(tmp_path)) == ['folder', 'il', 'mtl', 'x.png']

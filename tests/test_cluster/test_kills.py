@@ -139,7 +139,7 @@ def test_kills_while_responses_are_recorded(images, tmp_path):
             ResponseBank.write = torn
 
         code, _ = child(pictures(tmp_path / 'broken', images, **options), tear)
-        assert code in (0, -signal.SIGKILL)
+        assert code == -signal.SIGKILL
     assert child(pictures(tmp_path / 'broken', images, **options))[0] == 0
     assert_equal_ends(tmp_path / 'whole', tmp_path / 'broken')
 
@@ -156,9 +156,8 @@ def test_flipped_bits_of_checkpoints(tmp_path):
         path.write_bytes(flipped)
         try:
             check_content(str(path))
-            found = torch.load(path, weights_only=False)
-        except (MultiSSLError, Exception):
+        except MultiSSLError:
             continue
         silent += 1
-        assert_same(found, content)
+        assert_same(torch.load(path, weights_only=False), content)
     assert silent < 100

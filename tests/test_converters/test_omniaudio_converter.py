@@ -210,8 +210,9 @@ def test_the_command_goes_on_without_bad_scenes_and_resumes(root, tmp_path):
 
 
 def test_options_that_make_no_sense(root, tmp_path):
-    for options in (dict(size=(16, 100)), dict(rows=(.5, .5)), dict(flow_steps=0), dict(fps=0.)):
-        with pytest.raises(MultiSSLError, match='--size needs a width that is a multiple of 64'):
+    for options in (dict(size=(16, 100)), dict(size=(0, 64)), dict(size=(16, 0)),
+                    dict(rows=(.5, .5)), dict(flow_steps=0), dict(fps=0.)):
+        with pytest.raises(MultiSSLError, match='--size needs a .* width that is a multiple of 64'):
             convert(root, tmp_path / 'out', HOW._replace(**options))
     with pytest.raises(MultiSSLError, match='no folders scene0001'):
         convert(tmp_path, tmp_path / 'out')

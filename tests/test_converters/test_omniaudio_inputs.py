@@ -154,6 +154,42 @@ def test_dead_microphones(root, sound):
         path.write_bytes(whole)
 
 
+def test_a_recording_that_is_another_s(root):
+    shutil.copy(root / 'scene0001' / 'SCENE_0001_Tr1.WAV', root / 'scene0001/SCENE_0001_Tr2.WAV')
+    refused(root, 'SCENE_0001_Tr2.WAV is the same recording as SCENE_0001_Tr1.WAV; restore')
+
+
+@pytest.mark.parametrize('tracks, dead', [([4], True), ([1, 4], True), (range(1, 9), False)])
+def test_a_part_of_a_recording_without_sound(root, tracks, dead):
+    """Zeros in all tracks are silence, and so are those of a moment."""
+    for n in range(1, 9):
+        path = root / 'scene0001' / f'SCENE_0001_Tr{n}.WAV'
+        sound, _ = soundfile.read(path)
+        sound[-RATE:] = 0
+        if n in tracks:
+            sound[2 * RATE:] = 0
+        soundfile.write(path, sound, RATE, subtype='FLOAT')
+    if dead:
+        refused(root, f'_Tr{tracks[0]}.WAV has no sound at all from 2 s to 5 s, while other tracks')
+    else:
+        assert converted(root)['segments'] == [0.]
+
+
+@pytest.mark.parametrize('again', [shutil.copytree, lambda a, b: b.symlink_to(a)])
+def test_a_scene_that_is_another_s(root, again):
+    again(root / 'scene0001', root / 'scene0008')
+    found = convert(root, root.parent / 'out', sounds.CONVERTED)
+    assert [entry['scene'] for entry in found.good] == [1]
+    assert 'scene0008/VIDEO_0001_cropped.mp4 and its recordings are those of scene 1 again' in \
+        found.bad[8]
+
+
+def test_more_frames_than_a_video_has(root):
+    with pytest.raises(MultiSSLError, match='cropped.mp4 has 4 frames per second, fewer than --fps '
+                       '1000; give at most 4'):
+        convert_scene(root, root.parent / 'out', sounds.CONVERTED._replace(fps=1000.), 1)
+
+
 @pytest.mark.parametrize('shape', [(20, 32, 64), (32, 64)])
 def test_labels_of_another_video(root, shape):
     np.savez(root / 'scene0001' / 'LABELS_0001.npz', labels=np.ones(shape, np.uint8))

@@ -12,9 +12,10 @@ from mmengine.registry import DATA_SAMPLERS, DATASETS, TRANSFORMS
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from multissl_mm.datasets import KeyedDataset, ViewKey, content
+from multissl_mm.datasets import KeyedDataset, ViewKey
 from multissl_mm.datasets.some_views import SomeViews
 from multissl_mm.errors import MultiSSLError
+from multissl_mm.utils import content
 
 
 def config(images):
@@ -144,6 +145,18 @@ def test_other_errors_are_blamed_on_no_picture(scope, images, error):
     assert caught.value is error and not data.skipped
 
 
+def test_a_transform_that_returns_nothing_is_blamed(scope, damaged):
+    """But where the picture is damaged: loaders of others may return None then."""
+    root, files = damaged
+    data = dataset(root, max_skip=1)
+    nothing = type('Nothing', (), dict(__call__=lambda self, results: None))()
+    data.dataset.pipeline.transforms[0] = nothing
+    with pytest.raises(MultiSSLError, match=r'^sample 3 \(.*0003.JPEG\): the transform Nothing '
+                       'returned None for it'):
+        data[ViewKey(0, 0, 2)]
+    assert data.skipped == [str(files[0])]
+
+
 def test_a_loader_of_others_may_meet_a_damaged_picture(scope, damaged):
     """Whatever it makes of it: what counts is what a decoder says of the file."""
     root, files = damaged
@@ -166,6 +179,7 @@ WRAPPERS = dict(
     concat=lambda a, b: dict(type='ConcatDataset', datasets=[a, b]),
     repeat=lambda a, b: dict(type='RepeatDataset', times=2, dataset=a),
     balanced=lambda a, b: dict(type='ClassBalancedDataset', oversample_thr=.6, dataset=a),
+    fold=lambda a, b: dict(type='mmpretrain.KFoldDataset', fold=1, num_splits=3, dataset=a),
     nested=lambda a, b: dict(type='RepeatDataset', times=2, dataset=dict(
         type='ConcatDataset', datasets=[dict(type='RepeatDataset', times=2, dataset=a), b])))
 
@@ -192,7 +206,8 @@ def wrapped(folders, kind, scale=32, **options):
     return KeyedDataset(WRAPPERS[kind](*inner), **options)
 
 
-@pytest.mark.parametrize('kind, size', [('concat', 54), ('repeat', 60), ('nested', 168)])
+@pytest.mark.parametrize('kind, size', [('concat', 54), ('repeat', 60), ('fold', 20),
+                                        ('nested', 168)])
 def test_several_datasets(scope, folders, kind, size):
     """Bug 12: views of wrapped datasets are keyed as those of one."""
     data = wrapped(folders, kind)
@@ -239,6 +254,27 @@ def test_some_views_of_several_datasets(scope, folders):
     whole = data[ViewKey(0, 0, 40)]['inputs']
     some = SomeViews(data, ('query', 'key'), ['query'])[ViewKey(0, 0, 40)]['inputs']
     assert len(some) == 1 and torch.equal(some[0], whole[0])
+
+
+def test_a_fold_shows_its_own_samples(scope, folders):
+    data = wrapped(folders, 'fold')
+    for index in (0, 19):
+        sample = data[ViewKey(0, 0, index)]['data_samples']
+        assert sample.img_path == data.get_data_info(index)['img_path']
+
+
+@pytest.mark.parametrize('cfg, message', [
+    (None, ' is None, not the config of a dataset'), ('plain', " is 'plain', not the config"),
+    (dict(type='ConcatDataset', datasets=[]), r'.datasets is \[\], not a list'),
+    (dict(type='ConcatDataset', datasets=dict(type='A')), '.datasets is a dict, not a list'),
+    (dict(type='RepeatDataset', dataset=dict(type='A')), '.times is None; RepeatDataset repeats'),
+    (dict(type='ConcatDataset', datasets=[dict(type='mmengine.RepeatDataset', times=1.5)]),
+     '.datasets.0.times is 1.5;'),
+    (dict(type='RepeatDataset', times=2, dataset=dict(type='A', indices=0)),
+     '.dataset.indices is 0, which leaves no sample')])
+def test_what_cannot_be_a_dataset_is_named(cfg, message):
+    with pytest.raises(MultiSSLError, match=f'^KeyedDataset.dataset{message}'):
+        KeyedDataset(cfg)
 
 
 def test_a_dataset_without_a_pipeline_is_named(images):

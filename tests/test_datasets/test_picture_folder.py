@@ -1,14 +1,19 @@
 """A plain folder of pictures is enough to pretrain."""
+from types import SimpleNamespace
+from unittest.mock import Mock
+
 import numpy as np
 import pytest
 import tiny
 from mmengine.config import Config
 from mmengine.registry import DATASETS
+from mmengine.runner import IterBasedTrainLoop
 from PIL import Image
 
-from multissl_mm.datasets import PictureFolder
+from multissl_mm.datasets import PictureFolder, ViewKey
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.runtime import RunOptions, train
+from multissl_mm.runtime.checks import _compare_length
 
 
 def write(path):
@@ -31,7 +36,22 @@ def test_any_nesting(plain):
     assert names == ['a.jpg', 'b.PNG', 'x/c.webp', 'x/y/z/d.tif', 'y/1/h.ppm', 'y/e.bmp',
                      'y/f.jpeg', 'y/g.JPG']
     assert [data.get_cat_ids(i)[0] for i in range(8)] == [0, 0, 1, 1, 2, 2, 2, 2]
-    assert data.metainfo['classes'] == ('', 'x', 'y')
+    assert 'classes' not in data.metainfo  # ConcatDataset would compare them
+    with pytest.raises(MultiSSLError, match='^PictureFolder.data_root is empty'):
+        PictureFolder('', 'train')
+
+
+@pytest.mark.parametrize('lazy', [False, True])
+def test_several_folders_are_one_data_set_whatever_is_in_them(plain, lazy):
+    """As docs/usage.md has it."""
+    folder = dict(type='multissl_mm.PictureFolder', pipeline=[dict(type='multissl_mm.LoadImage')])
+    write(plain.parent / 'b' / 'z' / 'i.jpg')
+    data = DATASETS.build(dict(
+        type='multissl_mm.KeyedDataset', dataset=dict(type='ConcatDataset', datasets=[
+            dict(folder, data_root=str(plain)),
+            dict(folder, data_root=str(plain.parent / 'b'), lazy_init=lazy)])))
+    data.full_init()
+    assert len(data) == 9 and data[ViewKey(0, 0, 8)]['img_path'].endswith('z/i.jpg')
 
 
 @pytest.mark.parametrize('listed', [False, True])
@@ -92,6 +112,36 @@ def test_a_run_on_a_plain_folder(plain, tmp_path):
     assert 'queue_len of mocov2 is 64, more than the 8 samples' in log
     assert 'T_max of CosineAnnealingLR is 200 epochs, but the run has 1:' in log
     assert 'T_max of CosineAnnealingLR is 1 ' not in log
+
+
+@pytest.mark.parametrize('schedule, words', [
+    (dict(type='OneCycleLR', total_steps=50, eta_max=.1), 'total_steps of OneCycleLR is 50 epochs'),
+    (dict(type='PolyLR', end=50), 'end of PolyLR is 50 epochs, but the run has 2'),
+    (dict(type='PolyLR', end=1), 'end of PolyLR is 1 epochs'),
+    (dict(type='LinearLR', by_epoch=False, end=50), 'end of LinearLR is 50 steps'),
+    (dict(type='LinearLR', by_epoch=False, end=5), ''), (dict(type='PolyLR', end=2), ''),
+    (dict(type='CosineAnnealingLR', T_max=2, convert_to_iter_based=True), '')])
+def test_schedules_that_do_not_fit_the_run(schedule, words):
+    run = SimpleNamespace(max_epochs=2, max_iters=6, train_loop=None, logger=Mock())
+    _compare_length(run, schedule)
+    said = [call.args[0] for call in run.logger.warning.call_args_list]
+    assert len(said) == bool(words) and all(words in text for text in said)
+
+
+def test_epochs_that_a_run_by_steps_does_not_count():
+    loop = object.__new__(IterBasedTrainLoop)
+    run = SimpleNamespace(max_epochs=1, max_iters=6, train_loop=loop, logger=Mock())
+    _compare_length(run, dict(type='CosineAnnealingLR', T_max=200))
+    assert 'counts epochs, but train_cfg counts steps' in run.logger.warning.call_args.args[0]
+
+
+@pytest.mark.parametrize('size, words', [
+    (7, 'of 8 samples in batches of 7 the last has 1'), (1, 'batch_size is 1, but the model')])
+def test_a_batch_of_one_is_refused(plain, tmp_path, size, words):
+    options = config(plain, tmp_path / 'run', train_dataloader__batch_size=size,
+                     train_dataloader__drop_last=False)
+    with pytest.raises(MultiSSLError, match=words):
+        train(options)
 
 
 def test_a_run_without_a_step_is_refused(plain, tmp_path):

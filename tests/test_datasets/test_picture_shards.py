@@ -7,8 +7,8 @@ from PIL import Image
 
 from multissl_mm.converters.packing import pack_data
 from multissl_mm.datasets import LoadImage, PictureFolder, PictureShards
-from multissl_mm.datasets.content import data_digest
 from multissl_mm.errors import MultiSSLError
+from multissl_mm.utils.content import data_digest
 from multissl_mm.utils.shards import parse_member
 
 NAMES = ('train/n2/a.JPEG', 'train/n1/b.png', 'train/n1/a#1 ?2+3#.jpg', 'val/n1/c.JPEG')
@@ -63,6 +63,16 @@ def test_behind_fsspec(folder, tmp_path):
     assert data[0]['img_path'].startswith('tar://file::/')
     expected = LoadImage()(PictureFolder(str(folder), 'train')[0])['img']
     np.testing.assert_array_equal(LoadImage()(data[0])['img'], expected)
+
+
+@pytest.mark.parametrize('path', ['../outside/shard-00000.tar', '/etc/passwd',
+                                  '/x/../shard-00000.tar'])
+def test_an_index_stays_in_its_folder(folder, tmp_path, path):
+    pack_data(folder, tmp_path / 'packed')
+    index = tmp_path / 'packed/shards.json'
+    index.write_text(index.read_text().replace('shard-00000.tar', path))
+    with pytest.raises(MultiSSLError, match=f'shards.json: {path} leads out .*--allow-outside'):
+        PictureShards(str(tmp_path / 'packed'))
 
 
 def test_errors_are_for_people(folder, tmp_path):

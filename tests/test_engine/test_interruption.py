@@ -39,7 +39,7 @@ class AskHook(Hook):
 
 
 @HOOKS.register_module()
-class SignalHook(Hook):
+class InterruptionSignalHook(Hook):
     """Asks the process to stop in given steps, and notes which samples a run has seen."""
 
     def __init__(self, step=0, number=signal.SIGTERM):
@@ -54,7 +54,7 @@ class SignalHook(Hook):
 
 
 def train(cfg, **hook):
-    cfg.custom_hooks = [dict(type='multissl_mm.SignalHook', **hook)]
+    cfg.custom_hooks = [dict(type='multissl_mm.InterruptionSignalHook', **hook)]
     cfg.experiment_name = f'{Path(cfg.work_dir).name}_{hook.get("step")}'
     options = runtime.RunOptions('config.py', resume='auto')
     runner = runtime.build_runner(runtime.prepare_cfg(cfg, options), options)

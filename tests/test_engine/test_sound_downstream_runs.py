@@ -226,7 +226,7 @@ def test_what_a_run_leaves_is_all_that_a_test_needs(scenes, expert, tmp_path, sc
     assert meta['sample_rate'] == 4000 and len(meta['classes']) == 5
     state['state_dict'] = {k: v for k, v in state['state_dict'].items() if 'decoder' not in k}
     torch.save(state, tmp_path / 'encoder.pth')
-    with pytest.raises(MultiSSLError, match='is being tested lacks decoder.*SemanticPrediction'):
+    with pytest.raises(MultiSSLError, match='encoder.pth lacks decoder.*SemanticPrediction'):
         test(tmp_path / 'encoder.pth')
 
 

@@ -91,24 +91,30 @@ def test_load_from_must_fill_the_backbone(file):
     wrapped = {f'module.{k}': v for k, v in checkpoint['state_dict'].items()}
     hook().after_load_checkpoint(SimpleNamespace(model=model), dict(state_dict=wrapped))
     bare = {k.removeprefix('backbone.'): v for k, v in checkpoint['state_dict'].items()}
-    with pytest.raises(MultiSSLError, match='backbone.conv1.weight'):
-        hook().after_load_checkpoint(SimpleNamespace(model=model), dict(state_dict=bare))
+    runner = SimpleNamespace(model=model, _load_from='a.pth')
+    for content, message in ((dict(state_dict=bare), 'does not fill .*lacks backbone.conv1.weight'),
+                             (dict(state_dict={k: v * torch.nan for k, v in checkpoint[
+                                 'state_dict'].items()}), 'has NaN or infinite values in backbone'),
+                             ([bare], 'holds a list')):
+        with pytest.raises(MultiSSLError, match=f'^a.pth:? {message}'):
+            hook().after_load_checkpoint(runner, content)
 
 
 def test_what_is_tested_is_whole(file):
     """Bug 3: a detector with random heads, or with those of other classes, is not tested."""
     model = model_from(file, 'backbone.')
     model.decoder, model.neck = nn.Linear(1, 1), nn.Linear(1, 2)
-    runner, checkpoint = SimpleNamespace(model=model), torch.load(file)
+    runner = SimpleNamespace(model=model, _load_from='a run.pth')
+    checkpoint = torch.load(file)
     hook().after_load_checkpoint(runner, checkpoint)  # of a training
-    with pytest.raises(MultiSSLError, match='tested lacks decoder.weight, decoder.bias, neck.bias'
-                       r', neck.weight \(1,\) instead of \(2, 1\) of Module'):
+    with pytest.raises(MultiSSLError, match='a run.pth lacks decoder.weight, decoder.bias, '
+                       r'neck.bias, neck.weight \(1,\) instead of \(2, 1\) of Module'):
         hook(check_init=False).after_load_checkpoint(runner, checkpoint)
 
 
 def test_what_is_resumed_is_more_than_weights(file):
     model = model_from(file, 'backbone.')
-    resumed = SimpleNamespace(model=model, _resume=True)
+    resumed = SimpleNamespace(model=model, _resume=True, _load_from='a.pth')
     checkpoint = dict(torch.load(file), message_hub={}, optimizer={}, meta=dict(epoch=1, iter=2))
     hook().after_load_checkpoint(resumed, checkpoint)
     for key, value, lacks in (('message_hub', None, 'message_hub:'), ('optimizer', None, 'optim'),
@@ -116,7 +122,7 @@ def test_what_is_resumed_is_more_than_weights(file):
                               ('meta', None, 'meta.epoch, meta.iter:')):
         other = {k: v for k, v in checkpoint.items() if k != key}
         other.update({} if value is None else {key: value})
-        with pytest.raises(MultiSSLError, match=f'resumed has no {lacks}.* load_from=FILE'):
+        with pytest.raises(MultiSSLError, match=f'a.pth has no {lacks}.* load_from=a.pth'):
             hook().after_load_checkpoint(resumed, other)
 
 

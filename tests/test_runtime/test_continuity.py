@@ -18,6 +18,7 @@ from multissl_mm import runtime
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.runtime import lock
 from multissl_mm.runtime.processes import start_group
+from multissl_mm.runtime.resume import candidates
 
 
 def start(cfg, train=True, **options):
@@ -63,6 +64,9 @@ def test_what_a_checkpoint_brings_cannot_be_changed(run, change, said):
     (dict(train_cfg__max_epochs=2), 'train_cfg.max_epochs 1 -> 2'),
     (dict(model__tasks=[dict(tiny.simclr_task(), name='mocov2')]),
      "tasks.0.type 'multissl_mm.MoCoV2Task' -> .multi"),
+    (dict(data_preprocessor__mean=[0., 0., 0.]), 'data_preprocessor.mean.0 123.675 -> 0.0'),
+    (dict(custom_hooks=[dict(type='EMAHook')]), "custom_hooks.EMAHook.type nothing -> 'EMAHook'"),
+    (dict(default_hooks__sampler_seed=None), "DistSamplerSeedHook.type '.*' -> nothing"),
 ])
 def test_other_settings_are_refused_or_accepted_by_name(run, change, said, capsys):
     """F15, F18: accepted without a word."""
@@ -74,7 +78,9 @@ def test_other_settings_are_refused_or_accepted_by_name(run, change, said, capsy
 
 def test_what_does_not_matter_may_change(run, capsys):
     start(run(train_dataloader__num_workers=2, log_level='ERROR',
-              train_dataloader__persistent_workers=True), resume='auto', train=False)
+              train_dataloader__persistent_workers=True,
+              default_hooks__logger=dict(type='LoggerHook', interval=3),
+              custom_hooks=[dict(type='EmptyCacheHook')]), resume='auto', train=False)
     assert '[resume]' not in capsys.readouterr().out
 
 
@@ -89,6 +95,32 @@ def test_other_data_are_refused(run, tmp_path):
         start(cfg.copy(), resume='auto', train=False)
 
 
+def test_data_of_any_dataset_are_compared(images, tmp_path):
+    """Those without keyed views had no digest, and nothing was said."""
+    work = tmp_path / 'work'
+    work.mkdir()
+
+    def config(folder):
+        cfg = tiny.worker_views(tiny.tiny_config('mocov2', folder, work, train_cfg__max_epochs=1))
+        cfg.train_dataloader.dataset = cfg.train_dataloader.dataset.dataset
+        cfg.train_dataloader.sampler = dict(type='DefaultSampler', shuffle=True)
+        return cfg
+
+    start(config(images))
+    start(config(images), resume='auto', train=False)
+    other = tiny.write_images(tmp_path / 'other', 32)
+    with pytest.raises(MultiSSLError, match='epoch_1.pth was trained on other data'):
+        start(config(other), resume='auto', train=False)
+
+
+def test_checkpoints_elsewhere_are_refused(images, tmp_path):
+    """`--resume` did not find them, and runs replaced each other's."""
+    cfg = tiny.tiny_config('mocov2', images, tmp_path)
+    cfg.default_hooks.checkpoint.out_dir = str(tmp_path / 'elsewhere')
+    with pytest.raises(MultiSSLError, match='checkpoint.out_dir: .*/elsewhere would .*--work-dir'):
+        start(cfg)
+
+
 def resumed_on_two_ranks(cfg):
     cfg = cfg.copy()
     return start(cfg, train=False, resume='auto', launcher='pytorch')
@@ -100,6 +132,18 @@ def test_other_processes_are_refused_on_all_ranks(run, tmp_path):
 
 
 # ------------------------------------------------------------------------ which one is resumed
+
+def test_a_copied_folder_goes_on_from_its_own_checkpoints(tmp_path):
+    """The original's was resumed, whose absolute path the pointer has."""
+    for name in ('original', 'copy'):
+        (tmp_path / name).mkdir()
+        torch.save(dict(state_dict={}), tmp_path / name / 'epoch_1.pth')
+        (tmp_path / name / 'last_checkpoint').write_text(str(tmp_path / 'original/epoch_1.pth'))
+    (tmp_path / 'copy' / 'best_score_epoch_9.pth').touch()
+    (tmp_path / 'copy' / 'round_7.pth').touch()  # by a template of its own
+    assert candidates(str(tmp_path / 'copy')) == [
+        str(tmp_path / 'copy' / name) for name in ('epoch_1.pth', 'round_7.pth')]
+
 
 @pytest.mark.parametrize('damage', ['pointer gone', 'pointer empty', 'cut off', 'bit'])
 def test_the_newest_whole_checkpoint_is_found(tmp_path, damage, capsys):

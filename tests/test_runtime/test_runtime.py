@@ -152,6 +152,21 @@ def test_missing_data_names_key_and_path(tmp_path):
     prepare(dict(train_dataloader=dict(dataset=dict(data_root='s3://bucket/x'))))
 
 
+@pytest.mark.parametrize('entry, value', [
+    ('train_cfg.max_epochs', 0), ('train_cfg.max_epochs', -1), ('train_cfg.max_epochs', 1.5),
+    ('train_dataloader.batch_size', 0), ('train_dataloader.batch_size', 2.5),
+    ('val_dataloader.num_workers', -1), ('randomness.seed', -1), ('model.tasks.0.queue_len', 0),
+    ('model.momentum', 2), ('model.tasks.0.base_momentum', -.1)])
+def test_numbers_out_of_bounds(entry, value):
+    right = dict(train_cfg=dict(max_epochs=2.), model=dict(
+        type='X', momentum=(.9, 1.), tasks=[dict(queue_len=1)]))
+    prepare(right)
+    cfg = Config(right)
+    cfg.merge_from_dict({entry: value})
+    with pytest.raises(MultiSSLError, match=f'{entry} is {value}, but must be '):
+        prepare(cfg)
+
+
 def test_configs_of_other_packages():
     pytest.importorskip('mmdet')
     cfg = runtime.load_config('mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py')

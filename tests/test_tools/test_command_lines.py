@@ -69,6 +69,17 @@ def test_errors_are_for_people(arguments, message, tmp_path, monkeypatch):
     assert not [p for p in tmp_path.iterdir() if p.name != 'scene0001']
 
 
+@pytest.mark.parametrize('tool, option, values', [
+    ('infer_image.py', '--image-size', [0]), ('infer_image.py', '--batch-size', [-1]),
+    ('benchmarks/voc07_svm.py', '--image-size', [0]),
+    ('benchmarks/linear_segmentation.py', '--image-size', [0]),
+    ('dataset_converters/omniaudio.py', '--size', [0, 64])])
+def test_sizes_that_cannot_be(tool, option, values):
+    done = run_tool(tool, 'a', 'b', *['c'] * (tool == 'infer_image.py'), option, *values)
+    assert done.status == 2
+    assert f'argument {option}: {values[0]} is not a whole number from 1 on' in done.err
+
+
 @pytest.mark.parametrize('name, function, options, arguments', [
     ('reproduce.py', 'reproduce_table',
      ['table2a', '--rows', 'a', '--downstream', 'sp', '--seeds', 0, 1, '--full', '--gpus', 4,

@@ -3,6 +3,7 @@ import sys
 import types
 import zipfile
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -90,3 +91,15 @@ def test_weights_in_dicts_of_dicts(tmp_path):
     torch.save(dict(epoch=3, name='x'), tmp_path / 'c.pth')
     with pytest.raises(MultiSSLError, match='c.pth: holds no state_dict, but epoch, name'):
         load_state_dict_file(str(tmp_path / 'c.pth'))
+
+
+@pytest.mark.parametrize('content, message', [
+    ([dict(a=torch.ones(1))], 'holds a list, not a dict with a state_dict;'),
+    ({}, 'holds no state_dict$'), (dict(state_dict={}), 'its state_dict holds no tensor, but noth'),
+    (dict(state_dict=None), 'its state_dict holds no tensor, but NoneType;'),
+    (dict(model={'a': np.ones(2), 'b': 1}), 'its model holds no tensor, but int, ndarray;')])
+def test_what_a_file_without_weights_holds_is_named(tmp_path, content, message):
+    torch.save(content, tmp_path / 'c.pth')
+    with pytest.raises(MultiSSLError, match=f'c.pth: {message}') as error:
+        load_state_dict_file(tmp_path / 'c.pth')
+    assert '\n' not in str(error.value)

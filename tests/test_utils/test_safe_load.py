@@ -13,6 +13,7 @@ from mmengine.runner import CheckpointLoader
 
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.utils.checkpoint import load_checkpoint_file
+from multissl_mm.utils.cli import run_tool
 from multissl_mm.utils.permissions import TRUST_CHECKPOINT
 from multissl_mm.utils.safe_load import tensors_alone
 
@@ -106,3 +107,12 @@ def test_loaders_of_mmengine_run_nothing(tmp_path, monkeypatch):
     guarded = CheckpointLoader._get_checkpoint_loader('https://example.com/a.pth')
     assert guarded.__name__ == 'load_from_http' and hasattr(guarded, '__wrapped__')
     assert not (tmp_path / 'ran').exists()
+
+
+def test_what_others_load_in_a_tool_is_not_run(tmp_path, capsys):
+    """Such as the queue of MMPretrain's SwAV, by `torch.load` as it is; before torch 2.6 it ran."""
+    torch.save(Payload(tmp_path / 'made'), tmp_path / 'queue.pth')
+    before = dict(os.environ)
+    with pytest.raises(pickle.UnpicklingError):
+        run_tool(lambda: torch.load(tmp_path / 'queue.pth', weights_only=False))
+    assert not (tmp_path / 'made').exists() and dict(os.environ) == before

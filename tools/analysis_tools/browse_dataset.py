@@ -10,7 +10,7 @@ from pathlib import Path
 
 import multissl_mm  # noqa: F401  (creates the scope of its registries)
 from multissl_mm.analysis import browse_dataset
-from multissl_mm.runtime import ConfigOptions, load_config
+from multissl_mm.runtime import add_cfg_options, apply_options, load_config
 from multissl_mm.utils.cli import run_tool
 from multissl_mm.utils.permissions import ALLOW_OUTSIDE, add_permissions
 
@@ -25,13 +25,12 @@ def main() -> None:
     parser.add_argument('--epoch', type=int, default=0, help='whose views, from 0')
     parser.add_argument('--out', type=Path, default='outputs/browse.png', help='picture '
                         '(default: %(default)s)')
-    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, metavar='KEY=VALUE',
-                        default={}, help='change entries of the config')
+    add_cfg_options(parser)
     add_permissions(parser, ALLOW_OUTSIDE)
     parser.add_argument('--traceback', action='store_true', help='show where an error comes from')
     args = parser.parse_args()
     cfg = load_config(args.config)
-    cfg.merge_from_dict(args.cfg_options)
+    apply_options(cfg, args.cfg_options)
     print(browse_dataset(cfg, args.out, args.split, args.count, args.first, args.epoch))
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from multissl_mm.analysis import compare_runs
 from multissl_mm.analysis.compare import KEYS
 from multissl_mm.utils.cli import run_tool
+from multissl_mm.utils.files import write_atomically
 
 
 def main() -> None:
@@ -27,7 +28,7 @@ def main() -> None:
     args = parser.parse_args()
     found = compare_runs(args.work_dirs, args.out, args.keys)
     if args.json:
-        args.json.write_text(json.dumps(found.values, indent=2))
+        write_atomically(args.json, json.dumps(found.values, indent=2))
     print(f'wrote {found.picture}' if found.picture else
           'no picture: the runs have none of these keys in common')
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from multissl_mm.benchmarks.cost import IMAGENET, Machine, measure_machine, report_cost
 from multissl_mm.runtime import load_config
 from multissl_mm.utils.cli import run_tool
+from multissl_mm.utils.files import write_atomically
 
 
 def main() -> None:
@@ -36,7 +37,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.measure:
         machine = measure_machine(load_config(args.config), args.batch_size)
-        args.measure.write_text(json.dumps(machine._asdict()))
+        write_atomically(args.measure, json.dumps(machine._asdict()))
         print(machine)
         return
     known = json.loads(args.machine.read_text()) if args.machine else {}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from multissl_mm.analysis.feature_map import METHODS, draw_feature_map
 from multissl_mm.evaluation.voc07 import LAYERS
-from multissl_mm.utils.cli import run_tool
+from multissl_mm.utils.cli import positive, run_tool
 from multissl_mm.utils.permissions import TRUST_CHECKPOINT, add_permissions
 
 
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument('--max-images', type=int, default=1500)
     parser.add_argument('--method', choices=list(METHODS), default='tsne')
     parser.add_argument('--layer', choices=list(LAYERS), default='feat5')
-    parser.add_argument('--image-size', type=int, default=224, help='pixels')
+    parser.add_argument('--image-size', type=positive, default=224, help='pixels')
     parser.add_argument('--prefix', default='backbone.', help='of the keys in the checkpoint')
     parser.add_argument('--batch-size', type=int, default=32)
     parser.add_argument('--workers', type=int, default=2)

@@ -10,7 +10,8 @@ import os
 
 import multissl_mm  # noqa: F401  (creates the scope of its registries)
 from multissl_mm.analysis import verify_dataset
-from multissl_mm.runtime import ConfigOptions, load_config
+from multissl_mm.errors import MultiSSLError
+from multissl_mm.runtime import add_cfg_options, apply_options, load_config
 from multissl_mm.utils.cli import run_tool
 from multissl_mm.utils.permissions import ALLOW_OUTSIDE, add_permissions
 
@@ -24,15 +25,16 @@ def main() -> None:
                         default=['train', 'val', 'test'], help='of a config (default: all)')
     parser.add_argument('--workers', type=int, default=os.cpu_count(), help='processes')
     parser.add_argument('--out', metavar='JSON', help='file for the whole report')
-    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, metavar='KEY=VALUE',
-                        default={}, help='change entries of the config')
+    add_cfg_options(parser)
     add_permissions(parser, ALLOW_OUTSIDE)
     parser.add_argument('--traceback', action='store_true', help='show where an error comes from')
     args = parser.parse_args()
     data = args.data
     if not os.path.isdir(data):
+        if '::' not in data and not os.path.exists(data):
+            raise MultiSSLError(f'{data}: no such config, and no such folder')
         data = load_config(data)
-        data.merge_from_dict(args.cfg_options)
+        apply_options(data, args.cfg_options)
     found = verify_dataset(data, args.splits, args.workers, args.out)
     print(*found.summary(), sep='\n')
     if found.broken:

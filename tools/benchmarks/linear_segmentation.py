@@ -11,7 +11,7 @@ import argparse
 import multissl_mm  # noqa: F401  (creates the scope of its registries)
 from multissl_mm.evaluation.linear_segmentation import PENALTIES, run_linear_segmentation
 from multissl_mm.evaluation.voc07 import processes
-from multissl_mm.utils.cli import run_tool
+from multissl_mm.utils.cli import positive, run_tool
 from multissl_mm.utils.permissions import ALLOW_OUTSIDE, TRUST_CHECKPOINT, add_permissions
 
 
@@ -26,11 +26,11 @@ def main() -> None:
     add('--held-out', default='val2017', metavar='SPLIT', help='(default: %(default)s)')
     add('--train-pictures', type=int, default=5000, metavar='N',
         help='fit on at most so many (default: %(default)s)')
-    add('--image-size', type=int, default=224, metavar='PX')
+    add('--image-size', type=positive, default=224, metavar='PX')
     add('--prefix', default='backbone.', help="of the backbone's keys in the checkpoint")
     add('--penalties', type=float, nargs='+', default=PENALTIES, metavar='L2',
         help='on the weights, one is taken by cross-validation (default: %(default)s)')
-    add('--batch-size', type=int, default=32, metavar='N')
+    add('--batch-size', type=positive, default=32, metavar='N')
     add('--workers', type=int, default=2, help='that load images, per process')
     add('--device', default='auto', help='for backbone and fit (default: GPU if any)')
     add('--seed', type=int, default=0, help='of random weights')

@@ -13,12 +13,11 @@ stage is what was forgotten. A task that was not learned yet is not scored, nor 
 import argparse
 import json
 
-from mmengine.config import DictAction
 from rich.console import Console
 
 import multissl_mm  # noqa: F401  (creates the scope of its registries)
 from multissl_mm.evaluation.checkpoint_scores import score_checkpoints, scores_table
-from multissl_mm.runtime import load_config
+from multissl_mm.runtime import add_cfg_options, apply_options, load_config
 from multissl_mm.utils.cli import run_tool
 from multissl_mm.utils.files import write_atomically
 from multissl_mm.utils.permissions import ALLOW_OUTSIDE, TRUST_CHECKPOINT, add_permissions
@@ -35,14 +34,13 @@ def main() -> None:
         'another view (default: %(default)s)')
     add('--batch-size', type=int, default=64)
     add('--device', default='auto')
-    add('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', default={},
-        help='change entries of the config')
+    add_cfg_options(parser)
     add('--out', metavar='JSON')
     add_permissions(parser, ALLOW_OUTSIDE, TRUST_CHECKPOINT)
     add('--traceback', action='store_true', help='show where an error comes from')
     args = parser.parse_args()
     cfg = load_config(args.config)
-    cfg.merge_from_dict(args.cfg_options)
+    apply_options(cfg, args.cfg_options)
     rows = score_checkpoints(cfg, args.checkpoints, args.split, args.replicas, args.batch_size,
                              args.device, progress=True)
     Console(markup=False).print(scores_table(rows, f'Pretext tasks, {args.split}'))

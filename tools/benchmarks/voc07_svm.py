@@ -10,7 +10,7 @@ import argparse
 
 import multissl_mm  # noqa: F401  (creates the scope of its registries)
 from multissl_mm.evaluation.voc07 import COSTS, LAYERS, LOW_SHOTS, SOLVERS, processes, run_voc07_svm
-from multissl_mm.utils.cli import run_tool
+from multissl_mm.utils.cli import positive, run_tool
 from multissl_mm.utils.permissions import ALLOW_OUTSIDE, TRUST_CHECKPOINT, add_permissions
 
 
@@ -22,7 +22,7 @@ def main() -> None:
     add('checkpoint', help="file or URL; 'random' for random weights")
     add('--data-root', default='data/VOCdevkit/VOC2007', help='(default: %(default)s)')
     add('--layer', choices=list(LAYERS), default='feat5', help='1 is the stem, 5 the last stage')
-    add('--image-size', type=int, default=224, metavar='PX')
+    add('--image-size', type=positive, default=224, metavar='PX')
     add('--prefix', default='backbone.', help="of the backbone's keys in the checkpoint")
     add('--costs', type=float, nargs='+', default=COSTS, metavar='C',
         help="try these instead of the protocol's 19")
@@ -31,7 +31,7 @@ def main() -> None:
     add('--low-shot', type=int, nargs='*', metavar='K', default=(), help='learn from K positives '
         f'per class, too (without a number: {" ".join(map(str, LOW_SHOTS))})')
     add('--low-shot-samples', type=int, default=5, metavar='N')
-    add('--batch-size', type=int, default=32, metavar='N')
+    add('--batch-size', type=positive, default=32, metavar='N')
     add('--workers', type=int, default=2, help='that load images, per process')
     add('--device', default='auto', help='for the backbone and --solver gram (default: '
         'GPU if any)')

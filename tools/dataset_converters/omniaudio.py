@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from multissl_mm.converters.omniaudio import Options, convert, find_scenes
-from multissl_mm.utils.cli import run_tool
+from multissl_mm.utils.cli import positive, run_tool
 
 DEFAULT = Options()
 
@@ -20,14 +20,14 @@ def main() -> None:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('root', type=Path, help='folder with scene0001, scene0002, ...')
     parser.add_argument('out', type=Path)
-    parser.add_argument('--size', type=int, nargs=2, default=DEFAULT.size,
+    parser.add_argument('--size', type=positive, nargs=2, default=DEFAULT.size,
                         metavar=('HEIGHT', 'WIDTH'), help='of stored frames; the width a multiple '
                         'of 64 (default: %(default)s)')
     parser.add_argument('--rows', type=float, nargs=2, default=DEFAULT.rows,
                         metavar=('TOP', 'BOTTOM'), help='part of the height that is kept, as '
                         'shares (default: all)')
     parser.add_argument('--fps', type=float, default=DEFAULT.fps, help='stored frames per second')
-    parser.add_argument('--flow-steps', type=int, default=DEFAULT.flow_steps, metavar='N',
+    parser.add_argument('--flow-steps', type=positive, default=DEFAULT.flow_steps, metavar='N',
                         help='frames of the video from one stored frame to the next between which '
                         'flow is measured (default: %(default)s)')
     parser.add_argument('--silence', type=float, default=DEFAULT.silence, metavar='DB',
@@ -35,7 +35,7 @@ def main() -> None:
                         'its scene (default: %(default)s)')
     parser.add_argument('--scenes', type=int, nargs=2, metavar=('FIRST', 'LAST'), default=(),
                         help='only these; the index then names no others (default: all)')
-    parser.add_argument('--workers', type=int, default=os.cpu_count())
+    parser.add_argument('--workers', type=positive, default=os.cpu_count())
     parser.add_argument('--strict', action='store_true', help='exit with 1 if any scene is bad')
     parser.add_argument('--traceback', action='store_true', help='show where an error comes from')
     args = parser.parse_args()

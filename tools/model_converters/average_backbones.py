@@ -7,9 +7,8 @@ OUT the keys start with ``backbone.`` as in every checkpoint of this project.
 """
 import argparse
 
-from mmengine.config import DictAction
-
 from multissl_mm.converters import average_backbones
+from multissl_mm.runtime import add_cfg_options
 from multissl_mm.utils.cli import run_tool
 from multissl_mm.utils.logs import warnings_alone
 from multissl_mm.utils.permissions import TRUST_CHECKPOINT, add_permissions
@@ -23,14 +22,13 @@ def main() -> None:
     parser.add_argument('checkpoints', nargs='+', help='one per backbone')
     parser.add_argument('--prefix', default='backbone.', help="of the backbones' keys in them")
     parser.add_argument('--batches', type=int, default=32, help='for batch norm (default: 32)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
-                        dest='options')
+    add_cfg_options(parser)
     add_permissions(parser, TRUST_CHECKPOINT)
     parser.add_argument('--traceback', action='store_true', help='show where an error comes from')
     args = parser.parse_args()
     with warnings_alone():
         average_backbones(args.config, args.out, args.checkpoints, args.prefix, args.batches,
-                          args.options)
+                          args.cfg_options)
     print(f'wrote {args.out}: the mean of {len(args.checkpoints)} backbones')
 
 

@@ -11,9 +11,8 @@ the first task of the config, key by key, is refused.
 """
 import argparse
 
-from mmengine.config import DictAction
-
 from multissl_mm.converters import LAYOUTS, convert_to_stage1
+from multissl_mm.runtime import add_cfg_options
 from multissl_mm.utils.cli import run_tool
 from multissl_mm.utils.logs import warnings_alone
 from multissl_mm.utils.permissions import TRUST_CHECKPOINT, add_permissions
@@ -27,7 +26,7 @@ def main() -> None:
     parser.add_argument('out', help='checkpoint to write')
     parser.add_argument('--format', choices=['auto', *LAYOUTS], default='auto')
     parser.add_argument('--seed', type=int, default=0, help='of the layers of later stages')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    add_cfg_options(parser)
     add_permissions(parser, TRUST_CHECKPOINT)
     parser.add_argument('--traceback', action='store_true', help='show where an error comes from')
     args = parser.parse_args()

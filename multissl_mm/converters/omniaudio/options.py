@@ -30,11 +30,12 @@ class Options(NamedTuple):
         Raises:
             MultiSSLError: Names the tool's options.
         """
-        if self.size[1] % 64 or not 0 <= self.rows[0] < self.rows[1] <= 1 \
-                or self.flow_steps < 1 or self.fps <= 0:
-            raise MultiSSLError('--size needs a width that is a multiple of 64 (rotations by 45 '
-                                'degrees of strided features), --rows two shares from 0 to 1, '
-                                '--fps and --flow-steps something positive')
+        if min(self.size) < 1 or self.size[1] % 64 \
+                or not 0 <= self.rows[0] < self.rows[1] <= 1 \
+                or self.flow_steps < 1 or not self.fps > 0:
+            raise MultiSSLError('--size needs a height from 1 on and a width that is a multiple of '
+                                '64 (rotations by 45 degrees of strided features), --rows two '
+                                'shares from 0 to 1, --fps and --flow-steps something positive')
 
 
 DEFAULT = Options()

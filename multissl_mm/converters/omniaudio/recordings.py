@@ -1,5 +1,6 @@
 """The recordings of a scene: which there are, and whether every sample of them can be used."""
 import re
+from hashlib import sha256
 from pathlib import Path
 from typing import Dict, Iterator, List, Tuple
 
@@ -14,6 +15,11 @@ MAY_LACK = (3, 4)
 TOLERANCE = 0.5
 #: A track is silent if it is so many dB below the loudest one of its scene.
 SILENT = 60.
+#: A track has failed if its samples are all the same for so many seconds, or for this share of the
+#: scene, while those of another are not. Quiet moments of real recordings have noise.
+STILL, STILL_SHARE = 10., 0.25
+#: Seconds in which samples are looked at for that.
+PIECE = 0.25
 #: Files of a scene that are read, by their names in lower case.
 READ = (r'.*_tr[1-8]\.wav', r'video_.*_cropped\.mp4', r'labels_.*\.npz')
 
@@ -55,6 +61,9 @@ def check_sound(tracks: Dict[int, Path], seconds: float, silence: float
 
     Returns:
         tuple: Sample rate in Hz, duration in seconds, and the starts of segments with sound.
+
+    Raises:
+        MultiSSLError: If a track cannot be read or does not go with the others; names it.
     """
     infos = {}
     for n, path in tracks.items():
@@ -78,9 +87,12 @@ def check_sound(tracks: Dict[int, Path], seconds: float, silence: float
                                 f'{longest / rate:.2f} s: it was cut off; restore it')
     power: List[float] = []
     levels: Dict[int, float] = {}
-    block = int(round(seconds * rate))
+    moving: Dict[int, List[bool]] = {}
+    contents: Dict[bytes, int] = {}
+    block, piece = int(round(seconds * rate)), max(int(PIECE * rate), 1)
     for n, path in tracks.items():
         done, total, squares = 0, 0., 0.
+        moving[n], content = [], sha256()
         with soundfile.SoundFile(str(path)) as file:
             for sound in read_blocks(file, block):
                 if not np.isfinite(sound).all():
@@ -88,6 +100,9 @@ def check_sound(tracks: Dict[int, Path], seconds: float, silence: float
                     raise MultiSSLError(f'{path} has a sample that is not a number at {at:.2f} s; '
                                         'restore it')
                 done += len(sound)
+                pieces = sound[:len(sound) // piece * piece].reshape(-1, piece)
+                moving[n] += (np.ptp(pieces, axis=1) > 0).tolist()
+                content.update(sound.tobytes())
                 total += float(sound.sum(dtype=np.float64))
                 squares += float(np.square(sound, dtype=np.float64).sum())
                 if n == 1 and len(sound) == block:
@@ -96,14 +111,39 @@ def check_sound(tracks: Dict[int, Path], seconds: float, silence: float
             raise MultiSSLError(f'{path} ends after {done / rate:.2f} s, its header says '
                                 f'{infos[n].frames / rate:.2f} s: it was cut off; restore it')
         levels[n] = squares / max(done, 1) - (total / max(done, 1))**2  # without a constant
+        twin = contents.setdefault(content.digest(), n)
+        if twin != n and any(moving[n]):
+            raise MultiSSLError(f'{path} is the same recording as {tracks[twin].name}; restore the '
+                                'one that is a copy')
     for n, level in levels.items():
         if level <= max(levels.values()) * 10**(-SILENT / 10) and max(levels.values()) > 0:
             or_leave = ', or remove it: a scene may lack this track' if n in MAY_LACK else ''
             raise MultiSSLError(f'{tracks[n]} is silent from beginning to end, other tracks are '
                                 f'not; restore it{or_leave}')
+    _refuse_still(tracks, moving)
     threshold = np.mean(power) * 10**(-silence / 10) if power else 0.
     starts = [i * seconds for i, p in enumerate(power) if p > threshold]
     return rate, min(info.frames for info in infos.values()) / rate, starts
+
+
+def _refuse_still(tracks: Dict[int, Path], moving: Dict[int, List[bool]]) -> None:
+    """Looks for a track without any sound in a whole part of a scene.
+
+    Args:
+        moving (dict): Of every track, for one piece after the other: whether its samples differ.
+    """
+    count = max(map(len, moving.values()))
+    least = max(min(STILL / PIECE, STILL_SHARE * count), 1)
+    heard = [any(own[i] for own in moving.values() if i < len(own)) for i in range(count)]
+    for n, own in moving.items():
+        start = 0
+        for i, moves in enumerate([*own, True]):
+            if moves or not heard[i]:
+                if i - start >= least:
+                    raise MultiSSLError(
+                        f'{tracks[n]} has no sound at all from {start * PIECE:g} s to '
+                        f'{i * PIECE:g} s, while other tracks have; restore it')
+                start = i + 1
 
 
 def read_blocks(file: soundfile.SoundFile, block: int) -> Iterator[np.ndarray]:

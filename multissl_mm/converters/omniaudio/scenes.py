@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 from concurrent.futures.process import BrokenProcessPool
+from filecmp import cmp
 from functools import partial
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -228,6 +229,10 @@ def convert(root: Path, out: Path, options: Options = DEFAULT,
         good.remove(entry)
         folder, rate = root / f'scene{entry["scene"]:04d}', entry['sample_rate']
         bad[entry['scene']] = f'{folder} has {rate} Hz, most scenes {usual}; resample it'
+    for entry, twin in twins(root, good):
+        good.remove(entry)
+        bad[entry['scene']] = (f'{root / entry["video"]} and its recordings are those of scene '
+                               f'{twin["scene"]} again, a copy or a link; remove one of them')
     if not good:
         reasons = '\n'.join(list(bad.values())[:3])
         raise MultiSSLError(f'none of the {len(scenes)} scenes in {root} can be used:\n{reasons}')
@@ -237,6 +242,27 @@ def convert(root: Path, out: Path, options: Options = DEFAULT,
                 classes=CLASSES, **options._asdict())
     write_atomically(out / 'index.json', json.dumps(dict(metainfo=meta, data_list=good)))
     return Converted(good, bad, _ignored(root, scenes))
+
+
+def twins(root: Path, entries: Sequence[Dict[str, Any]]
+          ) -> List[Tuple[Dict[str, Any], Dict[str, Any]]]:
+    """Entries of scenes with the same files as an earlier one, each with that one's."""
+    found = []
+    seen: Dict[Tuple[int, ...], List[Dict[str, Any]]] = {}
+    for entry in entries:
+        files = _sources(root, entry)
+        like = seen.setdefault(tuple(path.stat().st_size for path in files), [])
+        twin = next((other for other in like if all(
+            cmp(a, b, shallow=False) for a, b in zip(files, _sources(root, other)))), None)
+        if twin is None:
+            like.append(entry)
+        else:
+            found.append((entry, twin))
+    return found
+
+
+def _sources(root: Path, entry: Dict[str, Any]) -> List[Path]:
+    return [root / path for path in (entry['video'], *entry['tracks'].values())]
 
 
 def _ignored(root: Path, scenes: Sequence[int]) -> List[str]:

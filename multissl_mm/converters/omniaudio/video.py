@@ -49,6 +49,16 @@ def _check_time(path: Path, time: float, before: Optional[float], usual: float) 
                             'restore it')
 
 
+def _check_rate(path: Path, rate: float) -> None:
+    """Looks whether a video has so many frames in a second as are to be stored."""
+    with open_video(path) as (_, stream):
+        # The average is lower where pictures are missing, which is told later.
+        native = float(max(stream.average_rate or 0, stream.base_rate or 0) or rate)
+    if rate > 1.05 * native:  # of what is read: times are rounded
+        raise MultiSSLError(f'{path} has {native:.4g} frames per second, fewer than --fps '
+                            f'{rate:.4g}; give at most {native:.4g}')
+
+
 def crop(picture: np.ndarray, rows: Tuple[float, float]) -> np.ndarray:
     """The kept part of the height."""
     height = len(picture)
@@ -87,6 +97,7 @@ def cut_video(path: Path, labels: Optional[np.ndarray], options: Options) -> Dic
     flows: List[np.ndarray] = []
     kept: List[int] = []
     before, moved = None, np.zeros((height, width, 2), np.float32)
+    _check_rate(path, options.fps)
     for i, (number, picture) in enumerate(read_frames(path, options.fps * options.flow_steps)):
         picture = crop(picture, options.rows)
         grey = cv2.resize(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), (2 * width, 2 * height),

@@ -7,6 +7,7 @@ from mmengine.dist import all_reduce, barrier, get_world_size
 from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
 
+from ...errors import MultiSSLError
 from ...registry import HOOKS
 from ...utils.stopping import Interrupted, let_outlive, requested
 from .checkpoint import accumulated, keep_interrupted
@@ -80,7 +81,14 @@ class InterruptionHook(Hook):
 
     @staticmethod
     def _end(runner: Runner, step: int, where: str) -> None:
-        path = keep_interrupted(runner, step)
+        try:
+            path = keep_interrupted(runner, step)
+        except MultiSSLError as error:
+            last = runner.message_hub.runtime_info.get('last_ckpt')
+            raise MultiSSLError(
+                f'asked to stop, but step {step} ({where}) cannot be kept: {error}. ' +
+                (f'{last} stays; the same command with --resume goes on from there' if last else
+                 'No checkpoint of this run is there yet')) from error
         barrier()  # whoever ends first may take the others along
         raise Interrupted(f'asked to stop: step {step} ({where}) is kept in {path}; the same '
                           'command with --resume goes on behind it')

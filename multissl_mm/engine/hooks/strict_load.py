@@ -54,27 +54,29 @@ class StrictLoadHook(Hook):
             check_pretrained(unwrap(runner.model))
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: Mapping[str, Any]) -> None:
-        model, found = unwrap(runner.model), unwrapped(checkpoint, 'load_from')
+        # MMEngine does not hand over the file that it is from, but keeps it.
+        path = str(getattr(runner, '_load_from', None) or 'the checkpoint')
+        model, found = unwrap(runner.model), unwrapped(checkpoint, path)
         if getattr(runner, '_resume', False):
-            check_resumable(checkpoint)
+            check_resumable(checkpoint, path)
         if not self.check_init:
             lacks = fill_in(model, found).lacks
             if lacks:
                 raise MultiSSLError(
-                    f'the checkpoint that is being tested lacks {some(lacks, 10)} of '
-                    f'{type(model).__name__}, which would be tested with random weights there; '
-                    'test one that was written when this config was trained')
+                    f'{path} lacks {some(lacks, 10)} of {type(model).__name__}, which would be '
+                    'tested with random weights there; test one that was written when this config '
+                    'was trained')
         expected = {k: v for k, v in model.state_dict().items() if k.startswith('backbone.')}
         lacks = compare(expected, found).lacks
         if lacks:
             raise MultiSSLError(
-                f'the checkpoint that is being loaded (load_from) does not fill the backbone of '
-                f'{type(model).__name__}; it lacks {some(lacks)}. Is it of another architecture, '
-                "or only a backbone (then use model.backbone.init_cfg with type='Pretrained')?")
+                f'{path} does not fill the backbone of {type(model).__name__}; it lacks '
+                f'{some(lacks)}. Is it of another architecture, or only a backbone (then use '
+                "model.backbone.init_cfg with type='Pretrained')?")
         broken = not_finite(found)
         if broken:
-            raise MultiSSLError('the checkpoint that is being loaded (load_from) has NaN or '
-                                f'infinite values in {some(broken)}; take an earlier one')
+            raise MultiSSLError(f'{path} has NaN or infinite values in {some(broken)}; take an '
+                                'earlier one')
 
     def before_train(self, runner: Runner) -> None:
         check_ranks(runner, runner.epoch, runner.iter)
@@ -83,8 +85,12 @@ class StrictLoadHook(Hook):
         check_ranks(runner)
 
 
-def check_resumable(checkpoint: Mapping[str, Any]) -> None:
+def check_resumable(checkpoint: Mapping[str, Any], path: str) -> None:
     """Looks whether a run can go on from a checkpoint, beyond its weights.
+
+    Args:
+        checkpoint (mapping): What is in it.
+        path (str): What to call it in an error.
 
     Raises:
         MultiSSLError: If it has only weights, or not all that MMEngine writes.
@@ -94,9 +100,9 @@ def check_resumable(checkpoint: Mapping[str, Any]) -> None:
         f'meta.{key}' for key in ('epoch', 'iter') if not isinstance(meta, Mapping) or
         not isinstance(meta.get(key), int)]
     if lacks:
-        raise MultiSSLError(f'the checkpoint that is being resumed has no {", ".join(lacks)}: it '
-                            'is not one that a run of MMEngine left to go on from; start a new run '
-                            'from its weights with --cfg-options load_from=FILE')
+        raise MultiSSLError(f'{path} has no {", ".join(lacks)}: it is not one that a run of '
+                            'MMEngine left to go on from; start a new run from its weights with '
+                            f'--cfg-options load_from={path}')
 
 
 def check_ranks(runner: Runner, *progress: int) -> None:

@@ -38,7 +38,8 @@ class StagedTrainLoop(EpochTrainLoop):
                  stages: Sequence[int] = (), max_epochs: Optional[int] = None,
                  **kwargs: Any) -> None:
         if not isinstance(stages, Sequence) or not stages or any(
-                n != int(n) or n < (k > 0) for k, n in enumerate(stages)) or not sum(stages):
+                not isinstance(n, (int, float)) or n % 1 or n < (k > 0)
+                for k, n in enumerate(stages)) or not sum(stages):
             raise MultiSSLError(f'train_cfg.stages is {stages}, but must be a list of the epochs '
                                 'of every stage, each at least 1 (0 for the first: load_from '
                                 'brings its task)')

@@ -11,8 +11,9 @@ from pycocotools.coco import COCO
 from ...errors import MultiSSLError
 from ...utils.checkpoint import some
 from ...utils.cli import progress_bar
+from ...utils.coco import check_coco
 from ...utils.files import AnyPath
-from ...utils.listed import check_coco, check_there
+from ...utils.listed import check_there
 
 #: Share of a cell that a class must cover at least to be there.
 COVERED = .15
