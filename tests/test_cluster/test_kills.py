@@ -20,7 +20,7 @@ from multissl_mm import runtime
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.responses.bank import ResponseBank
 from multissl_mm.utils import files
-from multissl_mm.utils.checkpoint import check_content
+from multissl_mm.utils.checkpoint import check_content, load_checkpoint_file
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 SEED = int(os.environ.get('MULTISSL_FAULTS_SEED', 0))
@@ -104,6 +104,8 @@ def test_kills_while_a_checkpoint_is_written(tmp_path):
             write, count = Path.write_bytes, [0]
 
             def torn(self, data):
+                if 'run_info' in self.name:
+                    return write(self, data)
                 count[0] += 1
                 write(self, data[:int(part * len(data))] if count[0] == at else data)
                 if count[0] == at:
@@ -158,6 +160,11 @@ def test_flipped_bits_of_checkpoints(tmp_path):
             check_content(str(path))
         except MultiSSLError:
             continue
+        try:
+            found = load_checkpoint_file(path)
+        except MultiSSLError as error:  # of the file's layout, which nobody reads for what it says
+            assert str(path) in str(error)
+            continue
         silent += 1
-        assert_same(torch.load(path, weights_only=False), content)
+        assert_same(found, content)
     assert silent < 100
