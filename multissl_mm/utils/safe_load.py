@@ -7,6 +7,7 @@ Anything else is refused by name unless the user trusts the file, see
 :mod:`multissl_mm.utils.permissions`.
 """
 import argparse
+import codecs
 import functools
 import os
 import os.path as osp
@@ -20,6 +21,11 @@ import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 from torch.serialization import add_safe_globals, clear_safe_globals, get_safe_globals
+
+try:
+    from numpy._core import multiarray  # NumPy 1.26 has it, too, but only where it is asked for
+except ImportError:
+    from numpy.core import multiarray  # type: ignore[no-redef]
 
 from ..errors import MultiSSLError
 from .permissions import TRUST_CHECKPOINT
@@ -41,8 +47,11 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
     if not osp.isfile(path):
         raise MultiSSLError(f'{path}: no such checkpoint')
     with tensors_alone(filename):
-        return torch.load(path, map_location=map_location,
-                          weights_only=not TRUST_CHECKPOINT.given)
+        found = torch.load(path, map_location=map_location,
+                           weights_only=not TRUST_CHECKPOINT.given)
+        if isinstance(found, torch.jit.ScriptModule) and not TRUST_CHECKPOINT.given:
+            raise RuntimeError('TorchScript with weights_only')  # before torch 2.6 it did not
+        return found
 
 
 @contextmanager
@@ -121,14 +130,13 @@ def _called(name: str, function: Callable) -> Callable:
 
 @functools.lru_cache
 def _allowed() -> List[Any]:
-    core: Any = getattr(np, '_core', None) or np.core
-    functions = [_called(f'numpy.{name}.multiarray.{function}',
-                         getattr(core.multiarray, function))
+    functions = [_called(f'numpy.{name}.multiarray.{function}', getattr(multiarray, function))
                  for name in ('core', '_core')  # before and since NumPy 2
                  for function in ('_reconstruct', 'scalar')]
     numbers = {type(np.dtype(kind)) for kind in '?bBhHiIlLqQefd'}
-    return [HistoryBuffer, _called('builtins.getattr', _of_history), *functions, np.ndarray,
-            np.dtype, *numbers, argparse.Namespace]
+    # The bytes of a number; torch allows it by itself since 2.6.
+    return [HistoryBuffer, _called('builtins.getattr', _of_history), *functions, codecs.encode,
+            np.ndarray, np.dtype, *numbers, argparse.Namespace]
 
 
 def _guarded(loader: Callable) -> Callable:

@@ -2,9 +2,10 @@
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Iterator, Tuple, Union
+from typing import Any, Dict, Iterator, Tuple, Union
 
 import numpy as np
+from mmengine.utils import digit_version
 
 from ..errors import MultiSSLError
 
@@ -36,7 +37,7 @@ def open_video(path: Union[str, Path]) -> Iterator[Tuple[Any, Any]]:
     """
     av = import_av()
     try:
-        with av.open(str(path), metadata_errors='replace') as file:
+        with av.open(str(path), **_of_titles(av)) as file:
             if not file.streams.video:
                 kinds = ', '.join(sorted({stream.type for stream in file.streams})) or 'nothing'
                 raise MultiSSLError(f'{path} has no pictures in it, only {kinds}: it is no video; '
@@ -44,6 +45,11 @@ def open_video(path: Union[str, Path]) -> Iterator[Tuple[Any, Any]]:
             yield file, file.streams.video[0]
     except (av.FFmpegError, OSError) as error:
         raise MultiSSLError(f'{path} cannot be decoded ({error}); restore it') from error
+
+
+def _of_titles(av: ModuleType) -> Dict[str, str]:
+    # A title that is no UTF-8 is no matter; since 19 it is none to PyAV, which has lost the option.
+    return dict(metadata_errors='replace') if digit_version(av.__version__) < (19, ) else {}
 
 
 def _rgb(frame: Any) -> np.ndarray:
