@@ -1,6 +1,5 @@
 """What is looked at before anything is built."""
 import tempfile
-from typing import Iterator, Tuple
 
 from mmengine.config import Config
 from mmengine.runner import IterBasedTrainLoop, Runner
@@ -8,7 +7,8 @@ from torch.nn import SyncBatchNorm
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..errors import MultiSSLError
-from .config import dicts
+from ..utils.model import unwrap
+from .config import dicts, located
 
 
 def check_temporary() -> None:
@@ -73,7 +73,7 @@ def check_numbers(cfg: Config) -> None:
         if value is not None and not _whole(value, least):
             raise MultiSSLError(f'{entry}.{key} is {value!r}, but must be a whole number of '
                                 f'{least} or more')
-    for where, node in _dicts(cfg.get('model'), 'model'):
+    for where, node in located(cfg.get('model'), 'model'):
         if 'queue_len' in node and not _whole(node['queue_len'], 1):
             raise MultiSSLError(f'{where}.queue_len is {node["queue_len"]!r}, but must be a whole '
                                 'number of 1 or more')
@@ -86,16 +86,6 @@ def check_numbers(cfg: Config) -> None:
 
 def _whole(value: object, least: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-def _dicts(node: object, where: str) -> Iterator[Tuple[str, dict]]:
-    """As :func:`dicts`, with their keys."""
-    if isinstance(node, dict):
-        yield where, node
-    children = node.items() if isinstance(node, dict) else \
-        enumerate(node) if isinstance(node, (list, tuple)) else ()
-    for key, child in children:
-        yield from _dicts(child, f'{where}.{key}')
 
 
 def check_steps(runner: Runner) -> None:
@@ -139,7 +129,7 @@ def _refuse_single(runner: Runner) -> None:
     last = len(sampler) % size if size and hasattr(sampler, '__len__') else 0
     if size != 1 and (last != 1 or loader.drop_last):
         return
-    model = getattr(runner.model, 'module', runner.model)
+    model = unwrap(runner.model)
     learns_alone = any(cls.__name__ in ('BaseSelfSupervisor', 'MultiSSL')
                        for cls in type(model).__mro__)
     if learns_alone and any(isinstance(layer, _BatchNorm) and not (

@@ -2,7 +2,7 @@
 import os
 import os.path as osp
 from importlib.util import find_spec
-from typing import Any, Iterator, Union
+from typing import Any, Iterable, Iterator, Tuple, Union
 
 from mmengine.config import Config
 
@@ -59,14 +59,19 @@ def preprocessor_cfg(cfg: Config) -> Any:
     return (cfg.get('model') or {}).get('data_preprocessor') or cfg.get('data_preprocessor')
 
 
+def located(node: object, where: str) -> Iterator[Tuple[str, dict]]:
+    """All dicts of a config, however they are nested, with their dotted keys from ``where`` on."""
+    if isinstance(node, dict):
+        yield where, node
+    children: Iterable[Tuple[Any, Any]] = list(node.items()) if isinstance(node, dict) else \
+        enumerate(node) if isinstance(node, (list, tuple)) else ()
+    for key, child in children:
+        yield from located(child, f'{where}.{key}')
+
+
 def dicts(node: object) -> Iterator[dict]:
     """All dicts of a config, however they are nested."""
-    if isinstance(node, dict):
-        yield node
-        node = list(node.values())
-    if isinstance(node, (list, tuple)):
-        for child in node:
-            yield from dicts(child)
+    return (found for _, found in located(node, ''))
 
 
 def drop_pretrained(node: object) -> None:

@@ -1,7 +1,7 @@
 """Keys of a config that nothing would read, found before anything is built."""
 import inspect
 import logging
-from typing import Any, Callable, Dict, Iterable, Iterator, Optional, Set, Tuple
+from typing import Any, Callable, Dict, Optional, Set, Tuple
 
 import mmengine.registry as registries
 from mmengine.config import Config
@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 
 from ..errors import MultiSSLError
 from ..utils.names import arguments, nearest, parameters
-from .config import dicts
+from .config import dicts, located
 
 #: Top-level entries that MMEngine, MMPretrain, MMDetection or this package read.
 ENTRIES = {*inspect.signature(Runner).parameters, 'custom_imports', 'runner_type', 'pretrained',
@@ -100,9 +100,10 @@ def check_keys(cfg: Config) -> None:
                 node is entry and 'type' in entry):
             _refuse_unknown(node, known | BUILDERS_KEYS, key)
     for key in ENTRIES & set(cfg):
-        for where, node in _nodes(cfg[key], key):
-            if where != key and where.endswith('_cfg'):  # of a norm, a convolution, ...: its
-                continue  # builder reads keys of its own
+        for where, node in located(cfg[key], key):
+            # That of a norm, a convolution, ... has a builder that reads keys of its own.
+            if 'type' not in node or where != key and where.endswith('_cfg'):
+                continue
             accepted = _accepted(node, BUILT.get(key, ()))
             if accepted is not None:
                 _refuse_unknown(node, accepted | BUILDERS_KEYS, where)
@@ -175,20 +176,6 @@ def _refuse_unknown(node: dict, known: Set[str], where: str) -> None:
                 f'{where}.{key}: there is no such key{of}; ' +
                 (f'is it {near}?' if near else
                  f'there are {", ".join(sorted(known - BUILDERS_KEYS))}'))
-
-
-def _nodes(node: Any, where: str) -> Iterator[Tuple[str, dict]]:
-    """All dicts with a type, and where in the config they are."""
-    if isinstance(node, dict):
-        if 'type' in node:
-            yield where, node
-        children: Iterable[Tuple[Any, Any]] = list(node.items())
-    elif isinstance(node, (list, tuple)):
-        children = enumerate(node)
-    else:
-        return
-    for key, child in children:
-        yield from _nodes(child, f'{where}.{key}')
 
 
 def _accepted(node: dict, built: Tuple[Registry, ...]) -> Optional[Set[str]]:

@@ -2,7 +2,7 @@
 import math
 import os.path as osp
 from collections import Counter
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple, TypeGuard
 
 from ..errors import MultiSSLError
 from .listed import check_inside, check_there
@@ -115,7 +115,7 @@ def _fault(item: Mapping[str, Any], sizes: Mapping[Any, Tuple[Any, Any]], boxes:
         box = item.get('bbox')
         if not _numbers(box, 4, 4):
             return 'has a bbox that is not four numbers'
-        if box[2] < 0 or box[3] < 0:  # type: ignore[index]
+        if box[2] < 0 or box[3] < 0:
             return 'has a bbox of a negative width or height'
     if boxes and not _numbers([item.get('area')], 1):
         return 'has no area'
@@ -137,13 +137,12 @@ def _fault_of_runs(mask: Mapping[str, Any], picture: Optional[Tuple[Any, Any]]) 
     size, runs = mask.get('size'), mask.get('counts')
     if not isinstance(runs, (str, list)) or not _numbers(size, 2, 2):
         return 'has a segmentation without counts or size'
-    if picture is not None and None not in picture and tuple(size) != picture:  # type: ignore
-        return (f'has run lengths of {size[0]} x {size[1]} pixels, '  # type: ignore[index]
+    if picture is not None and None not in picture and tuple(size) != picture:
+        return (f'has run lengths of {size[0]} x {size[1]} pixels, '
                 f'its picture {picture[0]} x {picture[1]}')
     if isinstance(runs, str):
         runs = _decoded(runs)
-    if not _numbers(runs, 1) or min(runs) < 0 or (
-            sum(runs) != size[0] * size[1]):  # type: ignore[index]
+    if not _numbers(runs, 1) or min(runs) < 0 or sum(runs) != size[0] * size[1]:
         return 'has run lengths that do not fill its size'
     return None
 
@@ -188,7 +187,7 @@ def _left_out(annotations: Sequence[Mapping[str, Any]], sizes: Mapping[Any, Tupl
     return reasons
 
 
-def _numbers(value: Any, least: int, most: Optional[int] = None) -> bool:
+def _numbers(value: Any, least: int, most: Optional[int] = None) -> TypeGuard[List[float]]:
     if not isinstance(value, list) or not least <= len(value) <= (most or len(value)):
         return False
     try:

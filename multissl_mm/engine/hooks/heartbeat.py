@@ -1,6 +1,6 @@
 """Which rank do the others wait for?"""
 import sys
-from typing import Optional, Sequence
+from typing import Optional, Sequence, Union
 
 from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
@@ -43,26 +43,18 @@ class HeartbeatHook(Hook):
             distribution.get('timeout') or TIMEOUT, lambda: self.progress, self._look)
         self._beats.start()
 
-    def before_train_iter(self, runner: Runner, batch_idx: int,
-                          data_batch: Optional[dict] = None) -> None:
-        self.progress += 1
-
-    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None,
-                         outputs: Optional[dict] = None) -> None:
-        self.progress += 1
-
     # A test counts up to 0: whoever has fewer batches is not behind when all have done theirs.
 
     def before_test_epoch(self, runner: Runner) -> None:
         self.progress = -2 * len(runner.test_loop.dataloader)
 
-    def before_test_iter(self, runner: Runner, batch_idx: int,
-                         data_batch: Optional[dict] = None) -> None:
-        self.progress += 1
+    def _before_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None,
+                     mode: str = 'train') -> None:
+        self.progress += mode != 'val'
 
-    def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None,
-                        outputs: Optional[Sequence] = None) -> None:
-        self.progress += 1
+    def _after_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None,
+                    outputs: Optional[Union[Sequence, dict]] = None, mode: str = 'train') -> None:
+        self.progress += mode != 'val'
 
     def after_run(self, runner: Runner) -> None:
         if self._beats is not None:
