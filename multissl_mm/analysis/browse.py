@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from ..datasets import PAIR_NAMES, KeyedDataset, ViewKey
 from ..datasets.keyed import damaged_picture
 from ..errors import MultiSSLError
-from ..runtime import check_data, check_keys, dicts, preprocessor_cfg
+from ..runtime import check_data, check_keys, preprocessor_cfg
 from ..utils.figures import save_figure
 from ..utils.images import read_image
+from ..utils.nested import dicts
 from ..utils.wrappers import origin
 
 #: Colours of classes.

@@ -196,7 +196,7 @@ def read_index(path: str) -> dict:
     if not osp.isfile(path):
         raise MultiSSLError(f'{path}: no such index; write it with {CONVERTER}')
     try:
-        with open(path, encoding='utf-8') as file:
+        with open(path, encoding='utf-8-sig') as file:
             index = json.load(file)
         version = index['metainfo']['version']
         scenes = index['data_list']

@@ -8,9 +8,9 @@ from typing import List, Mapping, Optional, Sequence, Tuple
 from mmengine.config import Config
 
 from ..engine.hooks.checkpoint import FINAL
-from ..runtime.config import dicts
 from ..utils.digest import digest
 from ..utils.files import write_atomically
+from ..utils.nested import dicts
 from ..utils.project import project_file
 from .outcomes import last_metrics, publish
 from .plan import Plan, Step
@@ -197,8 +197,11 @@ class TableRun:
             self.steps.console.print(f'{result}: taken as it is; it does not say what it was made '
                                      'of', style='yellow', highlight=False, soft_wrap=True)
             return
-        if there and there.get('made', {}).get('of') != step.what.name:
+        of = str(there.get('made', {}).get('of')).rpartition('-')[2]
+        if there and of != step.what.identity:
             result.unlink(missing_ok=True)  # of other settings, data or weights
+        elif there and not plan.fresh and not step.done.exists():
+            return  # kept, or copied from elsewhere, without what it was made of
         plan.want(step, lambda: publish(result, step, encoder, self.out / key))
 
     def downstream(self, plan: Plan, key: str, run: str, encoder: Encoder, title: str, config: str,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Callable, Generic, Iterator, Sequence, TypeVar
 
 from mmengine.dist import all_gather_object, get_rank, get_world_size, is_main_process
-from torch.distributed import HashStore, PrefixStore, Store, distributed_c10d
+from torch.distributed import DistError, HashStore, PrefixStore, Store, distributed_c10d
 
 from ..errors import MultiSSLError
 from ..utils.files import write_atomically
@@ -110,7 +110,12 @@ class SharedWork(Generic[T]):
         answer = ask(lambda: self._store.add(key, amount))
         while not wait([answer], 1.).done:
             self._check_lives()
-        return answer.result()
+        try:
+            return answer.result()
+        except DistError as error:
+            raise MultiSSLError('the process that holds the store of all ranks (rank 0, or torchrun'
+                                ' on its machine) has ended; its message says why, or it was '
+                                'killed. What is recorded is kept: resume') from error
 
     @staticmethod
     def _check_lives() -> None:

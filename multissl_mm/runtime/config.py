@@ -1,13 +1,14 @@
-"""Configs: reading them, and going through them."""
+"""Configs as files, and their entries that several rooms read."""
 import os
 import os.path as osp
 from importlib.util import find_spec
-from typing import Any, Iterable, Iterator, Tuple, Union
+from typing import Any, Union
 
 from mmengine.config import Config
 
 from ..errors import MultiSSLError
 from ..utils.files import AnyPath
+from ..utils.nested import dicts
 
 
 def load_config(path: Union[AnyPath, Config]) -> Config:
@@ -57,21 +58,6 @@ def _package_folder(package: str, path: str) -> str:
 def preprocessor_cfg(cfg: Config) -> Any:
     """The entry of a config's data preprocessor, the model's own before others', as Runner does."""
     return (cfg.get('model') or {}).get('data_preprocessor') or cfg.get('data_preprocessor')
-
-
-def located(node: object, where: str) -> Iterator[Tuple[str, dict]]:
-    """All dicts of a config, however they are nested, with their dotted keys from ``where`` on."""
-    if isinstance(node, dict):
-        yield where, node
-    children: Iterable[Tuple[Any, Any]] = list(node.items()) if isinstance(node, dict) else \
-        enumerate(node) if isinstance(node, (list, tuple)) else ()
-    for key, child in children:
-        yield from located(child, f'{where}.{key}')
-
-
-def dicts(node: object) -> Iterator[dict]:
-    """All dicts of a config, however they are nested."""
-    return (found for _, found in located(node, ''))
 
 
 def drop_pretrained(node: object) -> None:

@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 
 from ..errors import MultiSSLError
 from ..utils.names import arguments, nearest, parameters
-from .config import dicts, located
+from ..utils.nested import dicts, located
 
 #: Top-level entries that MMEngine, MMPretrain, MMDetection or this package read.
 ENTRIES = {*inspect.signature(Runner).parameters, 'custom_imports', 'runner_type', 'pretrained',
@@ -92,6 +92,7 @@ def check_keys(cfg: Config) -> None:
                                 f'{near}?')
     _check_loop(cfg.get('train_cfg') or {})
     _check_hooks(cfg)
+    _check_loaders(cfg)
     _check_names(cfg)
     for key, known in PLAIN.items():
         entry, node = cfg.get(key.partition('.')[0]), _at(cfg, key)
@@ -130,9 +131,21 @@ def _check_hooks(cfg: Config) -> None:
             near = nearest(name, set(hooks) - {name})
             raise MultiSSLError(f'default_hooks.{name} has no type, so there is no such hook' +
                                 (f'; is it {near}?' if near else ''))
-    for i, hook in enumerate(cfg.get('custom_hooks') or []):
+    custom = cfg.get('custom_hooks') or []
+    if isinstance(custom, dict):  # as an option makes it where there is no list
+        raise MultiSSLError(f'custom_hooks.{next(iter(custom))}: the config has no such list of '
+                            'hooks; add one in a config file, custom_hooks=[dict(type=...)]')
+    for i, hook in enumerate(custom):
         if isinstance(hook, str) or isinstance(hook, dict) and 'type' not in hook:
             raise MultiSSLError(f'custom_hooks.{i} is {hook}, but a hook is a dict with a type')
+
+
+def _check_loaders(cfg: Config) -> None:
+    for split in ('train', 'val', 'test'):
+        loader = cfg.get(f'{split}_dataloader')
+        if isinstance(loader, dict) and loader and 'dataset' not in loader:
+            raise MultiSSLError(f'{split}_dataloader.{next(iter(loader))}: the config has no '
+                                f'{split}_dataloader.dataset, so there is nothing to load')
 
 
 def _check_names(cfg: Config) -> None:

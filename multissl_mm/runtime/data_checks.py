@@ -1,4 +1,5 @@
 """The data that a config names: looked at before anything is built."""
+import codecs
 import json
 import os
 import os.path as osp
@@ -10,6 +11,7 @@ from ..errors import MultiSSLError
 from ..utils.checkpoint import some
 from ..utils.coco import check_coco, check_names, is_coco
 from ..utils.listed import check_data_list, check_list, check_no_code, check_voc
+from ..utils.nested import dicts
 from .class_lists import (
     Labels,
     check_heads,
@@ -18,7 +20,6 @@ from .class_lists import (
     classes_of,
     dataset_type,
 )
-from .config import dicts
 
 
 def check_data(cfg: Config, splits: Sequence[str]) -> None:
@@ -66,6 +67,10 @@ def _look_into(path: str, dataset: dict, where: str, scope: str, learned: bool
     """Looks at an annotation file; says how a dataset in COCO's layout numbers its classes."""
     kind = str(dataset.get('type')).rpartition('.')[2]
     check_no_code(path, f'{where}.ann_file')
+    if _has_bom(path) and not getattr(
+            dataset_type(dataset.get('type'), scope), '__module__', '').startswith('multissl_mm.'):
+        raise MultiSSLError(f'{where}.ann_file: {path} begins with a byte-order mark, which '
+                            f'{kind} does not expect; save it as UTF-8 without one')
     if 'VOCDataset' in kind:
         part = (dataset.get('data_prefix') or {}).get('sub_data_root', '')
         check_voc(path, osp.join(dataset.get('data_root') or '', part,
@@ -90,10 +95,6 @@ def _look_into_coco(path: str, found: Any, dataset: dict, where: str, cls: Optio
     if found is None:
         raise MultiSSLError(f'{where}.ann_file: {path} is no annotation file of COCO: it is no '
                             'JSON, or cut off; restore it')
-    with open(path, 'rb') as file:
-        if file.read(3) == b'\xef\xbb\xbf':
-            raise MultiSSLError(f'{where}.ann_file: {path} begins with a byte-order mark, which '
-                                'pycocotools cannot read; save it as UTF-8 without one')
     if is_coco(found) and 'segments_info' in str(found['annotations'][:1]):  # panoptic
         check_names(found, path)
         return None
@@ -156,6 +157,11 @@ def _check_evaluator(evaluator: Any, where: str, labelled: Sequence[Labels]) -> 
                                 f'{labels.path}; name the same file in both')
         check_same_order([labels, labels._replace(
             where=where, numbered=[name for name in categories if name in labels.classes])])
+
+
+def _has_bom(path: str) -> bool:
+    with open(path, 'rb') as file:
+        return file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8
 
 
 def _say(text: str) -> None:

@@ -7,7 +7,13 @@ from mmengine.device import get_device
 
 from ..errors import MultiSSLError
 from .cfg_options import apply_options
-from .checks import check_checkpoint_hook, check_numbers, check_stage_hook, check_temporary
+from .checks import (
+    check_checkpoint_hook,
+    check_numbers,
+    check_optimizer,
+    check_stage_hook,
+    check_temporary,
+)
 from .config import drop_pretrained, load_config
 from .config_keys import check_keys
 from .data_checks import check_data
@@ -83,6 +89,7 @@ def _prepare_training(cfg: Config, options: RunOptions) -> None:
                             f'{AMP}, or --amp, which does')
     check_stage_hook(cfg)
     check_checkpoint_hook(cfg)
+    check_optimizer(cfg)
     dataset = (cfg.get('train_dataloader') or {}).get('dataset') or {}
     _add_hooks(cfg, [LEFT_OUT] * bool(dataset.get('max_skip')) + [INTERRUPTION])
     loop = cfg.get('train_cfg') or {}

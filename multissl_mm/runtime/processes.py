@@ -13,7 +13,7 @@ from mmengine.utils.dl_utils import set_multi_processing
 from torch.distributed import PrefixStore
 
 from ..errors import MultiSSLError
-from .config import dicts
+from ..utils.nested import dicts
 
 T = TypeVar('T')
 

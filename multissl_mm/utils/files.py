@@ -36,8 +36,8 @@ def atomic_path(path: AnyPath, durable: bool = True) -> Iterator[Path]:
     part = path.with_name(  # not all of a name, which may be as long as the system allows
         f'.{path.name[:32]}.{_machine()}.{os.getpid()}.{secrets.token_hex(4)}.partial')
     try:
-        if path.exists() and not (path.is_file() or path.is_dir()):
-            yield path  # a device or a pipe, in whose place there must be no file
+        if _is_stream(path):
+            yield path  # in whose place there must be no file
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part
@@ -50,6 +50,13 @@ def atomic_path(path: AnyPath, durable: bool = True) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # it is not there, or is nowhere
             part.unlink()
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether it is a device, a pipe, or what a process has open, such as ``/dev/stdout``."""
+    names = [path, Path(os.readlink(path))] if path.is_symlink() else [path]
+    return path.exists() and not (path.is_file() or path.is_dir()) or any(
+        name.is_absolute() and name.parent.resolve().is_relative_to('/proc') for name in names)
 
 
 def not_written(path: AnyPath, error: OSError) -> MultiSSLError:

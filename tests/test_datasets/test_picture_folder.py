@@ -120,6 +120,10 @@ def test_a_run_on_a_plain_folder(plain, tmp_path):
     (dict(type='PolyLR', end=1), 'end of PolyLR is 1 epochs'),
     (dict(type='LinearLR', by_epoch=False, end=50), 'end of LinearLR is 50 steps'),
     (dict(type='LinearLR', by_epoch=False, end=5), ''), (dict(type='PolyLR', end=2), ''),
+    (dict(type='MultiStepLR', milestones=[1, 2, 9]), 'milestones of MultiStepLR: 2, 9 are not re'),
+    (dict(type='MultiStepLR', begin=1, milestones=[1]), 'MultiStepLR: 1 are not reached by a run'),
+    (dict(type='MultiStepLR', milestones=[1]), ''),
+    (dict(type='MultiStepLR', by_epoch=False, milestones=[4, 5]), ''),
     (dict(type='CosineAnnealingLR', T_max=2, convert_to_iter_based=True), '')])
 def test_schedules_that_do_not_fit_the_run(schedule, words):
     run = SimpleNamespace(max_epochs=2, max_iters=6, train_loop=None, logger=Mock())

@@ -1,5 +1,6 @@
 """What was computed is found again, whichever table asks; what has changed is made again."""
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -76,9 +77,21 @@ def test_what_is_lost_is_made_again_and_nothing_else(steps):
     assert commands(steps) == []  # nothing needs it
     metrics, = (path for path in Path('runs').glob('m_svm-*.json') if '.made' not in path.name)
     metrics.unlink()
+    assert commands(steps) == []  # the result is there, and of the same settings and data
+    Path('out/seed0/m_svm.json').unlink()
     assert len(commands(steps)) == 2
     Path('out/seed0/m_svm.json').unlink()
     assert commands(steps) == [] and Path('out/seed0/m_svm.json').is_file()
+
+
+def test_results_can_be_kept_without_what_they_were_made_of(steps):
+    """So that they can be committed, and later seeds added on another machine."""
+    commands(steps)
+    shutil.rmtree('runs')
+    assert commands(steps) == []
+    assert len(commands(steps, keys=('m', 'm_short'))) == 2
+    Path('data/demo/imagenet/b.jpg').write_text('b')
+    assert len(commands(steps)) == 2
 
 
 def test_other_code_is_said_and_made_anew_where_that_is_wanted(steps, monkeypatch):

@@ -1,6 +1,8 @@
 """What ranks share when they record, each test on two gloo processes."""
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -139,6 +141,20 @@ def test_a_rank_without_a_sign_of_life_is_not_waited_for(tmp_path):
     waiting, _ = on_two_ranks(_one_is_stopped, tmp_path)
     assert waiting.startswith('MultiSSLError: no sign of life of rank 1 for '), waiting
     assert time.monotonic() - begin < 20  # far from STALLED_AFTER
+
+
+def test_a_killed_process_with_the_store_is_said():
+    host = subprocess.Popen([sys.executable, '-c', (
+        'import sys, torch.distributed as d; s = d.TCPStore("127.0.0.1", 0, is_master=True, '
+        'wait_for_workers=False); print(s.port, flush=True); sys.stdin.read()')],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    work = SharedWork('key', range(4))
+    work._store = TCPStore('127.0.0.1', int(host.stdout.readline()))
+    assert next(work.take()) == 0
+    host.kill()
+    host.communicate()
+    with pytest.raises(MultiSSLError, match='holds the store .* has ended.* is kept: resume'):
+        work.finished()
 
 
 class _Stopped(Store):

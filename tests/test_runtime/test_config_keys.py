@@ -10,6 +10,7 @@ from mmengine.config import Config
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.runtime import RunOptions, check_data, load_config, train
 from multissl_mm.runtime.cfg_options import add_cfg_options, apply_options, check_options
+from multissl_mm.runtime.checks import check_optimizer
 from multissl_mm.runtime.config_keys import check_keys
 
 CONFIGS = [str(path) for path in sorted(tiny.CONFIGS.rglob('*.py')) if '_base_' not in path.parts]
@@ -68,6 +69,8 @@ def test_unknown_keys_are_refused_with_the_nearest(config, key, right):
     ('train_dataloader.collate_fn.type', 'default_colate', 'is it default_collate?'),
     ('log_level', 'LOUD', 'log_level: there is no LOUD; there are DEBUG'),
     ('custom_hooks', ['x'], 'custom_hooks.0 is x, but a hook is a dict'),
+    ('custom_hooks', {'0': dict(type='EMAHook')}, 'custom_hooks.0: the config has no such list'),
+    ('val_dataloader', dict(batch_size=4), 'val_dataloader.batch_size: .* has no val_dataloader.d'),
     ('train_cfg.type', 'IterBasedTrainLoop', 'train_cfg.stages: stages are counted in epochs'),
     ('train_cfg.by_epoch', False, 'train_cfg.by_epoch: .* leave by_epoch out')])
 def test_names_of_nothing_and_other_loops(key, value, words):
@@ -75,6 +78,16 @@ def test_names_of_nothing_and_other_loops(key, value, words):
     cfg.merge_from_dict({key: value})
     with pytest.raises(MultiSSLError, match=words.replace('?', '[?]')):
         check_keys(cfg)
+
+
+@pytest.mark.parametrize('name, known', [
+    ('Foo', False), ('SGD', True), ('mmpretrain.LARS', True), (None, True)])
+def test_an_optimizer_is_looked_for_before_a_run(name, known):
+    cfg = Config.fromfile(tiny.CONFIGS / 'mocov2.py')
+    cfg.optim_wrapper.optimizer.type = name
+    with nullcontext() if known else pytest.raises(
+            MultiSSLError, match=f'optim_wrapper.optimizer.type: there is no {name};'):
+        check_optimizer(cfg)
 
 
 def test_variables_have_any_name():

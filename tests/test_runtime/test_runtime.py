@@ -159,7 +159,8 @@ def test_missing_data_names_key_and_path(tmp_path):
     ('model.momentum', 2), ('model.tasks.0.base_momentum', -.1)])
 def test_numbers_out_of_bounds(entry, value):
     right = dict(train_cfg=dict(max_epochs=2.), model=dict(
-        type='X', momentum=(.9, 1.), tasks=[dict(queue_len=1)]))
+        type='X', momentum=(.9, 1.), tasks=[dict(queue_len=1)]),
+        train_dataloader=dict(dataset=dict()), val_dataloader=dict(dataset=dict()))
     prepare(right)
     cfg = Config(right)
     cfg.merge_from_dict({entry: value})

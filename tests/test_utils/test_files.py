@@ -118,3 +118,15 @@ def test_what_the_system_refuses_to_write_is_said(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     gc.collect()  # Python 3.12.1 ended here by SIGSEGV
     assert path.read_bytes() == before and os.listdir(tmp_path) == ['a.pth']
+
+
+def test_what_a_shell_has_redirected_is_written_to(tmp_path):
+    """Not replaced: that would put a file in the place of the system's link."""
+    link = tmp_path / 'stdout'  # as /dev/stdout is one
+    with open(tmp_path / 'out.json', 'w') as file:
+        for name in (f'/proc/self/fd/{file.fileno()}', link):
+            if name == link:
+                link.symlink_to(f'/proc/self/fd/{file.fileno()}')
+            write_atomically(name, str(name))
+            assert (tmp_path / 'out.json').read_text() == str(name)
+    assert link.is_symlink() and len(list(tmp_path.iterdir())) == 2

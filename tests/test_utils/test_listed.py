@@ -228,6 +228,19 @@ def test_another_order_of_classes_is_said(tmp_path, capsys):
         assert capsys.readouterr().out.count('numbers them as') == said
 
 
+@pytest.mark.parametrize('kind, known', [
+    ('mmpretrain.CustomDataset', False), ('mmpretrain.ImageNet', False),
+    ('mmdet.VOCDataset', False),
+    ('mmdet.CityscapesDataset', False), ('multissl_mm.PictureFolder', True)])
+def test_a_byte_order_mark_that_others_do_not_expect(tmp_path, kind, known):
+    (tmp_path / 'list.txt').write_text('a.jpg 0\n', encoding='utf-8-sig')
+    cfg = Config(dict(train_dataloader=dict(dataset=dict(
+        type=kind, data_root=str(tmp_path), ann_file='list.txt'))))
+    with nullcontext() if known else pytest.raises(
+            MultiSSLError, match='dataset.ann_file: .*list.txt begins with a byte-order mark'):
+        check_data(cfg, ['train'])
+
+
 def test_folders_and_marks_of_coco(tmp_path):
     path = write_coco(tmp_path, box())
     cfg = coco_config(tmp_path)
