@@ -51,7 +51,7 @@ def test_resumed_to_the_same_weights(images, tmp_path, source, epoch):
     counts = {key: value for key, value in expected.items() if not value.is_floating_point()}
     assert all(torch.equal(found[key], value) for key, value in counts.items())
     # Not to the bit: processors and libraries differ. With Pillow 13 it ends 2e-7 of the way beside
-    # them, with 12.3, whose views differ in some pixels, 0.001 (teacher) and 0.02 (stored), and with
+    # them, with 12.3, whose views differ in some pixels, 0.001 (teacher) and 0.02 (stored), with
     # another seed 0.5.
     assert distance(found, expected) < .05 * distance(before, expected)
 

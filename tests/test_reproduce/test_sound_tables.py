@@ -126,8 +126,22 @@ def test_bounds(tmp_path, capsys):
         failed = [b.title for b in bounds(out) if not b.holds]
         assert failed and {next((t for t in broken if name.startswith(t)), name)
                            for name in failed} == broken
-    show_bounds(out, Console(width=120))
+    show_bounds(out, Console(width=140))
     assert capsys.readouterr().out.count('DOES NOT HOLD') == 1
+
+
+def test_bounds_are_of_the_means_and_say_in_which_seeds_they_hold(tmp_path, capsys):
+    for seed, (b, random) in enumerate(((40., 10.), (28., 10.), (31., 9.), (99., None))):
+        run = run_of(tmp_path, seed)
+        run.out.mkdir(parents=True)
+        run.result('b', 'sp_frozen').write_text(json.dumps(dict(mAP=b)))
+        if random:
+            run.result('random', 'sp_frozen').write_text(json.dumps(dict(mAP=random)))
+    bound, = bounds(run.out.parent)
+    assert bound.value[:1] == (33., ) and bound.limit.mean == 29 and bound.holds
+    assert (bound.held, bound.value.seeds) == (2, 3)  # the last seed has nothing beside it
+    show_bounds(run.out.parent, Console(width=140))
+    assert '33.0 ± 15.5' in (out := capsys.readouterr().out) and '2 of 3' in out
 
 
 def test_full_and_demo_configs_are_the_same_experiment():
