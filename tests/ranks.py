@@ -21,8 +21,9 @@ def _child(rank: int, world: int, folder: Path, store: str, function: Callable, 
     torch.distributed.init_process_group(
         'gloo', f'file://{folder}/{store}', rank=rank, world_size=world,
         timeout=timedelta(seconds=60))  # a rank that another one waits for in vain fails
+    # The group goes with this process. To destroy it would wait for its threads, and these, on
+    # their way out of the last exchange, may wait for Python: with torch 2.4 for ever.
     torch.save(function(*args, **kwargs), folder / f'rank{rank}')
-    torch.distributed.destroy_process_group()
 
 
 def on_ranks(folder: Path, function: Callable, *args: Any, world: int = 2,

@@ -2,7 +2,7 @@
 import re
 from traceback import walk_tb
 from types import FrameType
-from typing import Any, Iterator, List, Mapping, Optional, Set
+from typing import Any, List, Mapping, Optional, Set
 
 from .names import arguments, nearest
 from .nested import located
@@ -48,20 +48,24 @@ def _type_fault(said: str, known: Mapping[str, Any]) -> Optional[str]:
     name, registry = known.get('obj_type'), known['registry']
     if 'registry' not in said or not isinstance(name, str):
         return None
-    near = nearest(name, _registered(registry))
+    scope, dot, bare = name.rpartition('.')
+    near = nearest(bare, _registered(registry, scope))
     return f'there is no {name} among the {registry.name}s that are known; ' + (
-        f'is it {near}?' if near else
+        f'is it {scope}{dot}{near}?' if near else
         'the package that registers it may have to be named in custom_imports')
 
 
-def _registered(registry: Any) -> Iterator[str]:
-    """Names by which a registry of MMEngine finds something."""
-    own: Any = registry
-    while own is not None:
-        yield from own.module_dict
-        registry, own = own, own.parent
-    for scope, child in registry.children.items():
-        yield from (f'{scope}.{name}' for name in child.module_dict)
+def _registered(registry: Any, scope: str) -> Set[str]:
+    """Names in a package's registry; without one, by which a registry of MMEngine finds things."""
+    known: Set[str] = set()
+    above = registry
+    while above is not None:
+        registry, above = above, above.parent
+        known.update(() if scope else registry.module_dict)
+    if scope:
+        own = registry.children.get(scope, registry)
+        known.update(own.module_dict if own.scope == scope else ())
+    return known
 
 
 def _argument_fault(said: str, known: Mapping[str, Any], called: bool) -> Optional[str]:

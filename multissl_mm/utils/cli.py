@@ -85,10 +85,12 @@ def _leave_group(status: int) -> None:
     # is killed in the middle of it, and takes the process along ("terminate called without an
     # active exception"); and as long as a model in DDP is there they are, too, even without the
     # group. So a rank that is through ends without that. Not where another rank has failed: this
-    # would wait for it.
+    # would wait for it. A group of gloo is not taken apart: that would wait for these threads, and
+    # they, on their way out of the last exchange, may wait for Python; with torch 2.4 for ever.
     import torch.distributed as dist  # errors of options come without loading torch
     if dist.is_available() and dist.is_initialized():
-        dist.destroy_process_group()
+        if dist.get_backend() != 'gloo':
+            dist.destroy_process_group()
         _end(status)
 
 

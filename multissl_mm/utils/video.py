@@ -70,14 +70,14 @@ def upright(frame: Any, path: Union[str, Path]) -> np.ndarray:
         MultiSSLError: If that is mirrored, or no quarter turn.
     """
     picture = _rgb(frame)
-    for side in frame.side_data:
-        if getattr(side.type, 'name', '') == 'DISPLAYMATRIX':
-            a, b, _, c, d = np.frombuffer(bytes(side), np.int32)[:5] / 65536
-            unit = max(abs(a), abs(b))
-            turn = _TURNS.get((round(a / unit), round(b / unit))) if unit else None
-            if turn is None or abs(abs(a * d - b * c) - unit * unit) > .01 * unit * unit or \
-                    a * d < b * c or min(abs(a), abs(b)) > .01 * unit:
-                raise MultiSSLError(f'{path} is to be shown mirrored, or turned by no multiple of '
-                                    '90 degrees; write it anew the way it is to be seen')
-            return np.ascontiguousarray(np.rot90(picture, turn))
-    return picture
+    matrix = frame.side_data.get('DISPLAYMATRIX')
+    if matrix is None:
+        return picture
+    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5] / 65536
+    unit = max(abs(a), abs(b))
+    turn = _TURNS.get((round(a / unit), round(b / unit))) if unit else None
+    if turn is None or abs(abs(a * d - b * c) - unit * unit) > .01 * unit * unit or \
+            a * d < b * c or min(abs(a), abs(b)) > .01 * unit:
+        raise MultiSSLError(f'{path} is to be shown mirrored, or turned by no multiple of '
+                            '90 degrees; write it anew the way it is to be seen')
+    return np.ascontiguousarray(np.rot90(picture, turn))

@@ -49,7 +49,7 @@ class Faulty:
     (ConfigDict(type='Thing', xyz=3), 'gives Thing xyz, .*; it takes depth, width'),
     (ConfigDict(type='Needy', width=1), "Needy needs 'depth', which the config does not give"),
     (ConfigDict(type='Needy', depth=1), "Needy needs 'width', which the config does not give"),
-    (ConfigDict(type='Thign'), 'there is no Thign among the things that are known; is it Thing?'),
+    (ConfigDict(type='Thingg'), 'there is no Thingg among the things that are known; is it Thing?'),
     (ConfigDict(type='toys.Bll'), 'there is no toys.Bll among the things .*; is it toys.Ball?'),
     (ConfigDict(type='Xyzzy'), 'there is no Xyzzy among the things .* named in custom_imports'),
     (ConfigDict(meen=3), 'an entry of the config has no type, .*; it has meen'),

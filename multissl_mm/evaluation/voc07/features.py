@@ -194,7 +194,7 @@ def _one_thread(worker: int) -> None:
 
 @contextlib.contextmanager
 def processes(launcher: Optional[str] = None) -> Iterator[None]:
-    """The default group of all processes that torchrun has started.
+    """The default group of all processes that torchrun has started; it ends with them.
 
     Args:
         launcher (str, optional): ``none`` for one process, ``pytorch`` for those of torchrun; by
@@ -208,4 +208,3 @@ def processes(launcher: Optional[str] = None) -> Iterator[None]:
     # Only features on the CPU are exchanged: gloo does, with GPUs as without.
     torch.distributed.init_process_group('gloo')
     yield
-    torch.distributed.destroy_process_group()
