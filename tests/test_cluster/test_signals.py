@@ -25,9 +25,12 @@ class Job:
         self.log = folder / f'log{len(list(folder.glob("log*")))}.txt'
         env = {**os.environ, 'PYTHON': sys.executable, 'CUDA_VISIBLE_DEVICES': ''}
         with open(self.log, 'w') as out:
+            # As from a terminal: where a shell has put these tests into the background, SIGINT is
+            # ignored, which children inherit.
             self.launcher = subprocess.Popen(
                 ['bash', 'tools/dist_train.sh', str(config), '2', *arguments], cwd=ROOT, env=env,
-                stdout=out, stderr=out)
+                stdout=out, stderr=out,
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
     @property
     def text(self):
