@@ -2,7 +2,6 @@
 import tempfile
 
 from mmengine.config import Config
-from mmengine.registry import OPTIMIZERS
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.nn import SyncBatchNorm
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -55,19 +54,6 @@ def check_checkpoint_hook(cfg: Config) -> None:
         raise MultiSSLError(f'default_hooks.checkpoint.out_dir: {folder} would keep checkpoints '
                             'where --resume does not look for them, and where other runs may '
                             'replace them; leave it out, and say where by --work-dir')
-
-
-def check_optimizer(cfg: Config) -> None:
-    """Looks for the optimizer, which is built after all else.
-
-    Raises:
-        MultiSSLError: If there is none of its name.
-    """
-    name = ((cfg.get('optim_wrapper') or {}).get('optimizer') or {}).get('type')
-    with OPTIMIZERS.switch_scope_and_registry(cfg.get('default_scope')) as known:
-        if isinstance(name, str) and known.get(name) is None:
-            raise MultiSSLError(f'optim_wrapper.optimizer.type: there is no {name}; the package '
-                                'that registers it may have to be named in custom_imports')
 
 
 def check_numbers(cfg: Config) -> None:

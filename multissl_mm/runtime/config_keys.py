@@ -23,7 +23,7 @@ from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.utils.data import DataLoader
 
 from ..errors import MultiSSLError
-from ..utils.names import arguments, nearest, parameters
+from ..utils.names import arguments, nearest, or_unregistered, parameters
 from ..utils.nested import dicts, located
 
 #: Top-level entries that MMEngine, MMPretrain, MMDetection or this package read.
@@ -154,14 +154,29 @@ def _check_names(cfg: Config) -> None:
     if isinstance(level, str) and not isinstance(logging.getLevelName(level), int):
         raise MultiSSLError(f'log_level: there is no {level}; there are DEBUG, INFO, WARNING, '
                             'ERROR and CRITICAL')
-    for where, registry in NAMED.items():
-        name = (_at(cfg, where) or {}).get('type')
-        if isinstance(name, str) and _lookup(registry, name) is None:
-            near = nearest(name, registry.module_dict)
-            with registry.switch_scope_and_registry(cfg.get('default_scope')) as own:
-                # A test needs no optimizer, and MMDetection has configs with one of others.
-                if near and own.get(name) is None:
-                    raise MultiSSLError(f'{where}.type: there is no {name}; is it {near}?')
+    for where in NAMED:  # a test needs no optimizer, and MMDetection has configs with one of others
+        _check_named(cfg, where, needed=False)
+
+
+def check_optimizer(cfg: Config) -> None:
+    """Looks for the optimizer, which is built after all else.
+
+    Raises:
+        MultiSSLError: If there is none of its name.
+    """
+    _check_named(cfg, 'optim_wrapper.optimizer', needed=True)
+
+
+def _check_named(cfg: Config, where: str, needed: bool) -> None:
+    """Refuses a name of nothing; of what is not needed only one that is like another."""
+    registry, name = NAMED[where], (_at(cfg, where) or {}).get('type')
+    if not isinstance(name, str) or _lookup(registry, name) is not None:
+        return
+    near = nearest(name, registry.module_dict)
+    if near or needed:
+        with registry.switch_scope_and_registry(cfg.get('default_scope')) as own:
+            if own.get(name) is None:
+                raise MultiSSLError(f'{where}.type: there is no {name}; {or_unregistered(near)}')
 
 
 def _at(cfg: Config, where: str) -> Any:

@@ -7,15 +7,9 @@ from mmengine.device import get_device
 
 from ..errors import MultiSSLError
 from .cfg_options import apply_options
-from .checks import (
-    check_checkpoint_hook,
-    check_numbers,
-    check_optimizer,
-    check_stage_hook,
-    check_temporary,
-)
+from .checks import check_checkpoint_hook, check_numbers, check_stage_hook, check_temporary
 from .config import drop_pretrained, load_config
-from .config_keys import check_keys
+from .config_keys import check_keys, check_optimizer
 from .data_checks import check_data
 from .options import RunOptions
 from .processes import distribute_on_cpu, set_environment

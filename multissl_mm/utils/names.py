@@ -9,6 +9,12 @@ def nearest(name: str, known: Iterable[str], cutoff: float = .6) -> Optional[str
     return next(iter(difflib.get_close_matches(name, sorted(known), 1, cutoff)), None)
 
 
+def or_unregistered(near: Optional[str]) -> str:
+    """What to do about a ``type`` that no registry has: the nearest one, or an import."""
+    return f'is it {near}?' if near else \
+        'the package that registers it may have to be named in custom_imports'
+
+
 def parameters(*functions: Callable) -> Set[str]:
     """Names of all arguments of some functions."""
     return {p.name for function in functions

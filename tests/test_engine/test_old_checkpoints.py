@@ -10,11 +10,13 @@ import lzma
 import math
 from pathlib import Path
 
+import PIL
 import pytest
 import tiny
 import torch
 import toy
 from mmengine.runner import Runner
+from mmengine.utils import digit_version
 
 from multissl_mm import runtime
 
@@ -50,9 +52,12 @@ def test_resumed_to_the_same_weights(images, tmp_path, source, epoch):
     expected = torch.load(unpacked('final.pth', tmp_path), weights_only=True)
     counts = {key: value for key, value in expected.items() if not value.is_floating_point()}
     assert all(torch.equal(found[key], value) for key, value in counts.items())
-    # Not to the bit: processors and libraries differ. With Pillow 13 it ends 2e-7 of the way beside
-    # them, with 12.3, whose views differ in some pixels, 0.001 (teacher) and 0.02 (stored), with
-    # another seed 0.5.
+    if digit_version(PIL.__version__) >= digit_version('13'):
+        for key, value in expected.items():
+            # Not to the bit: processors and their libraries differ.
+            torch.testing.assert_close(found[key], value, atol=1e-4, rtol=1e-4, msg=key)
+    # With Pillow 12.3, whose views differ in some pixels, it ends 0.001 (teacher) and 0.02 (stored)
+    # of the way beside them, with another seed 0.5.
     assert distance(found, expected) < .05 * distance(before, expected)
 
 

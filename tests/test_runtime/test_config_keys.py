@@ -10,8 +10,7 @@ from mmengine.config import Config
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.runtime import RunOptions, check_data, load_config, train
 from multissl_mm.runtime.cfg_options import add_cfg_options, apply_options, check_options
-from multissl_mm.runtime.checks import check_optimizer
-from multissl_mm.runtime.config_keys import check_keys
+from multissl_mm.runtime.config_keys import check_keys, check_optimizer
 
 CONFIGS = [str(path) for path in sorted(tiny.CONFIGS.rglob('*.py')) if '_base_' not in path.parts]
 OTHERS = ['mmpretrain::mocov2/mocov2_resnet50_8xb32-coslr-200e_in1k.py',

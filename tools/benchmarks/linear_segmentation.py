@@ -10,7 +10,7 @@ import argparse
 
 import multissl_mm  # noqa: F401  (creates the scope of its registries)
 from multissl_mm.evaluation.linear_segmentation import PENALTIES, run_linear_segmentation
-from multissl_mm.evaluation.voc07 import processes
+from multissl_mm.evaluation.voc07 import join_processes
 from multissl_mm.utils.cli import positive, run_tool
 from multissl_mm.utils.permissions import ALLOW_OUTSIDE, TRUST_CHECKPOINT, add_permissions
 
@@ -40,8 +40,8 @@ def main() -> None:
     add('--traceback', action='store_true', help='show where an error comes from')
     args = vars(parser.parse_args())
     args.pop('traceback')
-    with processes(args.pop('launcher')):
-        run_linear_segmentation(**args)
+    join_processes(args.pop('launcher'))
+    run_linear_segmentation(**args)
 
 
 if __name__ == '__main__':

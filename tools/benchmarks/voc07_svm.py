@@ -9,7 +9,14 @@ Of a ResNet-50 on ImageNet expect an mAP of 84.0 for MoCo v2 and 82.5 for DenseC
 import argparse
 
 import multissl_mm  # noqa: F401  (creates the scope of its registries)
-from multissl_mm.evaluation.voc07 import COSTS, LAYERS, LOW_SHOTS, SOLVERS, processes, run_voc07_svm
+from multissl_mm.evaluation.voc07 import (
+    COSTS,
+    LAYERS,
+    LOW_SHOTS,
+    SOLVERS,
+    join_processes,
+    run_voc07_svm,
+)
 from multissl_mm.utils.cli import positive, run_tool
 from multissl_mm.utils.permissions import ALLOW_OUTSIDE, TRUST_CHECKPOINT, add_permissions
 
@@ -46,8 +53,8 @@ def main() -> None:
     args = vars(parser.parse_args())
     args.pop('traceback')
     args['low_shot'] = LOW_SHOTS if args['low_shot'] == [] else args['low_shot']
-    with processes(args.pop('launcher')):
-        run_voc07_svm(**args)
+    join_processes(args.pop('launcher'))
+    run_voc07_svm(**args)
 
 
 if __name__ == '__main__':

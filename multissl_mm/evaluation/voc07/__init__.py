@@ -16,11 +16,12 @@ Use :func:`run_voc07_svm` for all of it, :func:`extract_features` and :func:`eva
 the two halves, :func:`evaluate_low_shot` for SVMs that learn from a few positives.
 """
 from .data import VOCSplit, load_image, load_voc2007
-from .features import LAYERS, PooledFeatures, extract_features, processes
+from .features import LAYERS, PooledFeatures, extract_features, join_processes
 from .low_shot import LOW_SHOTS, evaluate_low_shot
 from .report import print_result, run_voc07_svm
 from .svm import COSTS, SOLVERS, average_precision, evaluate_voc07, normalise
 
 __all__ = ['COSTS', 'LAYERS', 'LOW_SHOTS', 'PooledFeatures', 'SOLVERS', 'VOCSplit',
            'average_precision', 'evaluate_low_shot', 'evaluate_voc07', 'extract_features',
-           'load_image', 'load_voc2007', 'normalise', 'print_result', 'processes', 'run_voc07_svm']
+           'join_processes', 'load_image', 'load_voc2007', 'normalise', 'print_result',
+           'run_voc07_svm']

@@ -1,8 +1,6 @@
 """A layer of a frozen backbone, pooled to about 9,000 numbers, for every picture of a list."""
-import contextlib
 import os
 from typing import (
-    Iterator,
     List,
     NamedTuple,
     Optional,
@@ -192,19 +190,16 @@ def _one_thread(worker: int) -> None:
     cv2.setNumThreads(0)
 
 
-@contextlib.contextmanager
-def processes(launcher: Optional[str] = None) -> Iterator[None]:
-    """The default group of all processes that torchrun has started; it ends with them.
+def join_processes(launcher: Optional[str] = None) -> None:
+    """Joins the default group of all processes that torchrun has started; it ends with them.
 
     Args:
         launcher (str, optional): ``none`` for one process, ``pytorch`` for those of torchrun; by
             default the latter if torchrun is there.
     """
     if (launcher or ('pytorch' if 'TORCHELASTIC_RUN_ID' in os.environ else 'none')) == 'none':
-        yield
         return
     if 'RANK' not in os.environ:
         raise MultiSSLError('--launcher pytorch: start it with torchrun')
     # Only features on the CPU are exchanged: gloo does, with GPUs as without.
     torch.distributed.init_process_group('gloo')
-    yield
