@@ -9,6 +9,7 @@ _base_ = ['_base_/street_two_views.py', '_base_/resnet18_m_d.py', '_base_/sgd_12
 
 model = dict(
     backbone=_base_.backbone,
+    channels_last=True,
     experts=[
         dict(name=name, backbone=dict(
             _base_.backbone, init_cfg=dict(_base_.weights, checkpoint=f'{name}.pth')))

@@ -9,6 +9,7 @@ _base_ = ['_base_/street_two_views.py', '_base_/resnet18_m_d.py', '_base_/stages
 
 model = dict(
     backbone=_base_.backbone,
+    channels_last=True,
     momentum=_base_.momentum,
     tasks=[_base_.mocov2, _base_.densecl],
     responses=dict(replicas=2, shard_size=1024))

@@ -11,19 +11,20 @@ _base_ = '_base_/street_coco.py'
 
 norm_cfg = dict(type='BN')
 width = 64
+one_sample = dict(sampling_ratio=1)  # per cell; with as many as fit, RoIAlign is half of a step
 model = dict(
     backbone=dict(depth=18, stem_channels=16, base_channels=16, norm_cfg=norm_cfg),
     neck=dict(in_channels=[16, 32, 64, 128], out_channels=width, norm_cfg=norm_cfg),
     rpn_head=dict(in_channels=width, feat_channels=width),
     roi_head=dict(
-        bbox_roi_extractor=dict(out_channels=width),
+        bbox_roi_extractor=dict(out_channels=width, roi_layer=one_sample),
         bbox_head=dict(
             _delete_=True, type='Shared2FCBBoxHead', in_channels=width, fc_out_channels=256,
             roi_feat_size=7, num_classes=5,
             bbox_coder=_base_.model.roi_head.bbox_head.bbox_coder,
             loss_cls=_base_.model.roi_head.bbox_head.loss_cls,
             loss_bbox=_base_.model.roi_head.bbox_head.loss_bbox),
-        mask_roi_extractor=dict(out_channels=width),
+        mask_roi_extractor=dict(out_channels=width, roi_layer=one_sample),
         mask_head=dict(num_convs=2, in_channels=width, conv_out_channels=width, num_classes=5,
                        norm_cfg=norm_cfg)),
     train_cfg=dict(rpn_proposal=dict(nms_pre=250, max_per_img=64),

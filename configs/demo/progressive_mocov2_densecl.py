@@ -7,5 +7,6 @@ _base_ = ['_base_/street_two_views.py', '_base_/resnet18_m_d.py', '_base_/stages
 
 model = dict(
     backbone=dict(columns=[_base_.backbone] * 2),
+    channels_last=True,
     momentum=_base_.momentum,
     tasks=[_base_.mocov2, _base_.densecl])

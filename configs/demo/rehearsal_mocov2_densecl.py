@@ -9,5 +9,6 @@ _base_ = ['_base_/street_two_views.py', '_base_/resnet18_m_d.py', '_base_/stages
 
 model = dict(
     backbone=_base_.backbone,
+    channels_last=True,
     momentum=_base_.momentum,
     tasks=[_base_.mocov2, dict(_base_.densecl, loss_lambda=1.)])

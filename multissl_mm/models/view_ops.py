@@ -50,10 +50,16 @@ def hue(x: Tensor, turns: Tensor) -> Tensor:
     high = torch.maximum(torch.maximum(red, green), blue)
     low = torch.minimum(torch.minimum(red, green), blue)
     span = high - low
-    safe = span.clamp_min(1e-6)  # a gray pixel has no hue: 0
-    sector = torch.where(high == red, (green - blue).div_(safe),
-                         torch.where(high == green, (blue - red).div_(safe).add_(2),
-                                     (red - green).div_(safe).add_(4)))
+    # 1 where a channel is below the highest, else 0. Products, since torch.where on a CPU guesses at
+    # each pixel which it will be, and is mostly wrong: five times as long.
+    not_red, is_blue = (high - red).sign_(), (high - green).sign_()
+    is_blue.mul_(not_red)
+    is_green = not_red - is_blue
+    sector = green - blue
+    sector.addcmul_(not_red, sector, value=-1).addcmul_(is_green, blue - red)
+    sector.addcmul_(is_blue, red - green)
+    sector.div_(span.clamp_min(1e-6))  # a gray pixel has no hue: 0
+    sector.add_(is_green, alpha=2).add_(is_blue, alpha=4)
     sector.add_((turns[:, 0] * 255).trunc_() / 255, alpha=6)  # Pillow's hue is of 8 bits
     sector.sub_((sector / 6).floor_(), alpha=6)  # 0..6, red at both ends
     out = torch.empty_like(x)
