@@ -50,8 +50,8 @@ def hue(x: Tensor, turns: Tensor) -> Tensor:
     high = torch.maximum(torch.maximum(red, green), blue)
     low = torch.minimum(torch.minimum(red, green), blue)
     span = high - low
-    # 1 where a channel is below the highest, else 0. Products, since torch.where on a CPU guesses at
-    # each pixel which it will be, and is mostly wrong: five times as long.
+    # 1 where a channel is below the highest, else 0. Products: torch.where on a CPU guesses at each
+    # pixel which it will be, is mostly wrong, and takes the longer for it.
     not_red, is_blue = (high - red).sign_(), (high - green).sign_()
     is_blue.mul_(not_red)
     is_green = not_red - is_blue
