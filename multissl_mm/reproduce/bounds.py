@@ -1,14 +1,17 @@
-"""What must hold of Table 2a if data, tasks and evaluations are sound."""
+"""What must hold of tables if data, tasks and evaluations are sound."""
 from pathlib import Path
-from typing import Dict, List, NamedTuple
+from typing import Dict, Iterable, List, NamedTuple, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
 from .columns import Column, values
 from .intervals import Interval, interval
-from .results import written
+from .pictures import MASK_RCNN, SEGMENTATION, SVM, TABLE4
+from .results import PaperTable, written
 from .sound import SINGLE, TABLE2A
+
+_IL = 'il_mocov2_densecl'
 
 
 class Bound(NamedTuple):
@@ -18,7 +21,7 @@ class Bound(NamedTuple):
         title (str): In words.
         value, limit (Interval): What was measured, and against what, over the seeds that have both.
         held (int): In how many of these seeds it is so.
-        holds (bool): Whether it is so of the means.
+        holds (bool): Whether it is so: in the mean, or in every seed where that is asked.
     """
     title: str
     value: Interval
@@ -27,23 +30,47 @@ class Bound(NamedTuple):
     holds: bool
 
 
-def bounds(out: Path) -> List[Bound]:
-    """Those of which all results are there."""
-    found = {key: TABLE2A.collect(out, key) for key in SINGLE}
-    checked: List[Bound] = []
+class _Checks:
+    """Bounds on what the rows of a table have got.
 
-    def of(key: str, run: str, metric: str) -> Dict[str, float]:
-        return values(found[key], Column(metric, run, metric))
+    Args:
+        table (PaperTable): That has the rows.
+        out (Path): Where their results are.
+        keys (sequence[str]): Rows.
+    """
 
-    def add(title: str, measured: Dict[str, float], against: Dict[str, float], times: float = 1.,
-            below: bool = False) -> None:
-        pairs = [(measured[seed], times * against[seed]) for seed in measured if seed in against]
-        if pairs:
-            value, limit = (interval(numbers) for numbers in zip(*pairs))
-            checked.append(Bound(
-                title, value, limit, sum(a < b if below else a > b for a, b in pairs),
-                value.mean < limit.mean if below else value.mean > limit.mean))
+    def __init__(self, table: PaperTable, out: Path, keys: Iterable[str]) -> None:
+        self.found = {key: table.collect(out, key) for key in keys}
+        self.checked: List[Bound] = []
 
+    def of(self, key: str, run: str, metric: str) -> Dict[str, float]:
+        """By seed."""
+        return values(self.found[key], Column(metric, run, metric))
+
+    def add(self, title: str, measured: Dict[str, float], against: Dict[str, float],
+            times: float = 1., plus: float = 0., below: bool = False, every: bool = False) -> None:
+        """Adds a bound, where there are seeds with both.
+
+        Args:
+            times, plus (float): The limit is that of ``against``, times and plus so much.
+            below (bool): Whether it is an upper one.
+            every (bool): Whether it must hold in every seed, not in the mean alone.
+        """
+        pairs = [(measured[seed], times * against[seed] + plus)
+                 for seed in measured if seed in against]
+        if not pairs:
+            return
+        value, limit = (interval(numbers) for numbers in zip(*pairs))
+        held = sum(a < b if below else a >= b if plus else a > b for a, b in pairs)
+        holds = held == len(pairs) if every else \
+            value.mean < limit.mean if below else value.mean > limit.mean
+        self.checked.append(Bound(title, value, limit, held, holds))
+
+
+def sound_bounds(out: Path) -> List[Bound]:
+    """What must hold of Table 2a if data, tasks and evaluations are sound."""
+    checks = _Checks(TABLE2A, out, SINGLE)
+    of, add = checks.of, checks.add
     for key, row in SINGLE.items():
         error = of(key, 's3r', 'error')
         add(f'{row.title}: SP mIoU above 2 x that of the best constant map',
@@ -62,14 +89,35 @@ def bounds(out: Path) -> List[Bound]:
             of('random', 's3r_frozen', 'error'), below=True)
     add('B, frozen: SP average precision above 3 x random',
         of('b', 'sp_frozen', 'mAP'), of('random', 'sp_frozen', 'mAP'), 3.)
-    return checked
+    return checks.checked
 
 
-def show_bounds(out: Path, console: Console) -> None:
-    """Prints whether what the single tasks are worth makes sense."""
-    shown = Table('', 'measured', 'bound', 'seeds', '', title='What must hold of the means; mean ± '
-                  'half of its 95 % interval, and in how many seeds it does')
-    for bound in bounds(out):
+#: Row, what it is called, evaluation, metric, and by how much it is above random in every seed.
+_WORTH = (('mocov2', 'M', SVM, 'mAP', 3.), (_IL, 'IL', SVM, 'mAP', 5.),
+          ('densecl', 'D', SEGMENTATION, 'mAP', 5.), (_IL, 'IL', SEGMENTATION, 'mAP', 8.),
+          (_IL, 'IL', MASK_RCNN, 'bbox_mAP', 2.))
+_NAMES = {SVM: 'SVM mAP', SEGMENTATION: 'linear segmentation', MASK_RCNN: 'box AP'}
+
+
+def picture_bounds(out: Path) -> List[Bound]:
+    """What must hold of pictures if pretraining at the demo's size is worth anything."""
+    checks = _Checks(TABLE4, out, ('random', 'mocov2', 'densecl', _IL))
+    for key, name, run, metric, worth in _WORTH:
+        checks.add(f'{name}: {_NAMES[run]} at least {worth:.0f} above random, every seed',
+                   checks.of(key, run, metric), checks.of('random', run, metric), plus=worth,
+                   every=True)
+    for better, worse, run in (('mocov2', 'densecl', SVM), ('densecl', 'mocov2', SEGMENTATION)):
+        names = 'MD' if better == 'mocov2' else 'DM'
+        checks.add(f'{names[0]}: {_NAMES[run]} above that of {names[1]}',
+                   checks.of(better, run, 'mAP'), checks.of(worse, run, 'mAP'))
+    return checks.checked
+
+
+def show_bounds(bounds: Sequence[Bound], console: Console) -> None:
+    """Prints whether what encoders are worth makes sense."""
+    shown = Table('', 'measured', 'bound', 'seeds', '', title='What must hold, of the means where '
+                  'nothing else is said; mean ± half of its 95 % interval, and in how many seeds')
+    for bound in bounds:
         digits = 1 if bound.limit.mean > 1 else 4
         shown.add_row(bound.title, written(bound.value, digits), written(bound.limit, digits),
                       f'{bound.held} of {bound.value.seeds}',

@@ -5,6 +5,7 @@ from typing import Dict, Optional
 
 from rich.console import Console
 
+from .bounds import picture_bounds, show_bounds
 from .data import picture_data
 from .pictures import COLUMNS, EVALUATIONS, TABLE4, PictureRun
 from .plan import Plan
@@ -52,6 +53,7 @@ def run_demo(out: Path = Path('work_dirs/demo'), console: Optional[Console] = No
         run.add(plan, key, EVALUATIONS if key in DETECTED else EVALUATIONS[:-1])
     plan.carry_out(steps)
     found = TRADE_OFF.show(out, steps.console)
+    show_bounds(picture_bounds(out), steps.console)
     steps.console.print(
         f'picture      {out / "trade_off.png"}\ncheckpoints  {run.out}\n'
         f'logs         {steps.logs}\n{steps.minutes:.1f} minutes. One seed says little about '

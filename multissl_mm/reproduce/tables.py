@@ -5,7 +5,7 @@ from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 from rich.console import Console
 
 from ..errors import MultiSSLError
-from .bounds import show_bounds
+from .bounds import picture_bounds, show_bounds, sound_bounds
 from .data import VALIDATION, picture_data, sound_data, validation_data
 from .pictures import AFFINITY_PICTURES, EVALUATIONS, FIGURE1B, TABLE4, PictureRun
 from .plan import Plan
@@ -33,6 +33,7 @@ from .submit import print_jobs
 
 _PAPER = (TABLE2A, TABLE2B, TABLE3, TABLE4, FIGURE1B, FIGURE3, AFFINITY_PICTURES, AFFINITY_SOUND)
 TABLES: Dict[str, PaperTable] = {table.name: table for table in (*_PAPER, STUDY, SOUND_STUDY)}
+_BOUNDS = {TABLE2A.name: sound_bounds, TABLE4.name: picture_bounds}
 #: Rows of weights that others have trained.
 OTHERS = ('detco', *GIVEN)
 #: What can be asked for: one or more tables.
@@ -149,8 +150,8 @@ def _show(name: str, groups: Sequence[_Group], scale: Scale, console: Console) -
     for group in groups:
         for table in group.tables:
             found.update(table.show(group.out, console))
-            if table is TABLE2A:
-                show_bounds(group.out, console)
+            if table.name in _BOUNDS:
+                show_bounds(_BOUNDS[table.name](group.out), console)
     outs = list(dict.fromkeys(group.out for group in groups))
     path = outs[0] / 'report.html' if len(outs) == 1 else \
         outs[0].parent / f'report_{name}_{scale.name}.html'

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.reproduce import reproduce_table
+from multissl_mm.reproduce.bounds import picture_bounds, show_bounds
 from multissl_mm.reproduce.outcomes import last_metrics
 from multissl_mm.reproduce.pictures import COLUMNS, EVALUATIONS, TABLE4, PictureRun
 from multissl_mm.reproduce.scales import SCALES
@@ -132,3 +133,38 @@ def test_metrics_of_coco_are_kept_in_percent(tmp_path, monkeypatch):
     result = json.loads(run.result('random', 'mask_rcnn').read_text())
     assert result.pop('made')['of'].startswith('random_mask_rcnn-')
     assert result == {'bbox_mAP': 25.}
+
+
+def test_bounds_of_pictures(tmp_path, capsys):
+    """In every seed by a margin, or of the means; each can fail."""
+    worth = dict(random=(36., 11., 3.), mocov2=(40., 17., 4.), densecl=(39., 18., 4.),
+                 il_mocov2_densecl=(42., 20., 6.))
+
+    def write(key, seed, svm, segmentation, box):
+        for run, metrics in (('svm', dict(mAP=svm)), ('segmentation', dict(mAP=segmentation)),
+                             ('mask_rcnn', dict(bbox_mAP=box))):
+            path = tmp_path / f'seed{seed}' / f'{key}_{run}.json'
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(json.dumps(metrics))
+
+    assert picture_bounds(tmp_path) == []
+    for seed in range(3):
+        for key, numbers in worth.items():
+            write(key, seed, *numbers)
+    every = picture_bounds(tmp_path)
+    assert len(every) == 7 and all(bound.holds and bound.held == 3 for bound in every)
+    for key, numbers, broken in (
+            ('mocov2', (38., 17., 4.), ['M: SVM mAP at least 3']),
+            ('densecl', (39., 15.5, 4.), ['D: linear segmentation at least 5']),
+            ('il_mocov2_densecl', (40.9, 18.9, 4.9), ['IL: SVM mAP', 'IL: linear', 'IL: box AP'])):
+        write(key, 1, *numbers)  # the means still are as they should be
+        failed = [bound for bound in picture_bounds(tmp_path) if not bound.holds]
+        assert [bound.held for bound in failed] == [2] * len(broken)
+        assert all(bound.title.startswith(title) for bound, title in zip(failed, broken))
+        write(key, 1, *worth[key])
+    for seed in (1, 2):
+        write('densecl', seed, 41., 18., 4.)
+    failed, = (bound for bound in picture_bounds(tmp_path) if not bound.holds)
+    assert failed.title == 'M: SVM mAP above that of D' and failed.held == 1
+    show_bounds(picture_bounds(tmp_path), Console(width=140))
+    assert '1 of 3' in (out := capsys.readouterr().out) and out.count('DOES NOT HOLD') == 1

@@ -7,7 +7,7 @@ from mmengine.config import Config
 from recorded import RecordedSteps, evaluate
 from rich.console import Console
 
-from multissl_mm.reproduce.bounds import bounds, show_bounds
+from multissl_mm.reproduce.bounds import show_bounds, sound_bounds
 from multissl_mm.reproduce.scales import SCALES
 from multissl_mm.reproduce.sound import DOWNSTREAM, ROWS, TABLE2A, TABLE2B, TABLE3, SoundRun
 
@@ -113,20 +113,20 @@ def test_bounds(tmp_path, capsys):
                 path.write_text(json.dumps({**metrics, **changes}))
 
     out = run.out.parent
-    assert bounds(out) == []
+    assert sound_bounds(out) == []
     for key in worth:
         write(key)
-    every = bounds(out)
+    every = sound_bounds(out)
     assert len(every) == 5 * 4 + 3 * 2 + 1 and all(b.holds for b in every)
     for changes, broken in ((dict(mIoU=4.), {'B: SP mIoU', 'B, frozen: SP mIoU'}),
                             (dict(mAP=15.), {'B, frozen: SP average'}),
                             (dict(error=.5), {'B: S3R error', 'B, frozen: S3R error'}),
                             (dict(video_top1=2.5), {'B: VR among'})):
         write('b', **changes)
-        failed = [b.title for b in bounds(out) if not b.holds]
+        failed = [b.title for b in sound_bounds(out) if not b.holds]
         assert failed and {next((t for t in broken if name.startswith(t)), name)
                            for name in failed} == broken
-    show_bounds(out, Console(width=140))
+    show_bounds(sound_bounds(out), Console(width=140))
     assert capsys.readouterr().out.count('DOES NOT HOLD') == 1
 
 
@@ -137,10 +137,10 @@ def test_bounds_are_of_the_means_and_say_in_which_seeds_they_hold(tmp_path, caps
         run.result('b', 'sp_frozen').write_text(json.dumps(dict(mAP=b)))
         if random:
             run.result('random', 'sp_frozen').write_text(json.dumps(dict(mAP=random)))
-    bound, = bounds(run.out.parent)
+    bound, = sound_bounds(run.out.parent)
     assert bound.value[:1] == (33., ) and bound.limit.mean == 29 and bound.holds
     assert (bound.held, bound.value.seeds) == (2, 3)  # the last seed has nothing beside it
-    show_bounds(run.out.parent, Console(width=140))
+    show_bounds(sound_bounds(run.out.parent), Console(width=140))
     assert '33.0 ± 15.5' in (out := capsys.readouterr().out) and '2 of 3' in out
 
 
