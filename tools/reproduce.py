@@ -6,6 +6,7 @@
     python tools/reproduce.py study_sound --seeds 0 1 --jobs 2          # ways of keeping B and C
     python tools/reproduce.py all --scale study --seeds 0 1 2 --jobs 8  # pictures and sound
     python tools/reproduce.py all --scale study --print                 # as jobs of Slurm
+    python tools/reproduce.py table4 --scenes products                  # real products
     python tools/reproduce.py table4 --report --out FOLDER              # of what is in there
     python tools/reproduce.py table4 --rows mocov2 --full --gpus 8      # ImageNet, VOC2007, COCO
     python tools/reproduce.py table4 --rows detco --checkpoint DETCO.pth --full --gpus 8
@@ -36,6 +37,9 @@ def main() -> None:
                         'vr, s3r; of pictures svm, segmentation (linear), mask_rcnn; none: '
                         'pretrain only')
     parser.add_argument('--scale', choices=list(SCALES), help='default: demo')
+    parser.add_argument('--scenes', choices=['streets', 'products'], default='streets',
+                        help='what pictures show: simulated streets (default), or real products '
+                        '(tools/evidence/fetch.sh products)')
     parser.add_argument('--seeds', nargs='+', type=int, default=[0])
     parser.add_argument('--full', action='store_true', help='the same as --scale paper: ImageNet, '
                         'VOC2007 and COCO, or OmniAudio, in data/')

@@ -13,11 +13,13 @@ VALIDATION = Path('data/validation/omniaudio')
 
 
 def picture_data(steps: Steps, scale: Scale = SCALES['demo']) -> None:
-    """Writes the street scenes of a scale, where they are not there."""
+    """Writes the pictures of a scale, where they are not there: streets, or products."""
     name = scale.data.name
-    steps.run('street scenes in ImageNet, VOC2007 and COCO layouts',
+    what = 'real products' if scale.products else 'street scenes'
+    steps.run(f'{what} in ImageNet, VOC2007 and COCO layouts',
               'data' if name == 'demo' else f'{name}_pictures', '-m', 'multissl_mm.simulation',
-              str(scale.data), '--seed', '0', *_counted(scale.pictures))
+              str(scale.data), '--seed', '0', *_counted(scale.pictures),
+              *(['--products', scale.products] if scale.products else []))
 
 
 def validation_data(steps: Steps, scale: Scale = SCALES['demo']) -> None:

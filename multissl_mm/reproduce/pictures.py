@@ -5,6 +5,7 @@ of pictures, in seconds instead of Mask R-CNN's minutes.
 """
 from typing import Dict, List, Sequence
 
+from ..simulation.products import PRODUCTS
 from ..utils.digest import digest
 from ..utils.project import project_file
 from .data import validation_folder
@@ -12,6 +13,7 @@ from .plan import Plan, Step
 from .results import Column, PaperTable
 from .row import Encoder, Row
 from .rows import TableRun
+from .scales import SCALES
 from .store import merged, short_path
 
 SVM, SEGMENTATION, MASK_RCNN = EVALUATIONS = 'svm', 'segmentation', 'mask_rcnn'
@@ -66,6 +68,7 @@ _ROWS: Dict[str, Row] = {
     'euclidean-dist_mocov2_densecl': Row('Euclidean dist (M+D)', 'euclidean-dist_mocov2_densecl',
                                          parts=('mocov2', 'densecl')),
 }
+_PRODUCTS = f'[{",".join(PRODUCTS)}]'  # as an option
 #: Rows that the paper has not: what its methods have to be better than.
 CONTROLS = ('mocov2_long', 'densecl_long', 'mtl_long', 'concat_mocov2_mocov2',
             'concat_densecl_densecl', 'contrastive-dist_mocov2_densecl')
@@ -105,9 +108,17 @@ class PictureRun(TableRun):
     def data_options(self) -> List[str]:
         """Options of a pretraining for the data and batches of the scale."""
         dataset, scale = 'train_dataloader.dataset.dataset', self.scale
-        named = scale.full or scale.name == 'demo'  # by the configs
+        named = scale.full or scale == SCALES['demo']  # by the configs
         return [*([] if named else [f'{dataset}.data_root={scale.data.as_posix()}/imagenet']),
                 *([f'train_dataloader.batch_size={scale.batch}'] if scale.batch else [])]
+
+    def row_options(self, row: Row) -> List[str]:
+        """With labels, those of the products."""
+        if row.pretrain != 'supervised' or not self.scale.products:
+            return []
+        return [f'model.head.num_classes={len(PRODUCTS)}',
+                f'data_preprocessor.num_classes={len(PRODUCTS)}',
+                f'train_dataloader.dataset.dataset.metainfo.classes={_PRODUCTS}']
 
     def heldout(self) -> List[str]:
         """ImageNet's pictures for validation; of streets those of VOC's layout."""
@@ -160,5 +171,11 @@ class PictureRun(TableRun):
             f'train_dataloader.dataset.data_root={root}',
             f'val_dataloader.dataset.data_root={root}',
             f'val_evaluator.ann_file={root}annotations/instances_val2017.json']
+        if self.scale.products:
+            options += [
+                *(f'model.roi_head.{head}_head.num_classes={len(PRODUCTS)}'
+                  for head in ('bbox', 'mask')),
+                *(f'{split}_dataloader.dataset.metainfo.classes={_PRODUCTS}'
+                  for split in ('train', 'val'))]
         self.downstream(plan, key, MASK_RCNN, encoder, title, project_file(f'configs/{config}'),
                         options, [f'model.backbone.{init}'], 'coco/', percent=True)

@@ -112,7 +112,7 @@ class TableRun:
     def _training(self, plan: Plan, key: str, seed: int) -> Step:
         row = self.rows[key]
         config = self._config(str(row.pretrain))
-        options = [*self.data_options(), *row.options]
+        options = [*self.data_options(), *self.row_options(row), *row.options]
         if row.as_long_as is not None:
             stages = merged(self._config(row.as_long_as), ()).train_cfg.stages
             options.append(f'train_cfg.max_epochs={sum(map(self.scale.longer, stages))}')
@@ -138,6 +138,10 @@ class TableRun:
     def data_options(self) -> Sequence[str]:
         """Options of a pretraining for the data and batches of the scale."""
         raise NotImplementedError
+
+    def row_options(self, row: Row) -> Sequence[str]:
+        """Further ones, of one row."""
+        return []
 
     def heldout(self) -> Sequence[str]:
         """What :class:`ForgettingHook` measures on, as options below its name."""

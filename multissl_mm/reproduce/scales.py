@@ -4,6 +4,9 @@ from typing import Dict, NamedTuple, Tuple
 
 from mmengine.config import Config
 
+#: Where tools/evidence/fetch.sh products leaves it.
+FASHION_MNIST = 'data/evidence/packages/usr/share/datasets/fashion-mnist'
+
 
 class Scale(NamedTuple):
     """A size of everything.
@@ -23,6 +26,7 @@ class Scale(NamedTuple):
         watched (int): Steps between two looks at the gradients of the tasks; with 1 every step is
             logged.
         heldout (int): Pictures in a batch of those that forgetting is measured on.
+        products (str): Folder with Fashion-MNIST, where pictures are of real products.
     """
     name: str
     folder: str = 'demo/'
@@ -36,11 +40,16 @@ class Scale(NamedTuple):
     sounds: int = 0
     watched: int = 31
     heldout: int = 64
+    products: str = ''
 
     @property
     def full(self) -> bool:
         """Whether it is the real thing: data that this project does not write."""
         return not self.pictures
+
+    def of_products(self) -> 'Scale':
+        """The same with pictures of real products instead of simulated streets."""
+        return self._replace(data=Path(f'data/products_{self.name}'), products=FASHION_MNIST)
 
     def lengths(self, cfg: Config) -> Tuple[str, ...]:
         """Options that make a pretraining as long as it is to be; what is 0 stays 0."""

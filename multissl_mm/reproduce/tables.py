@@ -56,7 +56,7 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
                     full: bool = False, gpus: int = 0, checkpoint: Optional[str] = None,
                     out: Optional[Path] = None, console: Optional[Console] = None, jobs: int = 1,
                     scale: Optional[str] = None, fresh: bool = False, report: bool = False,
-                    printed: bool = False) -> Dict[str, Found]:
+                    printed: bool = False, scenes: str = 'streets') -> Dict[str, Found]:
     """Pretrains and evaluates rows of tables, prints them, and writes them and a report to ``out``.
 
     Every step is a command of this project, run in the current directory and printed as one would
@@ -86,6 +86,8 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
         report (bool): Run nothing: tables and report of what is in ``out``. Defaults to False.
         printed (bool): Run nothing but the data's simulation: print jobs for Slurm. Defaults to
             False.
+        scenes (str): ``streets``, or ``products``: tables of pictures on real products of
+            Fashion-MNIST, see :mod:`multissl_mm.simulation.products`. Defaults to ``streets``.
 
     Returns:
         dict: Of every row that is there, evaluation: seed: metrics.
@@ -99,6 +101,8 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
     if full and scale not in (None, 'paper'):
         raise MultiSSLError(f'--full is --scale paper, but --scale is {scale}')
     size = SCALES['paper' if full else scale or 'demo']
+    if scenes == 'products':
+        size = _of_products(size, TARGETS[name])
     groups = _groups(TARGETS[name], size, out)
     every = [key for group in groups for table in group.tables for key in table.rows]
     runs = [run for group in groups for run in group.runs]
@@ -122,8 +126,8 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
                 for seed in seeds]
         if printed:
             print_jobs(console, group.tables, made, asked, dict(
-                scale=size.name, downstream=downstream, gpus=gpus, checkpoint=checkpoint,
-                out=out and group.out, fresh=fresh))
+                scale=size.name, scenes=scenes if size.products else '', downstream=downstream,
+                gpus=gpus, checkpoint=checkpoint, out=out and group.out, fresh=fresh))
             continue
         plan = Plan(store, fresh)
         wanted = [run for run in downstream or group.runs if run in group.runs]
@@ -154,9 +158,9 @@ def _show(name: str, groups: Sequence[_Group], scale: Scale, console: Console) -
                 show_bounds(_BOUNDS[table.name](group.out), console)
     outs = list(dict.fromkeys(group.out for group in groups))
     path = outs[0] / 'report.html' if len(outs) == 1 else \
-        outs[0].parent / f'report_{name}_{scale.name}.html'
+        outs[0].parent / f'report_{name}_{_named(scale)}.html'
     write_report([(table, group.out) for group in groups for table in group.tables], path,
-                 f'{name}, {scale.name} scale', _SAID[scale.name])
+                 f'{name}, {scale.name} scale', _said(scale))
     console.print(f'results  {", ".join(map(str, outs))}\nreport   {path}', highlight=False,
                   markup=False, soft_wrap=True)
     return found
@@ -173,8 +177,32 @@ _SAID = dict(
     'project chose them.')
 
 
-def _groups(tables: Sequence[PaperTable], scale: Scale, out: Optional[Path]) -> List[_Group]:
+def _said(scale: Scale) -> str:
+    said = _SAID[scale.name]
+    return 'Photographs of products (Fashion-MNIST, 28 px) on textured grounds. ' + said.replace(
+        'Simulated streets, s', 'S') if scale.products else said
+
+
+def _named(scale: Scale) -> str:
     size = 'full' if scale.full else scale.name
+    return f'products_{size}' if scale.products else size
+
+
+def _of_products(scale: Scale, tables: Sequence[PaperTable]) -> Scale:
+    others = [table.name for table in tables
+              if table in (STUDY, SOUND_STUDY) or subject_of(table) != 'pictures']
+    if others or scale.full:
+        what = ', '.join(others) or f'the scale {scale.name}'
+        raise MultiSSLError(f'--scenes products is for tables of pictures that are made here: not '
+                            f'for {what}')
+    if not Path(scale.of_products().products).is_dir():
+        raise MultiSSLError(f'{scale.of_products().products}: no such folder; '
+                            'tools/evidence/fetch.sh products fetches the data set')
+    return scale.of_products()
+
+
+def _groups(tables: Sequence[PaperTable], scale: Scale, out: Optional[Path]) -> List[_Group]:
+    size = _named(scale)
     kinds = {'study': (StudyRun, STUDY.rows, STUDY_RUNS, f'study_{size}'),
              'study_sound': (SoundStudyRun, SOUND_STUDY.rows, SOUND_STUDY_RUNS,
                              f'study_sound_{size}'),

@@ -1,8 +1,10 @@
 """All that can be asked for: sizes, jobs for a cluster, and the smallest of it in earnest."""
+import re
 import shlex
 from itertools import accumulate
 from pathlib import Path
 
+import products
 import pytest
 import tiny
 from mmengine.config import Config
@@ -14,15 +16,16 @@ from multissl_mm.reproduce import TABLES, TARGETS, reproduce_table, tables
 from multissl_mm.reproduce.pictures import TABLE4, PictureRun
 from multissl_mm.reproduce.plan import Plan
 from multissl_mm.reproduce.rows import checkpoints
-from multissl_mm.reproduce.scales import SCALES
+from multissl_mm.reproduce.scales import FASHION_MNIST, SCALES
 from multissl_mm.reproduce.sound import ROWS, SoundRun
 from multissl_mm.reproduce.store import merged
+from multissl_mm.simulation.products import PRODUCTS
 from multissl_mm.utils.project import project_file
 
 
 def planned(kind, rows, folder, scale, keys, **kwargs):
     steps = RecordedSteps(folder / 'logs', lambda done: {})
-    run = kind(rows, folder / 'out', steps, 0, SCALES[scale], **kwargs)
+    run = kind(rows, folder / 'out', steps, 0, scale, **kwargs)
     plan = Plan(run.store)
     for key in keys:
         run.add(plan, key, [column.run for column in TABLE4.columns] if kind is PictureRun else
@@ -55,13 +58,14 @@ def test_stages_end_where_a_checkpoint_is_kept():
 
 def test_a_scale_changes_lengths_and_data_and_nothing_else(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    commands = planned(PictureRun, TABLE4.rows, tmp_path / 'study', 'study',
+    commands = planned(PictureRun, TABLE4.rows, tmp_path / 'study', SCALES['study'],
                        ('il_mocov2_densecl', 'mtl_long'), asked=[('il_mocov2_densecl', 0)])
     il, mtl = (next(c for c in commands if f'configs/demo/{name}.py' in c and 'train.py' in c)
                for name in ('il_mocov2_densecl', 'mtl_mocov2_densecl'))
     assert 'train_cfg.stages=[24,24]' in il and 'train_cfg.max_epochs=48' in mtl
     assert all(c.count('data/study/') >= 1 and 'data/demo' not in c for c in commands)
-    smoke = planned(SoundRun, ROWS, tmp_path / 'smoke', 'smoke', ('il_b_c_a', 'b_long_b_c_a'))
+    smoke = planned(SoundRun, ROWS, tmp_path / 'smoke', SCALES['smoke'],
+                    ('il_b_c_a', 'b_long_b_c_a'))
     il = next(c for c in smoke if 'configs/sound/demo/il_b_c_a.py' in c and 'train.py' in c)
     assert 'train_cfg.stages=[1,1,1]' in il and 'default_hooks.checkpoint.interval=1' in il
     assert 'splits.train=[1,6]' in il and 'splits.val=[7,10]' in il
@@ -94,10 +98,41 @@ def test_jobs_for_a_cluster(tmp_path, monkeypatch):
     assert not list(Path('work_dirs').glob('runs/*'))
 
 
+def test_products_are_in_every_step_and_have_their_classes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    commands = planned(PictureRun, TABLE4.rows, tmp_path / 'products',
+                       SCALES['demo'].of_products(), ('supervised', 'concat_mocov2_densecl'))
+    assert all('data/products_demo/' in c and 'data/demo/' not in c for c in commands
+               if 'concat_backbones' not in c)
+    trained = {re.search(r'demo/([\w-]+)[.]py', c)[1]: c for c in commands if 'train.py' in c}
+    for name in ('supervised', 'mask-rcnn_r18_fpn_coco', 'mask-rcnn_concat-r18_fpn_coco'):
+        options = shlex.split(trained[name].partition('--cfg-options ')[2])
+        cfg = merged(project_file(f'configs/demo/{name}.py'), tuple(options))
+        dataset = cfg.train_dataloader.dataset
+        assert tuple(dataset.get('dataset', dataset).metainfo.classes) == PRODUCTS
+        heads = [cfg.model.head] if name == 'supervised' else [
+            cfg.model.roi_head.bbox_head, cfg.model.roi_head.mask_head]
+        assert [head.num_classes for head in heads] == [10] * len(heads)
+    assert tuple(cfg.val_dataloader.dataset.metainfo.classes) == PRODUCTS
+
+
+def test_products_in_earnest(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    products.write(tmp_path / FASHION_MNIST)
+    found = reproduce_table('table4', ['supervised'], ['segmentation'], scale='smoke',
+                            scenes='products', console=Console(quiet=True))
+    assert found['supervised']['segmentation']['seed0']['mAP'] > 0
+    assert 'Photographs of products' in Path(
+        'work_dirs/table4_products_smoke/report.html').read_text()
+
+
 @pytest.mark.parametrize('arguments, message', [
+    (dict(scenes='products', full=True), 'not for the scale paper'),
+    (dict(scenes='products'), 'fetch.sh products fetches'),
     (dict(scale='study', full=True), '--full is --scale paper'),
     (dict(downstream=['none', 'sp']), 'no downstream task sp')])
-def test_what_does_not_fit_is_refused(tmp_path, arguments, message):
+def test_what_does_not_fit_is_refused(tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(MultiSSLError, match=message):
         reproduce_table('table4', out=tmp_path / 'out', **arguments)
 
