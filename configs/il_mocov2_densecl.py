@@ -8,7 +8,8 @@ MoCo v2 checkpoint, see il_mocov2_densecl_from_stage1.py. For stages of other le
 ``--cfg-options train_cfg.stages=[100,200]``.
 
 Responses are 1 KB a view, 26 GB in all, recorded in the time of about 7 epochs. The distillation
-loss is this project's choice: KL of similarities to the queue, temperature 0.2.
+loss is this project's choice: KL of similarities to the queue, temperature 0.2. Measured beside
+others, and beside each task alone for as long: docs/results/pictures.md.
 """
 _base_ = ['_base_/imagenet_two_views.py', '_base_/resnet50_m_d.py', '_base_/stages_200e.py',
           '_base_/algorithms/il.py']
