@@ -53,6 +53,8 @@ def test_cosine_and_norm_ratio_of_known_gradients():
         'gradient_cosine/a-b': 0, 'gradient_cosine/a-c': -1, 'gradient_cosine/b-c': 0,
         'gradient_norm_ratio/a-b': 2.5, 'gradient_norm_ratio/a-c': 1,
         'gradient_norm_ratio/b-c': .4})
+    assert compare('ab', torch.tensor([[4., 0.], [0., 0.]])) == {  # b has a weight of 0
+        'gradient_norm/a': 2, 'gradient_norm/b': 0}
     assert all(p.grad is None for p in (*backbone.parameters(), own))
     sum(sum(out.losses.values()) for out in outputs.values()).backward()  # the graph is still there
     assert own.grad is not None

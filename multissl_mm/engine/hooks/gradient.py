@@ -26,7 +26,8 @@ class GradientHook(Hook):
     - ``gradient_cosine/a-b``: of the angle between the gradients, taken as one vector over all
       parameters of the backbone. Below zero a step for one undoes the other.
     - ``gradient_norm_ratio/a-b``: length of a's gradient by the length of b's.
-    - ``gradient_norm/a``: the length.
+    - ``gradient_norm/a``: the length. Where it is 0, as of a task with a weight of 0, there is
+      nothing to compare it with.
 
     On several ranks the gradients are averaged before they are compared: these are what the
     optimizer steps along. (Averages of each rank's own cosines would shrink with the noise of its
@@ -92,11 +93,12 @@ def compare(names: Sequence[str], gram: Tensor) -> Dict[str, float]:
     """
     products = gram.double().cpu()  # one copy to the host
     lengths = products.diagonal().sqrt()
-    cosines = (products / (lengths[:, None] * lengths).clamp_min(1e-30)).tolist()
+    cosines = (products / (lengths[:, None] * lengths)).tolist()
     norms: List[float] = lengths.tolist()
     out = {f'gradient_norm/{name}': norm for name, norm in zip(names, norms)}
     for i, a in enumerate(names):
         for j, b in enumerate(names[:i]):
-            out[f'gradient_cosine/{b}-{a}'] = cosines[j][i]
-            out[f'gradient_norm_ratio/{b}-{a}'] = norms[j] / max(norms[i], 1e-30)
+            if norms[i] and norms[j]:
+                out[f'gradient_cosine/{b}-{a}'] = cosines[j][i]
+                out[f'gradient_norm_ratio/{b}-{a}'] = norms[j] / norms[i]
     return out
