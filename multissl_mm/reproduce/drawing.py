@@ -15,7 +15,8 @@ def trade_off(title: str, panels: Sequence[Sequence[Tuple[str, str]]],
     """Columns against each other; better is right and up.
 
     A row is its mean, over faint points of its seeds; from three seeds on with the mean's 95 %
-    interval. Two say too little of it.
+    interval. Two say too little of it. A row that would leave the others a corner of the picture
+    (supervised ones) is named above it, with its numbers.
 
     Args:
         title (str): Above it.
@@ -39,12 +40,20 @@ def trade_off(title: str, panels: Sequence[Sequence[Tuple[str, str]]],
             continue
         x, y = (columns[name] for name in pair)
         names: List[Tuple[str, float, float, str]] = []
-        for i, (row, found) in enumerate(results.items()):
-            points = _points(found, x, y)
-            if not points:
+        drawn = {row: (points, [interval([point[k] for point in points]) for k in (0, 1)])
+                 for row, found in results.items() if (points := _points(found, x, y))}
+        far = _far_off({row: (a.mean, b.mean) for row, (_, (a, b)) in drawn.items()})
+        for i, row in enumerate(results):
+            if row not in drawn:
                 continue
             marker, color = 'osD^vP*Xh<>d'[i % 12], f'C{i % 10}'
-            a, b = (interval([point[k] for point in points]) for k in (0, 1))
+            points, (a, b) = drawn[row]
+            if row == far:
+                numbers = ', '.join(f'{mean.mean:.{column.digits}f}'
+                                    for mean, column in ((a, x), (b, y)))
+                axis.set_title(f'beyond the axes: {row}, {numbers}', fontsize=8, color=color,
+                               loc='right')
+                continue
             bars = [one.high - one.mean if one.high is not None and one.seeds > 2 else None
                     for one in (a, b)]
             handles[row] = axis.errorbar(a.mean, b.mean, xerr=bars[0], yerr=bars[1], fmt=marker,
@@ -71,6 +80,17 @@ def trade_off(title: str, panels: Sequence[Sequence[Tuple[str, str]]],
         figure.legend(handles=list(handles.values()), labels=list(handles), fontsize=8,
                       loc='outside right center', frameon=False)
     return figure
+
+
+def _far_off(means: Mapping[str, Tuple[float, float]]) -> Optional[str]:
+    """The row without which the others have at least 2.5 times the room, if there are some."""
+    for row in means if len(means) > 4 else ():
+        for k in (0, 1):
+            every = [mean[k] for mean in means.values()]
+            others = [mean[k] for name, mean in means.items() if name != row]
+            if max(every) - min(every) > 2.5 * (max(others) - min(others)) > 0:
+                return row
+    return None
 
 
 def _shown(results: Mapping[str, Found], pair: Sequence[Column]) -> bool:

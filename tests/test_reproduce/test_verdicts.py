@@ -2,6 +2,8 @@
 import pytest
 
 from multissl_mm.reproduce.claims import CLAIMS, check, counted
+from multissl_mm.reproduce.columns import Column
+from multissl_mm.reproduce.drawing import trade_off
 from multissl_mm.reproduce.intervals import FAILS, HOLDS, OPEN, interval, seeds_needed, verdict
 
 
@@ -72,3 +74,17 @@ def test_seeds_that_only_one_of_two_rows_has_do_not_count():
     results = fake(il_mocov2_densecl=(11., 21.), mocov2=(10., ))
     found, = check('pictures', results)
     assert found.difference.seeds == 1 and found.verdict == OPEN
+
+
+def test_a_row_far_off_does_not_leave_the_others_a_corner():
+    def found(x, y):
+        return dict(run={f'seed{k}': dict(x=x + k, y=y - k) for k in range(3)})
+
+    columns = {name: Column(name, 'run', name) for name in 'xy'}
+    results = {f'row {i}': found(36 + 2 * i, 20 + i) for i in range(5)}
+    for far, seen in ((found(90, 21), False), (found(40, 80), False), (found(48, 26), True)):
+        axis = trade_off('', [[('x', 'y')]], columns, {**results, 'far': far}).axes[0]
+        assert (axis.get_xlim()[1] < 60 and axis.get_ylim()[1] < 40)
+        assert ('far' not in axis.get_title(loc='right')) == seen
+    few = {**dict(list(results.items())[:3]), 'far': found(90, 21)}
+    assert trade_off('', [[('x', 'y')]], columns, few).axes[0].get_xlim()[1] > 90
