@@ -83,8 +83,11 @@ def trade_off(title: str, panels: Sequence[Sequence[Tuple[str, str]]],
 
 
 def _far_off(means: Mapping[str, Tuple[float, float]]) -> Optional[str]:
-    """The row without which the others have at least 2.5 times the room, if there are some."""
-    for row in means if len(means) > 4 else ():
+    """The row without which the others have at least 2.5 times the room, if they are some.
+
+    Never the first one, random features: the others are seen against it.
+    """
+    for row in list(means)[1:] if len(means) > 4 else ():
         for k in (0, 1):
             every = [mean[k] for mean in means.values()]
             others = [mean[k] for name, mean in means.items() if name != row]

@@ -86,5 +86,7 @@ def test_a_row_far_off_does_not_leave_the_others_a_corner():
         axis = trade_off('', [[('x', 'y')]], columns, {**results, 'far': far}).axes[0]
         assert (axis.get_xlim()[1] < 60 and axis.get_ylim()[1] < 40)
         assert ('far' not in axis.get_title(loc='right')) == seen
+    first = {'far': found(90, 21), **results}
+    assert trade_off('', [[('x', 'y')]], columns, first).axes[0].get_xlim()[1] > 90
     few = {**dict(list(results.items())[:3]), 'far': found(90, 21)}
     assert trade_off('', [[('x', 'y')]], columns, few).axes[0].get_xlim()[1] > 90
