@@ -29,11 +29,12 @@ def trade_off(title: str, panels: Sequence[Sequence[Tuple[str, str]]],
              for row in panels]
     shown = [row for row in shown if row] or [list(panels[0][:1])]
     height, width = len(shown), max(map(len, shown))
-    figure = Figure(figsize=(4.6 * width + 2.5 * (len(results) > 6), 4 * height + 1), dpi=130,
+    count = max((len(s) for found in results.values() for s in found.values()), default=0)
+    named = len(results) <= 6 and count < 3  # few enough, without bars, to be named where they are
+    figure = Figure(figsize=(4.6 * width + 2.5 * (not named), 4 * height + 1), dpi=130,
                     layout='constrained')
     axes = figure.subplots(height, width, squeeze=False)
     handles: Dict[str, object] = {}
-    named = len(results) <= 6  # few enough to be named where they are
     for axis, pair in zip(axes.flat, _filled(shown, width)):
         if pair is None:
             axis.remove()
@@ -70,7 +71,6 @@ def trade_off(title: str, panels: Sequence[Sequence[Tuple[str, str]]],
             axis.invert_yaxis()
         axis.margins(.22 if named else .13)
         axis.grid(alpha=.3)
-    count = max((len(s) for found in results.values() for s in found.values()), default=0)
     figure.suptitle(title)
     bars_are = ', bars: its 95 % interval' if count > 2 else ''
     figure.supxlabel(f'large: mean over up to {count} seeds{bars_are}; small: each seed'
