@@ -86,7 +86,7 @@ def test_sizes_that_cannot_be(tool, option, values):
       '--checkpoint', 'x', '--out', 'y'],
      dict(name='table2a', rows=['a'], downstream=['sp'], seeds=[0, 1], full=True, gpus=4,
           checkpoint='x', out=Path('y'), jobs=1, scale=None, fresh=False, report=False,
-          printed=False)),
+          printed=False, scenes='streets')),
     ('demo.py', 'run_demo', ['--out', 'x', '--seed', 1], dict(out=Path('x'), seed=1, jobs=None)),
     ('demo_sound.py', 'run_sound_demo', [], Path('work_dirs/demo_sound')),
 ])
