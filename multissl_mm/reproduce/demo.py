@@ -31,7 +31,7 @@ def run_demo(out: Path = Path('work_dirs/demo'), console: Optional[Console] = No
              jobs: Optional[int] = None) -> Dict[str, Found]:
     """Pretrains M, D, both at once and one after the other, and evaluates what they are worth.
 
-    About 11 minutes on two cores. Every step is a command of this project, run in the
+    About 10 minutes on two cores. Every step is a command of this project, run in the
     current directory and printed as one would type it. What is finished is not done again: remove
     ``out``, and ``runs`` beside it, to start over.
 
