@@ -190,15 +190,16 @@ def _named(scale: Scale) -> str:
 
 def _of_products(scale: Scale, tables: Sequence[PaperTable]) -> Scale:
     others = [table.name for table in tables
-              if table in (STUDY, SOUND_STUDY) or subject_of(table) != 'pictures']
+              if table == STUDY or subject_of(table) != 'pictures']
     if others or scale.full:
         what = ', '.join(others) or f'the scale {scale.name}'
         raise MultiSSLError(f'--scenes products is for tables of pictures that are made here: not '
                             f'for {what}')
-    if not Path(scale.of_products().products).is_dir():
-        raise MultiSSLError(f'{scale.of_products().products}: no such folder; '
-                            'tools/evidence/fetch.sh products fetches the data set')
-    return scale.of_products()
+    size = scale.of_products()
+    if not Path(size.products).is_dir():
+        raise MultiSSLError(f'{size.products}: no such folder; tools/evidence/fetch.sh products '
+                            'fetches the data set')
+    return size
 
 
 def _groups(tables: Sequence[PaperTable], scale: Scale, out: Optional[Path]) -> List[_Group]:

@@ -91,14 +91,12 @@ def compare(names: Sequence[str], gram: Tensor) -> Dict[str, float]:
         names (sequence[str]): Of K tasks.
         gram (Tensor): (K, K).
     """
-    products = gram.double().cpu()  # one copy to the host
-    lengths = products.diagonal().sqrt()
-    cosines = (products / (lengths[:, None] * lengths)).tolist()
-    norms: List[float] = lengths.tolist()
+    products: List[List[float]] = gram.double().tolist()  # one copy to the host
+    norms = [row[i] ** .5 for i, row in enumerate(products)]
     out = {f'gradient_norm/{name}': norm for name, norm in zip(names, norms)}
     for i, a in enumerate(names):
         for j, b in enumerate(names[:i]):
             if norms[i] and norms[j]:
-                out[f'gradient_cosine/{b}-{a}'] = cosines[j][i]
+                out[f'gradient_cosine/{b}-{a}'] = products[j][i] / (norms[i] * norms[j])
                 out[f'gradient_norm_ratio/{b}-{a}'] = norms[j] / norms[i]
     return out
