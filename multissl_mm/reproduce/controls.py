@@ -19,6 +19,10 @@ from .steps import Steps
 AMBIENCE = Path('data/demo_ambience/omniaudio')
 
 
+#: Of a training: half as many again as the demo's, so that what can be learned has been.
+EPOCHS = 24
+
+
 class Control(NamedTuple):
     """A run: what is trained, on what sound, and what its score must be."""
     title: str
@@ -92,6 +96,7 @@ def run_sound_controls(rows: Optional[Sequence[str]] = None,
 def control_config(control: Control) -> Config:
     """The demo's config of a task, with what a control changes."""
     cfg = Config.fromfile(project_file(f'configs/sound/demo/{control.config}.py'))
+    cfg.train_cfg.max_epochs = EPOCHS
     dataset = cfg.train_dataloader.dataset.dataset
     if control.noise:
         steps = [dict(step) for step in dataset.pipeline]

@@ -10,6 +10,7 @@ from ..utils.files import write_atomically
 from .costs import cost, curves
 from .plan import Step
 from .row import Encoder
+from .store import Stored
 
 #: Of a folder that a row has for itself.
 OWN = (FINAL, 'concat.pth')
@@ -44,14 +45,21 @@ def publish(result: Path, step: Step, encoder: Encoder, link: Path) -> None:
         write_atomically(link.with_name(f'{link.name}_curves.json'), json.dumps(watched))
 
 
+def collect(what: Stored, prefix: str, times: float = 1.) -> None:
+    """Writes the last metrics of a run of the store, as :func:`last_metrics`, times so much."""
+    metrics = last_metrics(what.path, prefix)
+    write_atomically(what.json, json.dumps({k: times * v for k, v in metrics.items()}, indent=2))
+
+
 def last_metrics(work_dir: Path, prefix: str) -> Dict[str, float]:
-    """The last metrics of a prefix that a run of ``tools/train.py`` wrote, without it.
+    """The last metrics of a prefix that ``tools/train.py`` or ``test.py`` wrote, without it.
 
     Raises:
         MultiSSLError: If there are none.
     """
     found: Dict[str, float] = {}
-    for path in sorted(work_dir.glob('*/vis_data/scalars.json')):
+    tests = '*/[0-9]*_[0-9]*.json'  # named by their time
+    for path in sorted([*work_dir.glob('*/vis_data/scalars.json'), *work_dir.glob(tests)]):
         for line in path.read_text().splitlines():
             logged: Dict[str, Any] = json.loads(line)
             metrics = {k[len(prefix):]: v for k, v in logged.items() if k.startswith(prefix)}

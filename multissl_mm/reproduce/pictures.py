@@ -177,5 +177,6 @@ class PictureRun(TableRun):
                   for head in ('bbox', 'mask')),
                 *(f'{split}_dataloader.dataset.metainfo.classes={_PRODUCTS}'
                   for split in ('train', 'val'))]
-        self.downstream(plan, key, MASK_RCNN, encoder, title, project_file(f'configs/{config}'),
-                        options, [f'model.backbone.{init}'], 'coco/', percent=True)
+        self.want(plan, key, MASK_RCNN, encoder, self.downstream(
+            key, MASK_RCNN, encoder, title, project_file(f'configs/{config}'), options,
+            [f'model.backbone.{init}'], 'coco/', percent=True))

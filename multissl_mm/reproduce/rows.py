@@ -9,10 +9,9 @@ from mmengine.config import Config
 
 from ..engine.hooks.checkpoint import FINAL
 from ..utils.digest import digest
-from ..utils.files import write_atomically
 from ..utils.nested import dicts
 from ..utils.project import project_file
-from .outcomes import last_metrics, publish
+from .outcomes import collect, publish
 from .plan import Plan, Step
 from .row import Encoder, Row
 from .scales import SCALES, Scale
@@ -208,10 +207,10 @@ class TableRun:
             return  # kept, or copied from elsewhere, without what it was made of
         plan.want(step, lambda: publish(result, step, encoder, self.out / key))
 
-    def downstream(self, plan: Plan, key: str, run: str, encoder: Encoder, title: str, config: str,
+    def downstream(self, key: str, run: str, encoder: Encoder, title: str, config: str,
                    options: Sequence[str], init: Sequence[str], prefix: str,
-                   percent: bool = False) -> None:
-        """Adds the training of a downstream model; its last metrics are the result.
+                   percent: bool = False) -> Step:
+        """The training of a downstream model; its last metrics are the result.
 
         Args:
             options (sequence[str]): That decide what it comes to.
@@ -228,15 +227,9 @@ class TableRun:
         what = self.store.named(
             f'{key}_{run}', self.seed, deciding(config, (*options, *lengths)), self.gpus,
             self.store.data(*data_roots(cfg)), encoder.identity)
-
-        def collect() -> None:
-            metrics = last_metrics(what.path, prefix)
-            write_atomically(what.json, json.dumps(
-                {k: 100 * v if percent else v for k, v in metrics.items()}, indent=2))
-
         step = self.train(title, f'seed{self.seed}_{key}_{run}', what, config,
                           [*init, *options, *lengths], self.seed, what.json, encoder.needs)
-        self.want(plan, key, run, encoder, step._replace(collect=collect))
+        return step._replace(collect=lambda: collect(what, prefix, 100. if percent else 1.))
 
 
 def checkpoints(cfg: Config) -> List[str]:

@@ -1,8 +1,8 @@
 """Tables 2a, 2b and 3 of the paper: what sound encoders are worth, by SP, VR and S3R."""
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ..utils.project import project_file
-from .plan import Plan
+from .plan import Plan, Step
 from .results import GUESSING, Column, PaperTable
 from .row import Encoder, Row
 from .rows import TableRun
@@ -159,6 +159,12 @@ class SoundRun(TableRun):
     def add_evaluations(self, plan: Plan, key: str, encoder: Encoder,
                         runs: Sequence[str] = DOWNSTREAM) -> None:
         """Evaluates one row by downstream tasks, with the whole model trained and frozen."""
+        for _, run, step in self.models(key, encoder, runs):
+            self.want(plan, key, run, encoder, step)
+
+    def models(self, key: str, encoder: Encoder, runs: Sequence[str]
+               ) -> Iterator[Tuple[str, str, Step]]:
+        """Trainings of downstream models on one row: task, evaluation, step."""
         title = f'{self.rows[key].title}, seed {self.seed}'
         for task in runs:
             config = project_file('configs/benchmarks/sound/'
@@ -166,10 +172,10 @@ class SoundRun(TableRun):
             # Retrieval is always of a frozen encoder, and concatenated ones are frozen in any case.
             twice = task != 'vr' and not key.startswith('concat')
             for frozen in self.frozen if twice else (False, ):
-                self.downstream(
-                    plan, key, f'{task}{"_frozen" * frozen}', encoder,
-                    f'{title}: {task.upper()}' + ', frozen encoder' * frozen, config,
-                    [*self._evaluated_on(task), *['model.frozen=True'] * frozen],
+                run = f'{task}{"_frozen" * frozen}'
+                yield task, run, self.downstream(
+                    key, run, encoder, f'{title}: {task.upper()}' + ', frozen encoder' * frozen,
+                    config, [*self._evaluated_on(task), *['model.frozen=True'] * frozen],
                     [f'pretrained.config={encoder.config}',
                      f'pretrained.checkpoint={short_path(encoder.checkpoint) or "random"}'],
                     f'{task}/')

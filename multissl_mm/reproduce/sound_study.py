@@ -14,7 +14,7 @@ from .study import TEACHER, distill_weights
 
 SOUND_STUDY_RUNS = 'sp', 's3r'
 _IL, _MTL = 'il_b_c_a', 'mtl_b_c_a'
-_LATER = 'train_cfg.stages=[0,14,18]'  # epochs of the stages behind the first
+_LATER = 'train_cfg.stages=[0,10,12]'  # epochs of the stages behind the first
 _ORDERS = 'b_a_c', 'c_b_a', 'c_a_b', 'a_b_c', 'a_c_b'
 
 
@@ -26,7 +26,7 @@ def _kept(title: str, *options: str) -> Row:
 
 SOUND_ROWS: Dict[str, Row] = {
     'random': Row('Random init', backbone=_IL),
-    'b': Row('B, its 24 of 56 epochs', backbone=_IL, within=(_IL, 'stage1_b.pth')),
+    'b': Row('B, its 16 of 38 epochs', backbone=_IL, within=(_IL, 'stage1_b.pth')),
     # Controls: as many steps as IL as a whole.
     **{f'{task}_long': Row(f'{task.upper()}, as long as IL', task, as_long_as=_IL)
        for task in 'bca'},
@@ -52,8 +52,8 @@ SOUND_ROWS: Dict[str, Row] = {
     # Other orders, lengths and rates.
     **{f'il_{order}': Row(f'{" -> ".join(order.upper().split("_"))}, responses', f'il_{order}',
                           options=TEACHER) for order in _ORDERS},
-    'even': Row('B -> C -> A, responses, stages of 19, 19 and 18', _IL, options=(
-        *TEACHER, 'train_cfg.stages=[19,19,18]')),
+    'even': Row('B -> C -> A, responses, stages of 13, 13 and 12', _IL, options=(
+        *TEACHER, 'train_cfg.stages=[13,13,12]')),
     'gentle': _kept('responses, half the rate', 'optim_wrapper.optimizer.lr=0.0015'),
 }
 SOUND_STUDY = PaperTable(

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from ..errors import MultiSSLError
 from .bounds import picture_bounds, show_bounds, sound_bounds
-from .data import VALIDATION, picture_data, sound_data, validation_data
+from .data import VALIDATION, picture_data, second_head_data, sound_data, validation_data
 from .pictures import AFFINITY_PICTURES, EVALUATIONS, FIGURE1B, TABLE4, PictureRun
 from .plan import Plan
 from .report import subject_of, write_report
@@ -14,6 +14,7 @@ from .results import Found, PaperTable
 from .row import Row
 from .rows import TableRun
 from .scales import SCALES, Scale
+from .second_head import SECOND_HEAD, TESTED, SecondHeadRun
 from .sound import (
     AFFINITY_SOUND,
     DOWNSTREAM,
@@ -32,7 +33,9 @@ from .study import STUDY, STUDY_RUNS, StudyRun
 from .submit import print_jobs
 
 _PAPER = (TABLE2A, TABLE2B, TABLE3, TABLE4, FIGURE1B, FIGURE3, AFFINITY_PICTURES, AFFINITY_SOUND)
-TABLES: Dict[str, PaperTable] = {table.name: table for table in (*_PAPER, STUDY, SOUND_STUDY)}
+#: Tables in folders of their own.
+_OWN = (STUDY, SOUND_STUDY, SECOND_HEAD)
+TABLES: Dict[str, PaperTable] = {table.name: table for table in (*_PAPER, *_OWN)}
 _BOUNDS = {TABLE2A.name: sound_bounds, TABLE4.name: picture_bounds}
 #: Rows of weights that others have trained.
 OTHERS = ('detco', *GIVEN)
@@ -65,7 +68,8 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
 
     Args:
         name (str): Of :data:`TARGETS`: a table or figure, ``affinity``, ``study`` and
-            ``study_sound`` (ways of keeping what was learned), or ``all`` of the paper.
+            ``study_sound`` (ways of keeping what was learned), ``second_head``, or ``all`` of the
+            paper.
         rows (sequence[str], optional): Keys of the tables' rows. Defaults to those of the paper
             and its controls; of Table 4 but DetCo, of Table 3 but the methods that it leaves out.
         downstream (sequence[str], optional): Of sound only these of ``sp``, ``vr`` and ``s3r``; of
@@ -207,10 +211,11 @@ def _groups(tables: Sequence[PaperTable], scale: Scale, out: Optional[Path]) -> 
     kinds = {'study': (StudyRun, STUDY.rows, STUDY_RUNS, f'study_{size}'),
              'study_sound': (SoundStudyRun, SOUND_STUDY.rows, SOUND_STUDY_RUNS,
                              f'study_sound_{size}'),
+             'second_head': (SecondHeadRun, ROWS, TESTED, f'second_head_{size}'),
              'pictures': (PictureRun, TABLE4.rows, EVALUATIONS, f'table4_{size}'),
              'sound': (SoundRun, ROWS, DOWNSTREAM, f'tables_sound_{size}')}
     groups = []
-    names = [table.name if table in (STUDY, SOUND_STUDY) else subject_of(table)
+    names = [table.name if table in _OWN else subject_of(table)
              for table in tables]
     for name in dict.fromkeys(names):
         kind, rows, runs, folder = kinds[name]
@@ -223,8 +228,12 @@ def _groups(tables: Sequence[PaperTable], scale: Scale, out: Optional[Path]) -> 
 
 def _data(group: _Group, steps: Steps, scale: Scale) -> None:
     if scale.full:
+        if group.kind is SecondHeadRun:
+            raise MultiSSLError('second_head is of simulated scenes: not for the scale paper')
         return
     if issubclass(group.kind, SoundRun):
+        if group.kind is SecondHeadRun:  # first: it may not have been fetched
+            second_head_data(steps, scale)
         sound_data(steps, scale.data / 'omniaudio', scale=scale)
         if group.kind is SoundStudyRun:
             sound_data(steps, VALIDATION, '--seed', '1', scale=scale)

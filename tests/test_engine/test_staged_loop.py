@@ -121,7 +121,7 @@ def test_a_child_config_changes_the_lengths_alone(tmp_path):
                                   restart_weights=[1, 1], eta_min=0., by_epoch=True)),
     ('il_mocov2_densecl_from_stage1.py', dict(type='CosineRestartLR', periods=[200],
                                               restart_weights=[1], eta_min=0., by_epoch=True)),
-    ('sound/demo/il_b_c_a.py', dict(type='multissl_mm.WarmRestartLR', periods=[24, 14, 18],
+    ('sound/demo/il_b_c_a.py', dict(type='multissl_mm.WarmRestartLR', periods=[16, 10, 12],
                                     by_epoch=True, convert_to_iter_based=True)),
     ('sound/a.py', dict(type='multissl_mm.WarmRestartLR', periods=[50], by_epoch=True,
                         convert_to_iter_based=True)),

@@ -106,6 +106,37 @@ def test_s3r_that_sees_all_of_the_sound(scope):
         assert bool(feats.grad[..., -1].any()) == (lift == 'project')
 
 
+def test_s3r_by_two_linear_layers(scope):
+    decoder = dict(type='multissl_mm.SpectrogramDecoder', channels=(), lift='project',
+                   coarse=(6, 4))
+    model = build('s3r', decoder=decoder).eval()
+    batch = inputs(model)
+    torch.testing.assert_close(model.turned(batch),
+                               batch['clip_stft'].unsqueeze(1).expand(-1, 3, -1, -1, -1))
+    torch.nn.init.normal_(model.decoder.to_map.layers[-1].weight)
+    out = model.decoder(model.extract_feat(batch), (6, 4))
+    assert out.shape == (4, 12, 6, 4) and not any(model.decoder.layers.parameters())
+    assert out.flatten(1).std(0).all()  # of every cell by itself
+    with pytest.raises(MultiSSLError, match="channels.*lift='project'"):
+        build('s3r', decoder=dict(decoder, lift='resize'))
+
+
+def test_decoders_see_frozen_features_of_any_scale_alike(scope):
+    for task in ('sp', 's3r'):
+        decoder = dict(TASKS[task]['decoder'], lift='project')
+        model = build(task, decoder=decoder).train()
+        with torch.no_grad():
+            for parameter in model.decoder.parameters():
+                torch.nn.init.normal_(parameter, std=.1)
+            feats = torch.rand(8, model.width, 4, 3)
+            size = ((33, 126), ) if task == 's3r' else ()
+            outs = []
+            for scaled in (feats, 1 + 100 * feats):
+                torch.manual_seed(0)  # of dropout
+                outs.append(model.decoder((scaled, ), *size))
+            torch.testing.assert_close(*outs, rtol=1e-3, atol=1e-3)
+
+
 def test_a_mask_has_a_limit_and_a_difference_none(scope):
     for predicts, most in (('mask', 2.), ('direct', 1e3)):
         model = build('s3r', predicts=predicts, limit=2.).eval()
@@ -133,6 +164,14 @@ def test_s3r_learns_louder_ears(scope):
         loss.backward()
         optimizer.step()
     assert loss.item() < .2 * first
+
+
+def test_s3r_learns_from_some_frames(scope):
+    thinned, whole = (build('s3r', stride=stride).train() for stride in (2, 1))
+    batch = inputs(thinned)
+    some = {**batch, **{key: batch[key][..., ::2] for key in ('clip_stft', 'turned_stft')}}
+    assert thinned.loss(batch) == whole.loss(some) != whole.loss(batch)
+    assert thinned.predict(batch)['stft'].shape == batch['turned_stft'].shape
 
 
 def test_spectra_keep_their_levels_and_become_sound_again(scope):

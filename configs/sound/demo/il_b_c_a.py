@@ -5,4 +5,4 @@
 _base_ = '_base_/il.py'
 
 model = dict(tasks=[_base_.b, _base_.c, _base_.a])  # in the order of the stages
-train_cfg = dict(stages=[24, 14, 18])
+train_cfg = dict(stages=[16, 10, 12])

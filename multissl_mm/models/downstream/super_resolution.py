@@ -35,6 +35,8 @@ class SpatialSuperResolution(SoundDownstream):
             ``cells`` spans of time. This project's choice: where phases cannot be known, the first
             alone makes everything quiet, and of a range of 50 dB it sees the top. Defaults to 0.1.
         cells (int): See :func:`log_cells`. Defaults to 8, a quarter of a second of two.
+        stride (int): In the loss, of frames every so many-th: neighbours overlap, and most of a
+            step is spent on them. Defaults to 1.
         floor (float): Of power in log spectrograms. Defaults to 1e-5, as in the preprocessor.
 
     For the others see :class:`SoundDownstream`. The data preprocessor has
@@ -44,14 +46,14 @@ class SpatialSuperResolution(SoundDownstream):
     targets = ('clip_stft', 'turned_stft')
 
     def __init__(self, backbone: dict, decoder: dict, predicts: str = 'mask', limit: float = 4.,
-                 stft_weight: float = 0.1, cells: int = 8, floor: float = 1e-5,
+                 stft_weight: float = 0.1, cells: int = 8, stride: int = 1, floor: float = 1e-5,
                  **kwargs: Any) -> None:
         super().__init__(backbone, **kwargs)
         if predicts not in PREDICTS:
             raise MultiSSLError(f"SpatialSuperResolution.predicts is '{predicts}'; it must be one "
                                 f'of {", ".join(PREDICTS)}')
         self.predicts, self.limit, self.stft_weight = predicts, limit, stft_weight
-        self.cells, self.floor = cells, floor
+        self.cells, self.stride, self.floor = cells, stride, floor
         self.decoder = MODELS.build(
             dict(decoder, in_channels=self.width, out_channels=len(DIRECTIONS) * 2 * 2))
 
@@ -71,6 +73,7 @@ class SpatialSuperResolution(SoundDownstream):
         return own + (own * out if self.predicts == 'mask' else out)
 
     def loss(self, inputs: Mapping[str, Tensor]) -> Dict[str, Tensor]:
+        inputs = {**inputs, **{key: inputs[key][..., ::self.stride] for key in self.targets}}
         target, predicted = inputs['turned_stft'], self.turned(inputs)
         target_power = power(target)
         loss_log = F.mse_loss(log_cells(power(predicted), self.cells, self.floor),

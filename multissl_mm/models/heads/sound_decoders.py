@@ -47,7 +47,7 @@ class SemanticDecoder(BaseModule):
             self.to_map: nn.Module = nn.Conv2d(in_channels, channels, 1)
         else:
             self.to_map = MODELS.build(dict(
-                type='multissl_mm.SoundProjection', in_channels=in_channels, grid=grid,
+                type='multissl_mm.SoundProjection', in_channels=in_channels, grid=grid, norm=True,
                 out_channels=channels // 2 * self.coarse[0] * self.coarse[1]))
         self.aspp = ASPP(channels if lift == 'resize' else channels // 2, rates, channels)
         self.refine = nn.Sequential(
@@ -88,6 +88,9 @@ class SpectrogramDecoder(BaseModule):
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
         _check_lift(type(self).__name__, lift)
+        if lift == 'resize' and not channels:
+            raise MultiSSLError("SpectrogramDecoder.channels is empty, which goes with "
+                                "lift='project' alone")
         self.lift, self.coarse = lift, (coarse[0], coarse[1])
         widths = list(channels)
         layers: List[nn.Module] = []
@@ -95,17 +98,20 @@ class SpectrogramDecoder(BaseModule):
             widths.insert(0, in_channels)
         else:
             self.to_map = MODELS.build(dict(
-                type='multissl_mm.SoundProjection', in_channels=in_channels, grid=grid,
-                out_channels=channels[0] * coarse[0] * coarse[1]))
-            layers.append(nn.ReLU(inplace=True))
+                type='multissl_mm.SoundProjection', in_channels=in_channels, grid=grid, norm=True,
+                out_channels=(*channels, out_channels)[0] * coarse[0] * coarse[1]))
+            last: nn.Module = self.to_map.layers[-1]
+            layers += [nn.ReLU(inplace=True)] * bool(channels)
         for i, o in zip(widths, widths[1:]):
             layers += [nn.ConvTranspose2d(i, o, 4, 2, 1, bias=False), nn.BatchNorm2d(o),
                        nn.ReLU(inplace=True)]
-        last = nn.ConvTranspose2d(channels[-1], out_channels, 4, 2, 1)
+        if channels:
+            last = nn.ConvTranspose2d(channels[-1], out_channels, 4, 2, 1)
+            layers.append(last)
         # The first prediction is no change at all.
         for parameter in last.parameters():
             nn.init.zeros_(parameter)
-        self.layers = nn.Sequential(*layers, last)
+        self.layers = nn.Sequential(*layers)
 
     def forward(self, outs: Sequence[Tensor], size: Tuple[int, int]) -> Tensor:
         x = outs[-1] if self.lift == 'resize' else self.to_map(outs).unflatten(

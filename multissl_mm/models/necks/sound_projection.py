@@ -21,22 +21,26 @@ class SoundProjection(BaseModule):
         hid_channels (int): Defaults to 256.
         grid (tuple[int, int]): Cells of frequency and of time. Defaults to 4 x 3.
         dropout (float): Share of the cells' values that training leaves out. Defaults to 0.
+        norm (bool): Normalise every value over the batch first, without parameters, as
+            :class:`LinearProbe`: of encoders that are not trained along. Defaults to False.
 
     Input a tuple whose last is (N, C, F, T), output (N, D).
     """
 
     def __init__(self, in_channels: int, out_channels: int, hid_channels: int = 256,
-                 grid: Sequence[int] = (4, 3), dropout: float = 0.,
+                 grid: Sequence[int] = (4, 3), dropout: float = 0., norm: bool = False,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
         self.grid = (grid[0], grid[1])
         self.dropout = dropout
+        self.norm: nn.Module = nn.BatchNorm1d(
+            in_channels * grid[0] * grid[1], affine=False) if norm else nn.Identity()
         self.layers = nn.Sequential(
             nn.Linear(in_channels * grid[0] * grid[1], hid_channels), nn.ReLU(inplace=True),
             nn.Linear(hid_channels, out_channels))
 
     def forward(self, outs: Sequence[Tensor]) -> Tensor:
-        cells = F.adaptive_avg_pool2d(outs[-1], self.grid).flatten(1)
+        cells = self.norm(F.adaptive_avg_pool2d(outs[-1], self.grid).flatten(1))
         return self.layers(F.dropout(cells, self.dropout, self.training))
 
 

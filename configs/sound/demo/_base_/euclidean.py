@@ -1,5 +1,5 @@
 """Euclidean distillation on the simulator's scenes."""
-_base_ = ['street_sound.py', 'small_a_b_c.py', 'adam_24e.py', '../../../demo/_base_/runtime.py',
+_base_ = ['street_sound.py', 'small_a_b_c.py', 'adam_16e.py', '../../../demo/_base_/runtime.py',
           '../../../_base_/algorithms/euclidean.py']
 
 experts = {name: dict(name=name, backbone=dict(

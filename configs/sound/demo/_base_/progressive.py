@@ -1,5 +1,5 @@
 """Progressive columns on the simulator's scenes."""
-_base_ = ['street_sound.py', 'small_a_b_c.py', 'stages_24e.py',
+_base_ = ['street_sound.py', 'small_a_b_c.py', 'stages_16e.py',
           '../../../_base_/algorithms/progressive.py']
 
 model = dict(

@@ -1,6 +1,0 @@
-"""One task after the other: 24 epochs for the first, 18 for the next."""
-_base_ = ['adam_24e.py', '../../../demo/_base_/runtime.py']
-
-train_cfg = dict(_delete_=True, type='multissl_mm.StagedTrainLoop', stages=[24, 18])
-default_hooks = dict(
-    stage=dict(type='multissl_mm.ILStageHook'), checkpoint=dict(interval=2))  # at every stage's end
