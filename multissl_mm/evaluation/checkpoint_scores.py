@@ -40,7 +40,8 @@ def score_checkpoints(config: Union[AnyPath, Config], checkpoints: Sequence[AnyP
         progress (bool): Show a bar.
 
     Returns:
-        dict: Scores by the name of each file, without its ending.
+        dict: Scores by the name of each file, without its ending; by its path where there are
+            others of that name.
 
     Raises:
         MultiSSLError: If the config's data are not there, or if a checkpoint does not fill the
@@ -51,6 +52,7 @@ def score_checkpoints(config: Union[AnyPath, Config], checkpoints: Sequence[AnyP
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'multissl_mm')):
         batches = held_out(cfg, split, replicas, batch_size)
         rows: Dict[str, Scores] = {}
+        stems = [Path(path).stem for path in checkpoints]
         for path in progress_bar(checkpoints, len(checkpoints), 'scores', progress):
             model = load_model(cfg, path, device)
             if not isinstance(model, MultiSSL):
@@ -58,7 +60,9 @@ def score_checkpoints(config: Union[AnyPath, Config], checkpoints: Sequence[AnyP
             if is_random(path):
                 rows['random'] = pretext_scores(model, batches)
             else:
-                rows[Path(path).stem] = pretext_scores(model, batches, learned_tasks(model))
+                name = Path(path).stem
+                rows[name if stems.count(name) == 1 else str(path)] = pretext_scores(
+                    model, batches, learned_tasks(model))
     return rows
 
 

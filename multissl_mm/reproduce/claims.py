@@ -5,7 +5,7 @@ from .intervals import OPEN, Interval, interval, seeds_needed, verdict
 from .pictures import CONTROLS, TABLE4
 from .results import Column, Found, paper_value, values
 from .row import Row
-from .sound import COLUMNS, METHODS, PAPER, ROWS
+from .sound import COLUMNS, METHODS, PAPER, ROWS, controls
 
 
 class Claim(NamedTuple):
@@ -80,10 +80,8 @@ _SOUND: List[Claim] = [
       for method in ('concat', 'mtl', 'il') for pair in ('b_a', 'c_a', 'b_c')),
     *(Claim(f'il_{pair}', f'{method}_{pair}', '5.5', _THREE) for pair in ('b_a', 'c_a')
       for method in ('concat', 'mtl')),
-    *(Claim(f'il_{combination}', key, '', _THREE) for combination in PAPER for key in (
-        *(f'{part}_long_{combination}' for part in combination.split('_')),
-        f'mtl_long_{combination}')),
-    Claim('il_b_c', 'concat_b_b', '', _THREE), Claim('il_b_c_a', 'concat_b_b_b', '', _THREE),
+    *(Claim(f'il_{combination}', key, '', _THREE) for combination in PAPER
+      for key in controls(combination)),
     Claim('concat_b_c', 'concat_b_b', '', _THREE),
     Claim('concat_b_c_a', 'concat_b_b_b', '', _THREE),
 ]

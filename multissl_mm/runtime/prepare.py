@@ -20,7 +20,7 @@ INTERRUPTION = 'multissl_mm.InterruptionHook'
 HEARTBEAT = 'multissl_mm.HeartbeatHook'
 EPOCHS = 'multissl_mm.EpochTrainLoop'
 #: What makes the spectrograms that an encoder is used to.
-SPECTROGRAM = ('n_fft', 'win_length', 'hop_length', 'floor')
+SPECTROGRAM = ('n_fft', 'win_length', 'hop_length', 'floor', 'bands')
 AMP = 'multissl_mm.AmpOptimWrapper'
 
 
@@ -165,6 +165,7 @@ def _hear_alike(ours: dict, theirs: dict) -> None:
     if ours.get('spectra'):
         for key in SPECTROGRAM[:2]:
             ours.setdefault(f'spectra_{key}', ours.get(key))
+    ours.pop('bands', None)
     ours.update({key: theirs[key] for key in SPECTROGRAM if key in theirs})
 
 

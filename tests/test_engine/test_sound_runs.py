@@ -1,4 +1,6 @@
 """Sound tasks in whole runs, on tiny scenes in OmniAudio's layout."""
+import shutil
+
 import pytest
 import runs
 import sounds
@@ -82,3 +84,7 @@ def test_scores_stage_by_stage(scenes, tmp_path):
     assert {k: list(v) for k, v in scores.items()} == dict(
         random=['b', 'c', 'a'], stage1_b=['b'], stage2_c=['b', 'c'], epoch_6=['b', 'c', 'a'])
     assert 0 <= scores['epoch_6']['a']['top1'] <= 1
+    one = tmp_path / 'stage1_b.pth'
+    other = shutil.copy(one, (tmp_path / 'other').mkdir() or tmp_path / 'other/stage1_b.pth')
+    scores = score_checkpoints(cfg, [str(one), str(other)], replicas=1)
+    assert list(scores) == [str(one), str(other)]

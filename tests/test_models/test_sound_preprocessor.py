@@ -53,6 +53,17 @@ def test_equals_scipy_in_double_precision(name):
     assert np.abs(out[0].numpy() - expected).mean() < 1e-4
 
 
+def test_bands_are_the_mean_power_of_their_frequencies():
+    torch.manual_seed(0)
+    waves = torch.randn(6, 2, 400)
+    plain, bands = small().log_power(waves), small(bands=8).log_power(waves)
+    assert bands.shape == (6, 2, 8, 21)
+    torch.testing.assert_close(bands[:, :, 2], plain[:, :, 9:13].exp().mean(2).log())
+    assert bands.std() < .7 * plain.std()
+    with pytest.raises(MultiSSLError, match='bands is 7, not a divisor of n_fft / 2 = 32'):
+        small(bands=7)
+
+
 def test_loudness_goes_but_the_difference_between_the_ears_stays():
     torch.manual_seed(0)
     one = torch.randn(2, 400)
@@ -123,5 +134,6 @@ def test_its_text_tells_all_settings():
     # Stored responses are refused where it differs, see engine/recording.py.
     texts = [repr(small(**kwargs)) for kwargs in (
         {}, dict(n_fft=128), dict(win_length=40), dict(hop_length=10), dict(rms=.2),
-        dict(floor=1e-4), dict(sounds=('clip', )))]
+        dict(floor=1e-4), dict(sounds=('clip', )),
+        dict(bands=8))]
     assert len(set(texts)) == len(texts)

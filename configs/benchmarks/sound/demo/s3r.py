@@ -10,7 +10,8 @@ train_dataloader = dict(
 val_dataloader = dict(dataset=dict(dataset=dict(
     pipeline=_base_.test_pipeline, whole_scenes=True, every_pair=False)))
 test_dataloader = val_dataloader
-data_preprocessor = dict(spectra=('clip', 'turned'), spectra_hop=160)
+data_preprocessor = dict(spectra=('clip', 'turned'), spectra_n_fft=256, spectra_win_length=256,
+                         spectra_hop=160)
 # Two linear layers see all of the sound, learn sooner than up-convolutions, and tell frozen
 # encoders apart (docs/results/sound.md). Every fourth frame says in the loss what all of them say.
 model = dict(stride=4, decoder=dict(channels=(), lift='project', coarse=(32, 8)))

@@ -1,7 +1,10 @@
-"""The simulator's scenes: 16 kHz, panoramas of 32 x 128, spectrograms of 129 x 51."""
+"""The simulator's scenes: 16 kHz, panoramas of 32 x 128, spectrograms of 128 x 51.
+
+A long window and bands of 62.5 Hz let all of the sound count at a hop that keeps steps short.
+"""
 _base_ = '../../_base_/omniaudio.py'
 
-data_preprocessor = dict(n_fft=256, win_length=256, hop_length=640)
+data_preprocessor = dict(n_fft=1024, win_length=1024, hop_length=640, bands=128)
 train_dataloader = dict(
     batch_size=50, num_workers=1, pin_memory=False,
     sampler=dict(group_size=10),  # all segments of a scene

@@ -3,7 +3,7 @@ _base_ = ['../../_base_/downstream.py']
 
 pretrained = dict(config='configs/sound/demo/il_b_c_a.py',
                   checkpoint='work_dirs/demo_sound/il_b_c_a/final.pth')
-data_preprocessor = dict(n_fft=256, win_length=256, hop_length=640)
+data_preprocessor = dict(n_fft=1024, win_length=1024, hop_length=640, bands=128)
 data = dict(data_root='data/demo/omniaudio_32x128/',
             splits=dict(train=(1, 120), val=(121, 144), test=(121, 144)))
 train_dataloader = dict(batch_size=50, num_workers=1, pin_memory=False,
