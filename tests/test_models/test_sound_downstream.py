@@ -137,6 +137,19 @@ def test_decoders_see_frozen_features_of_any_scale_alike(scope):
             torch.testing.assert_close(*outs, rtol=1e-3, atol=1e-3)
 
 
+def test_decoders_of_before_there_was_a_norm_go_on_as_they_were(scope):
+    old, now = build('sp').eval(), build('sp').eval()
+    projection = old.decoder.to_map
+    weights = {k: v for k, v in old.state_dict().items() if 'to_map.norm' not in k}
+    assert len(weights) == len(old.state_dict()) - 3
+    now.decoder.to_map.norm.running_mean.normal_()
+    now.load_state_dict(weights)
+    feats = torch.rand(4, old.width, 4, 3)
+    cells = feats.flatten(1)  # of as many as there are
+    torch.testing.assert_close(now.decoder.to_map((feats, )), projection.layers(cells),
+                               rtol=1e-3, atol=1e-3)
+
+
 def test_a_mask_has_a_limit_and_a_difference_none(scope):
     for predicts, most in (('mask', 2.), ('direct', 1e3)):
         model = build('s3r', predicts=predicts, limit=2.).eval()

@@ -1,6 +1,7 @@
 """What tasks see of a sound encoder's feature map."""
-from typing import Optional, Sequence
+from typing import Any, Dict, Optional, Sequence
 
+import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -38,6 +39,13 @@ class SoundProjection(BaseModule):
         self.layers = nn.Sequential(
             nn.Linear(in_channels * grid[0] * grid[1], hid_channels), nn.ReLU(inplace=True),
             nn.Linear(hid_channels, out_channels))
+
+    def _load_from_state_dict(self, state_dict: Dict[str, Tensor], prefix: str, *args: Any) -> None:
+        # What was trained before there was a norm goes on as it was: its statistics are neutral.
+        for name, value in self.norm.named_buffers():
+            neutral = torch.ones_like if name == 'running_var' else torch.zeros_like
+            state_dict.setdefault(f'{prefix}norm.{name}', neutral(value))
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def forward(self, outs: Sequence[Tensor]) -> Tensor:
         cells = self.norm(F.adaptive_avg_pool2d(outs[-1], self.grid).flatten(1))
