@@ -77,7 +77,6 @@ class SpectrogramDecoder(BaseModule):
             channels, to which two linear layers bring all of the sound, as in
             :class:`SemanticDecoder`. Defaults to ``resize``.
         grid (tuple[int, int]): Cells that are projected, see :class:`SoundProjection`.
-        dropout (float): Share of their values that training leaves out. Defaults to 0.
         coarse (tuple[int, int]): Of frequency and time, with ``project``. Defaults to 16 x 8.
 
     Input a tuple whose last is (N, C, F', T') and a size (F, T), output (N, out_channels, F, T).
@@ -85,8 +84,8 @@ class SpectrogramDecoder(BaseModule):
 
     def __init__(self, in_channels: int, out_channels: int,
                  channels: Sequence[int] = (512, 256, 128, 64), lift: str = 'resize',
-                 grid: Tuple[int, int] = (4, 3), dropout: float = 0.,
-                 coarse: Tuple[int, int] = (16, 8), init_cfg: Optional[dict] = None) -> None:
+                 grid: Tuple[int, int] = (4, 3), coarse: Tuple[int, int] = (16, 8),
+                 init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
         _check_lift(type(self).__name__, lift)
         if lift == 'resize' and not channels:
@@ -100,7 +99,7 @@ class SpectrogramDecoder(BaseModule):
         else:
             self.to_map = MODELS.build(dict(
                 type='multissl_mm.SoundProjection', in_channels=in_channels, grid=grid, norm=True,
-                dropout=dropout, out_channels=(*channels, out_channels)[0] * coarse[0] * coarse[1]))
+                out_channels=(*channels, out_channels)[0] * coarse[0] * coarse[1]))
             last: nn.Module = self.to_map.layers[-1]
             layers += [nn.ReLU(inplace=True)] * bool(channels)
         for i, o in zip(widths, widths[1:]):
