@@ -58,8 +58,8 @@ def downstream_config(task: str, data_root: Union[str, Path], work_dir: Union[st
     if task == 'sp':
         cfg.model.decoder.update(size=(4, 16), channels=8)
     elif task == 's3r':
-        cfg.model.decoder.channels = (8, 8, 8, 8)
-        cfg.data_preprocessor.spectra_hop = 32
+        cfg.model.decoder.coarse = (4, 2)
+        cfg.data_preprocessor.update(spectra_n_fft=64, spectra_win_length=64, spectra_hop=32)
     else:
         cfg.model.video.channels = (4, 4, 8, 8)
     _tiny_data(cfg, data_root)
@@ -85,7 +85,7 @@ def _narrow(node: Any) -> None:
 
 
 def _tiny_data(cfg: Config, data_root: Union[str, Path]) -> None:
-    cfg.data_preprocessor.update(n_fft=64, win_length=64, hop_length=80)
+    cfg.data_preprocessor.update(n_fft=64, win_length=64, hop_length=80, bands=32)
     for split in ('train', 'val', 'test'):
         if f'{split}_dataloader' in cfg:
             cfg[f'{split}_dataloader'].dataset.dataset.update(

@@ -102,7 +102,7 @@ def batch(cfg: Config, scale: Scale, device: str = 'cpu') -> Dict[str, Any]:
     samples = [BaseDataElement(metainfo=dict(sample_idx=i, replica=0, seed=0, scene=int(scenes[i])))
                for i in range(n)]
     if cfg.data_preprocessor.type.endswith('SoundPreprocessor'):
-        length, height, width = (96000, 64, 256) if scale.shrink == 1 else (16000, 32, 128)
+        length, height, width = (96000, 64, 256) if scale.shrink == 1 else (32000, 32, 128)
         inputs: Any = dict(
             clip=torch.randn(n, 2, length), other=torch.randn(n, 2, length), gap=torch.rand(n),
             flow=torch.randn(n, 8, 2, height, width), scene=scenes,

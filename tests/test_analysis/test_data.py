@@ -49,7 +49,7 @@ def test_the_sounds_and_panoramas_that_a_model_is_given(scenes, tmp_path, monkey
     assert caption.startswith('0: scene 1 at ') and 'pair, gap 0.' in caption
     assert [title.partition(',')[0] for title in panels] == [
         'frames', 'clip', 'clip', 'other', 'other', 'flow']
-    assert panels['frames'].shape == (16, 64, 3) and panels['clip, left ear'].shape[0] == 33
+    assert panels['frames'].shape == (16, 64, 3) and panels['clip, left ear'].shape[0] == 32
     assert panels['frames'].std() > 10
     cfg = sounds.downstream_config('sp', scenes, tmp_path, sounds.sound_config(
         'b', scenes, tmp_path).model.backbone)

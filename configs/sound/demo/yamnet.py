@@ -9,7 +9,7 @@ parameters as the demo's encoder (3.2 M): it is slow.
 """
 _base_ = 'supervised.py'
 
-data_preprocessor = dict(n_fft=512, win_length=400, hop_length=160, floor=1e-10)
+data_preprocessor = dict(n_fft=512, win_length=400, hop_length=160, bands=None, floor=1e-10)
 model = dict(
     backbone=dict(_delete_=True, type='multissl_mm.BinauralEncoder',
                   ear=dict(type='multissl_mm.YAMNet')),
