@@ -4,7 +4,7 @@ Models for SP and S3R are trained on the simulator's engines and KEMAR's ears, a
 tested where neither is (docs/evidence.md).
 """
 from functools import partial
-from typing import Sequence
+from typing import Optional, Sequence
 
 from ..engine.hooks.checkpoint import FINAL
 from ..utils.project import project_file
@@ -20,10 +20,10 @@ TESTED = 'sp', 's3r'
 _THERE = '_second'  # of evaluations
 
 
-def _columns(title: str, run: str, metric: str, digits: int = 1, without: str = '',
-             below: bool = False) -> Sequence[Column]:
-    return [Column(f'{title}{where}', f'{run}{there}', metric, digits, without=without or None,
-                   below=below) for where, there in (('', ''), (', 2nd head', _THERE))]
+def _columns(title: str, run: str, metric: str, digits: int = 1,
+             without: Optional[str] = None, below: bool = False) -> Sequence[Column]:
+    return [Column(f'{title}{where}', f'{run}{there}', metric, digits, without=without, below=below)
+            for where, there in (('', ''), (', 2nd head', _THERE))]
 
 
 _KEYS = [*SINGLE, 'b_long_b_c_a', 'mtl_long_b_c_a', 'il_b_c_a']

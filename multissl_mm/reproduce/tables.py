@@ -215,8 +215,7 @@ def _groups(tables: Sequence[PaperTable], scale: Scale, out: Optional[Path]) -> 
              'pictures': (PictureRun, TABLE4.rows, EVALUATIONS, f'table4_{size}'),
              'sound': (SoundRun, ROWS, DOWNSTREAM, f'tables_sound_{size}')}
     groups = []
-    names = [table.name if table in _OWN else subject_of(table)
-             for table in tables]
+    names = [table.name if table in _OWN else subject_of(table) for table in tables]
     for name in dict.fromkeys(names):
         kind, rows, runs, folder = kinds[name]
         where = Path('work_dirs') / folder if out is None else \

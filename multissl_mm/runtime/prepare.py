@@ -165,7 +165,8 @@ def _hear_alike(ours: dict, theirs: dict) -> None:
     if ours.get('spectra'):
         for key in SPECTROGRAM[:2]:
             ours.setdefault(f'spectra_{key}', ours.get(key))
-    ours.pop('bands', None)
+    for key in SPECTROGRAM:  # what theirs leaves to its default, too
+        ours.pop(key, None)
     ours.update({key: theirs[key] for key in SPECTROGRAM if key in theirs})
 
 

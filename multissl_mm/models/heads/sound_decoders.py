@@ -100,15 +100,14 @@ class SpectrogramDecoder(BaseModule):
             self.to_map = MODELS.build(dict(
                 type='multissl_mm.SoundProjection', in_channels=in_channels, grid=grid, norm=True,
                 out_channels=(*channels, out_channels)[0] * coarse[0] * coarse[1]))
-            last: nn.Module = self.to_map.layers[-1]
             layers += [nn.ReLU(inplace=True)] * bool(channels)
         for i, o in zip(widths, widths[1:]):
             layers += [nn.ConvTranspose2d(i, o, 4, 2, 1, bias=False), nn.BatchNorm2d(o),
                        nn.ReLU(inplace=True)]
         if channels:
-            last = nn.ConvTranspose2d(channels[-1], out_channels, 4, 2, 1)
-            layers.append(last)
+            layers.append(nn.ConvTranspose2d(channels[-1], out_channels, 4, 2, 1))
         # The first prediction is no change at all.
+        last = layers[-1] if channels else self.to_map.layers[-1]
         for parameter in last.parameters():
             nn.init.zeros_(parameter)
         self.layers = nn.Sequential(*layers)

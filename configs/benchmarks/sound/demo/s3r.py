@@ -12,7 +12,7 @@ val_dataloader = dict(dataset=dict(dataset=dict(
 test_dataloader = val_dataloader
 data_preprocessor = dict(spectra=('clip', 'turned'), spectra_n_fft=256, spectra_win_length=256,
                          spectra_hop=160)
-# Two linear layers see all of the sound, learn sooner than up-convolutions, and tell frozen
-# encoders apart (docs/results/sound.md). Every fourth frame says in the loss what all of them say.
+# Two linear layers see all of the sound and learn sooner than up-convolutions
+# (docs/results/sound.md). Every fourth frame says in the loss what all of them say.
 model = dict(stride=4, decoder=dict(channels=(), lift='project', coarse=(32, 8)))
 train_cfg = dict(max_epochs=4)
