@@ -1,6 +1,7 @@
 """The video branch of the tasks that align sound with a panorama."""
 from typing import Optional, Sequence, Tuple
 
+import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule, ModuleList
 from torch import Tensor, nn
@@ -47,5 +48,7 @@ class PanoramaEncoder(BaseModule):
                                 f'have {video.size(1)} frames of {video.size(2)} channels')
         x = (x / self.scale).clamp(-3, 3)
         for conv, norm in zip(self.convs, self.norms):
-            x = F.relu(norm(conv(F.pad(x, (1, 1, 0, 0), mode='circular'))))
+            # As F.pad with mode='circular', which copies twice as long where channels come last.
+            x = torch.cat([x[..., -1:], x, x[..., :1]], dim=-1)
+            x = F.relu(norm(conv(x)))
         return x
