@@ -1,10 +1,10 @@
 """The paper's tables and figures, each behind one command, with controls, verdicts and a report.
 
     python tools/reproduce.py table4 --rows il_mocov2_densecl           # demo size, two CPU cores
-    python tools/reproduce.py table4 --seeds 0 1 2 --jobs 2             # all but DetCo
-    python tools/reproduce.py study --seeds 0 1 --jobs 2                # ways of keeping M
-    python tools/reproduce.py study_sound --seeds 0 1 --jobs 2          # ways of keeping B and C
-    python tools/reproduce.py all --scale study --seeds 0 1 2 --jobs 8  # pictures and sound
+    python tools/reproduce.py table4 --seeds 3 --jobs 2                 # all but DetCo
+    python tools/reproduce.py study --seeds 2 --jobs 2                  # ways of keeping M
+    python tools/reproduce.py study_sound --seed 5 6 --jobs 2           # seeds 5 and 6
+    python tools/reproduce.py all --scale study --seeds 3 --jobs 8      # pictures and sound
     python tools/reproduce.py all --scale study --print                 # as jobs of Slurm
     python tools/reproduce.py table4 --scenes products                  # real products
     python tools/reproduce.py table4 --report --out FOLDER              # of what is in there
@@ -23,7 +23,7 @@ from pathlib import Path
 
 from multissl_mm.reproduce import TABLES, TARGETS, reproduce_table
 from multissl_mm.reproduce.scales import SCALES
-from multissl_mm.utils.cli import run_tool
+from multissl_mm.utils.cli import positive, run_tool
 
 
 def main() -> None:
@@ -40,7 +40,10 @@ def main() -> None:
     parser.add_argument('--scenes', choices=['streets', 'products'], default='streets',
                         help='what pictures show: simulated streets (default), or real products '
                         '(tools/evidence/fetch.sh products)')
-    parser.add_argument('--seeds', nargs='+', type=int, default=[0])
+    seeds = parser.add_mutually_exclusive_group()
+    seeds.add_argument('--seeds', type=positive, default=1, metavar='N', help='so many: 0 to N - 1 '
+                       '(default: 1)')
+    seeds.add_argument('--seed', nargs='+', type=int, metavar='K', help='these instead')
     parser.add_argument('--full', action='store_true', help='the same as --scale paper: ImageNet, '
                         'VOC2007 and COCO, or OmniAudio, in data/')
     parser.add_argument('--gpus', type=int, default=0, help='each training on so many (default: no '
@@ -59,7 +62,8 @@ def main() -> None:
     parser.add_argument('--traceback', action='store_true', help='show where an error comes from')
     args = vars(parser.parse_args())
     args.pop('traceback')
-    reproduce_table(**args)
+    count, which = args.pop('seeds'), args.pop('seed')
+    reproduce_table(**args, seeds=which or range(count))
 
 
 if __name__ == '__main__':

@@ -1,6 +1,6 @@
 """One backbone whose weights are the mean of several's."""
 from itertools import islice
-from typing import Iterator, Optional, Sequence
+from typing import Iterator, Mapping, Optional, Sequence
 
 import torch
 from mmengine.config import Config
@@ -52,8 +52,9 @@ def average_backbones(config: AnyPath, out: AnyPath, checkpoints: Sequence[AnyPa
 
 
 def _views(cfg: Config) -> Iterator[Tensor]:
-    """The first view of every picture, (B, 3, H, W)."""
+    """The first view of every picture, (B, 3, H, W), or the clip of every segment."""
     loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
     preprocess = MODELS.build(preprocessor_cfg(cfg))
     for data in loader:
-        yield preprocess(data, True)['inputs'][0]
+        inputs = preprocess(data, True)['inputs']
+        yield inputs['clip' if isinstance(inputs, Mapping) else 0]

@@ -9,7 +9,7 @@ from ..errors import MultiSSLError
 from .row import Row
 from .store import Stored
 
-#: Beginnings of what is drawn of a run that has stages.
+#: Beginnings of what is drawn of a run.
 WATCHED = ('forgetting/', 'heldout/', 'gradient_norm_ratio/', 'gradient_cosine/')
 
 
@@ -72,11 +72,11 @@ def _processes(what: Stored) -> int:
 
 
 def curves(folder: Path) -> Optional[Dict[str, Any]]:
-    """What a run with stages has logged of forgetting and gradients, by epoch, and its stages."""
+    """What a run has logged of forgetting and gradients, by epoch, and its stages."""
     try:
         run = read_run(folder)
     except MultiSSLError:
         return None
     found = {key: [x.tolist(), y.tolist()] for key, (x, y) in run.curves.items()
              if key.startswith(WATCHED)}
-    return dict(curves=found, stages=run.stages) if found and run.stages else None
+    return dict(curves=found, stages=run.stages) if found else None

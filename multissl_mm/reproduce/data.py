@@ -12,8 +12,6 @@ RECORDED = Path('data/demo/omniaudio')
 #: Where tools/evidence/fetch.sh and recordings.py leave another head, and vehicles.
 HEAD = 'data/evidence/omnitone/build/omnitone.esm.js'
 PACKAGES, RECORDINGS = 'data/evidence/packages', 'data/evidence/recordings'
-#: Others, for settings to be chosen on.
-VALIDATION = Path('data/validation/omniaudio')
 
 
 def picture_data(steps: Steps, scale: Scale = SCALES['demo']) -> None:
@@ -37,6 +35,12 @@ def validation_folder(scale: Scale) -> str:
     """Where those scenes are: the same for all scales that have as many."""
     same = scale.validation == SCALES['demo'].validation or scale.full
     return 'data/validation' if same else f'data/validation_{scale.name}'
+
+
+def sound_validation(scale: Scale) -> Path:
+    """Other simulated scenes, as many as the scale's, for settings to be chosen on."""
+    name = 'validation' if scale.scenes == SCALES['demo'].scenes else f'validation_{scale.name}'
+    return Path('data') / name / RECORDED.name
 
 
 def sound_data(steps: Steps, recorded: Path = RECORDED, *options: str,

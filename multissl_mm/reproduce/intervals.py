@@ -4,6 +4,8 @@ import statistics
 from typing import NamedTuple, Optional, Sequence
 
 HOLDS, FAILS, OPEN = 'holds', 'does not hold', 'not decided at this scale'
+#: With two seeds nothing is decided: of rounded numbers two differences are now and then the same.
+LEAST = 3
 
 
 class Interval(NamedTuple):
@@ -34,6 +36,8 @@ def verdict(difference: Optional[Interval]) -> str:
     """
     if difference is None or difference.low is None or difference.high is None:
         return OPEN
+    if difference.seeds < LEAST:
+        return OPEN
     return HOLDS if difference.low > 0 else FAILS if difference.high < 0 else OPEN
 
 
@@ -53,7 +57,7 @@ def seeds_needed(effect: Optional[float], deviation: Optional[float], most: int 
     if effect is None or deviation is None or effect <= 0:
         return None
     if deviation == 0:
-        return 2
+        return LEAST
     from scipy.stats import nct, t
 
     def found(count: int) -> bool:
@@ -61,8 +65,8 @@ def seeds_needed(effect: Optional[float], deviation: Optional[float], most: int 
         return float(nct.sf(limit, count - 1, effect / deviation * math.sqrt(count))) >= .8
 
     if effect / deviation * math.sqrt(2) > 30:  # beyond what the distribution is computed for
-        return 2
-    low, high = 1, 2  # not enough; to be tried
+        return LEAST
+    low, high = LEAST - 1, LEAST  # not enough; to be tried
     while not found(high):
         low, high = high, 2 * high
         if low >= most:

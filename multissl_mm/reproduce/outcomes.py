@@ -1,12 +1,14 @@
 """What commands leave, under the names of the rows that they were for."""
 import json
 import os
+import shlex
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, Sequence
 
 from ..engine.hooks.checkpoint import FINAL
 from ..errors import MultiSSLError
 from ..utils.files import write_atomically
+from ..utils.project import project_folder
 from .costs import cost, curves
 from .plan import Step
 from .row import Encoder
@@ -26,6 +28,7 @@ def publish(result: Path, step: Step, encoder: Encoder, link: Path) -> None:
     metrics = json.loads(step.done.read_text())
     text = json.dumps({**metrics, 'made': dict(
         {k: v for k, v in made.items() if k != 'command'}, of=step.what.name,
+        commands=[_typed(made['command']) for made in (*made_by, made) if 'command' in made],
         encoder=[what.name for what, _ in encoder.trained],
         codes=sorted({str(made.get('code')) for made in (made, *made_by)}),
         cost=cost(encoder.trained))}, indent=2)
@@ -43,6 +46,11 @@ def publish(result: Path, step: Step, encoder: Encoder, link: Path) -> None:
     watched = curves(own)
     if watched:
         write_atomically(link.with_name(f'{link.name}_curves.json'), json.dumps(watched))
+
+
+def _typed(command: Sequence[str]) -> str:
+    """As one would type it in the project's folder, whichever it was run from."""
+    return shlex.join(['python', *command]).replace(f'{project_folder()}/', '')
 
 
 def collect(what: Stored, prefix: str, times: float = 1.) -> None:

@@ -78,17 +78,18 @@ TABLE4 = PaperTable(
     [[('SVM mAP', 'linear seg. AP'), ('SVM mAP', 'box AP')]],
     'What one backbone is worth',
     default=tuple(key for key, row in _ROWS.items()
-                  if key in ('random', *CONTROLS) or row.paper and key != 'detco'))
+                  if key in ('random', *CONTROLS) or row.paper and key != 'detco'),
+    caption='Concatenated encoders are frozen in every column, as in the paper')
 FIGURE1B = PaperTable(
     'figure1b', 'Figure 1b (%)',
     {key: _ROWS[key] for key in (
         'random', 'mocov2', 'densecl', 'mtl_mocov2_densecl', 'concat_mocov2_densecl',
-        'il_mocov2_densecl', 'mocov2_long', 'densecl_long', 'mtl_long')},
+        'il_mocov2_densecl', *CONTROLS)},
     COLUMNS[:3], TABLE4.panels, 'Classification against segmentation and detection')
 AFFINITY_PICTURES = PaperTable(
     'affinity_pictures', 'Tasks of pictures and what they are good for (%)',
     {key: _ROWS[key] for key in ('random', 'mocov2', 'densecl', 'mtl_mocov2_densecl',
-                                 'il_mocov2_densecl', 'il_densecl_mocov2')},
+                                 'il_mocov2_densecl', 'il_densecl_mocov2', *CONTROLS)},
     [column for column in COLUMNS if column.title in (
         'SVM mAP', 'linear seg. AP', 'box AP', 'mask AP')], TABLE4.panels, TABLE4.figure)
 

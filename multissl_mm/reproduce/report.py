@@ -1,4 +1,6 @@
 """One HTML file that holds all that there is of some tables: numbers, verdicts, pictures, costs."""
+import csv
+import io
 import json
 from collections import Counter
 from pathlib import Path
@@ -6,10 +8,11 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ..utils.files import write_atomically
 from ..utils.project import PACKAGE
+from .bounds import Bound
 from .claims import CLAIMS, Checked, check, counted
 from .costs import cost, curves, named_trainings
 from .drawing import inlined, watched
-from .intervals import FAILS, HOLDS, OPEN, interval
+from .intervals import FAILS, HOLDS, OPEN, Interval, interval
 from .pictures import CONTROLS
 from .results import Column, Found, PaperTable, in_paper, rank, values, written
 
@@ -23,14 +26,15 @@ CURVES = (('forgetting/', 'Forgetting: held-out loss of old tasks, now minus whe
           ('gradient_cosine/', 'Cosine of the tasks\' gradients on the backbone', 'cosine', False))
 
 
-def write_report(tables: Sequence[Tuple[PaperTable, Path]], path: Path, title: str, what: str
-                 ) -> Path:
-    """Writes it, of all results that are there.
+def write_report(tables: Sequence[Tuple[PaperTable, Path]], path: Path, title: str, what: str,
+                 bounds: Optional[Mapping[str, Sequence[Bound]]] = None) -> Path:
+    """Writes it, of all results that are there, and all claims as ``<its name>_claims.csv``.
 
     Args:
         tables (sequence): With the folders of their results.
         path (Path): Of the file.
         title, what (str): Above it.
+        bounds (mapping[str, sequence[Bound]], optional): What must hold of tables, by their names.
 
     Returns:
         Path: The file.
@@ -44,13 +48,29 @@ def write_report(tables: Sequence[Tuple[PaperTable, Path]], path: Path, title: s
                               trim_blocks=True, undefined=StrictUndefined)
     page = environment.get_template('report.html.jinja').render(
         title=title, what=what, warnings=warnings, classes=CLASSES, made=made, subjects=subjects,
-        tables=[_table(table, out, found) for table, out, found in shown])
+        tables=[dict(_table(table, out, found), bounds=[
+            dict(cells=bound.cells(), verdict=HOLDS if bound.holds else FAILS)
+            for bound in (bounds or {}).get(table.name, ())]) for table, out, found in shown])
     write_atomically(path, page)
+    write_atomically(path.with_name(f'{path.stem}_claims.csv'), _claims_csv(subjects))
     return path
 
 
+def _claims_csv(subjects: Sequence[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    lines = csv.writer(text)
+    lines.writerow(['of', 'claim', 'section', 'column', 'seeds', 'difference', 'paper', 'verdict',
+                    'seeds needed'])
+    lines.writerows([subject['name'], *(one[key] for key in (
+        'text', 'section', 'column', 'count', 'here', 'paper', 'verdict', 'needed'))]
+        for subject in subjects for one in (*subject['claims'], *subject['controls']))
+    return text.getvalue()
+
+
 def subject_of(table: PaperTable) -> str:
-    """``sound`` or ``pictures``."""
+    """Its key in :data:`CLAIMS`: its own name, ``sound`` or ``pictures``."""
+    if table.name in CLAIMS:
+        return table.name
     return 'sound' if any(column.run.startswith('s3r') for column in table.columns) else 'pictures'
 
 
@@ -82,24 +102,27 @@ def _kind(key: str) -> str:
     if key == 'random':
         return 'random'
     same = key.startswith('concat') and len(set(key.split('_')[1:])) == 1
-    return 'control' if key in CONTROLS or '_long_' in key or same else ''
+    return 'control' if key in CONTROLS or '_long' in key or same else ''
 
 
 def _gains(table: PaperTable, columns: Sequence[Column], results: Mapping[str, Found]
            ) -> List[Dict[str, Any]]:
-    """What rows gain over random features, positive where better; shares of a column's most."""
-    gains: Dict[str, Dict[str, float]] = {}
+    """What rows gain over random features, paired over seeds, positive where better.
+
+    With the share of the most that any row gains in a column.
+    """
+    gains: Dict[str, Dict[str, Interval]] = {}
     for column in columns:
-        nothing = list(values(results.get('random', {}), column).values())
+        nothing, sign = values(results.get('random', {}), column), -1 if column.below else 1
         for key, found in results.items():
-            got = list(values(found, column).values())
-            if key != 'random' and got and nothing:
-                gain = interval(got).mean - interval(nothing).mean
-                gains.setdefault(key, {})[column.title] = -gain if column.below else gain
-    most = {column.title: max((abs(row[column.title]) for row in gains.values()
+            both = [sign * (value - nothing[seed]) for seed, value in values(found, column).items()
+                    if seed in nothing]
+            if key != 'random' and both:
+                gains.setdefault(key, {})[column.title] = interval(both)
+    most = {column.title: max((abs(row[column.title].mean) for row in gains.values()
                                if column.title in row), default=0.) or 1. for column in columns}
     return [dict(title=table.rows[key].title, cells=[
-        dict(text=f'{row[c.title]:+.{c.digits}f}', share=row[c.title] / most[c.title])
+        dict(text=written(row[c.title], c.digits, '+'), share=row[c.title].mean / most[c.title])
         if c.title in row else dict(text='-', share=0.) for c in columns])
         for key, row in gains.items()]
 

@@ -88,10 +88,10 @@ class PaperTable:
         for key, found in results.items():
             row, seeds = self.rows[key], len({s for seeds in found.values() for s in seeds})
             cells = [_cell(found, c, c.metric) for c in self.columns]
+            cells = [f'{cell} ({ranks[c.title][key]})' if key in ranks[c.title] else cell
+                     for c, cell in zip(self.columns, cells)]
             lines.append([row.title, str(seeds), *cells])
-            shown.add_row(row.title, str(seeds), *(
-                f'{cell} ({ranks[c.title][key]})' if key in ranks[c.title] else cell
-                for c, cell in zip(self.columns, cells)))
+            shown.add_row(row.title, str(seeds), *cells)
             if row.paper:
                 paper = [in_paper(row, c) for c in self.columns]
                 shown.add_row('  in the paper', '', *paper, style='dim')
@@ -119,20 +119,27 @@ class PaperTable:
                         'standard deviation', 'rank', 'paper', 'by seed'])
         for column in self.columns:
             ranks = rank(results, column)
-            for key in ranks:
-                got = values(results[key], column)
+            for key, found in results.items():
+                got = values(found, column)
+                if not got:
+                    continue
                 mean = interval(list(got.values()))
                 lines.writerow([key, self.rows[key].title, column.title, mean.seeds, mean.mean,
-                                mean.low, mean.high, mean.deviation, ranks[key],
+                                mean.low, mean.high, mean.deviation, ranks.get(key),
                                 in_paper(self.rows[key], column),
                                 ' '.join(f'{seed}={value}' for seed, value in got.items())])
         return text.getvalue()
 
 
 def rank(results: Mapping[str, Found], column: Column) -> Dict[str, int]:
-    """Of every row with a result in a column its place, 1 the best; equal means share one."""
-    means = {key: interval(list(got.values())).mean for key, found in results.items()
-             if (got := values(found, column))}
+    """Places of rows in a column, 1 the best; equal means share one.
+
+    Only of rows with as many seeds as any: the best of many with one seed each is that by chance.
+    """
+    every = {key: got for key, found in results.items() if (got := values(found, column))}
+    most = max(map(len, every.values()), default=0)
+    means = {key: interval(list(got.values())).mean for key, got in every.items()
+             if len(got) == most}
     sign = -1 if column.below else 1
     return {key: 1 + sum(sign * other > sign * mean for other in means.values())
             for key, mean in means.items()}
@@ -144,10 +151,10 @@ def _cell(found: Found, column: Column, metric: Optional[str]) -> str:
     return written(interval(list(got.values())), column.digits) if got else '-'
 
 
-def written(mean: Interval, digits: int) -> str:
-    """E.g. ``42.1 ± 1.3``."""
+def written(mean: Interval, digits: int, sign: str = '') -> str:
+    """E.g. ``42.1 ± 1.3``; with its sign where that is ``+``."""
     half = '' if mean.high is None else f' ± {mean.high - mean.mean:.{digits}f}'
-    return f'{mean.mean:.{digits}f}{half}'
+    return f'{mean.mean:{sign}.{digits}f}{half}'
 
 
 def in_paper(row: Row, column: Column) -> str:

@@ -5,14 +5,15 @@ B -> C -> A as a whole, where nothing else is said; B is trained once, and every
 goes on from there. Encoders are compared frozen, where they differ most at this size, on scenes of
 their own.
 """
-from typing import Dict
+from typing import Dict, Optional
 
+from .data import converted, sound_validation
 from .results import PaperTable
 from .row import Row
-from .sound import COLUMNS, SoundRun
+from .sound import COLUMNS, ROWS, SoundRun
 from .study import TEACHER, distill_weights
 
-SOUND_STUDY_RUNS = 'sp', 's3r'
+SOUND_STUDY_RUNS = 'sp', 'vr', 's3r'
 _IL, _MTL = 'il_b_c_a', 'mtl_b_c_a'
 _LATER = 'train_cfg.stages=[0,10,12]'  # epochs of the stages behind the first
 _ORDERS = 'b_a_c', 'c_b_a', 'c_a_b', 'a_b_c', 'a_c_b'
@@ -27,6 +28,8 @@ def _kept(title: str, *options: str) -> Row:
 SOUND_ROWS: Dict[str, Row] = {
     'random': Row('Random init', backbone=_IL),
     'b': Row('B, its 16 of 38 epochs', backbone=_IL, within=(_IL, 'stage1_b.pth')),
+    'c': Row('C, as long as that', 'c'),
+    'a': Row('A, as long as that', 'a'),
     # Controls: as many steps as IL as a whole.
     **{f'{task}_long': Row(f'{task.upper()}, as long as IL', task, as_long_as=_IL)
        for task in 'bca'},
@@ -41,6 +44,7 @@ SOUND_ROWS: Dict[str, Row] = {
                                *distill_weights('FallingWeights', 'start=1.')),
     'responses_ratio': _kept('responses at a gradient of 1',
                              *distill_weights('RatioWeights', 'ratio=1.')),
+    'info_nce': _kept('B by its own loss to the response', 'model.tasks.0.distill=info_nce'),
     'responses_ema': _kept('responses, moving teacher', 'model.responses.momentum=0.99'),
     'feature': _kept('features', 'model.distill.type=multissl_mm.FeatureDistillation'),
     'predictive': _kept('features through a predictor',
@@ -52,20 +56,36 @@ SOUND_ROWS: Dict[str, Row] = {
     # Other orders, lengths and rates.
     **{f'il_{order}': Row(f'{" -> ".join(order.upper().split("_"))}, responses', f'il_{order}',
                           options=TEACHER) for order in _ORDERS},
+    'nothing_a_c_b': Row('A -> C -> B, nothing kept', 'il_a_c_b', options=(
+        *TEACHER, 'model.distill_weights=0.')),
     'even': Row('B -> C -> A, responses, stages of 13, 13 and 12', _IL, options=(
         *TEACHER, 'train_cfg.stages=[13,13,12]')),
-    'gentle': _kept('responses, half the rate', 'optim_wrapper.optimizer.lr=0.0015'),
+    'short_b': Row('B -> C -> A, responses, stages of 8, 14 and 16', _IL, options=(
+        *TEACHER, 'train_cfg.stages=[8,14,16]')),
+    'long_b': Row('B -> C -> A, responses, stages of 24, 6 and 8', _IL, options=(
+        *TEACHER, 'train_cfg.stages=[24,6,8]')),
+    'gentle': _kept('responses, half the rate, long warm-up', 'optim_wrapper.optimizer.lr=0.0015',
+                    'param_scheduler.0.warmup=0.3'),
+    'one_cosine': Row('B -> C -> A, responses, no restart of the rate', _IL, options=(
+        *TEACHER, 'param_scheduler.0.periods=[38]')),
+    # The mean of the first and of the last stage, and all experts distilled into one.
+    'averaged_nothing': Row('B -> C -> A, nothing kept, averaged with B', parts=('b', 'nothing'),
+                            average=True, backbone=_IL),
+    'experts_distilled': ROWS['contrastive-dist_b_c_a'],
 }
 SOUND_STUDY = PaperTable(
     'study_sound', 'Ways of keeping B and C; %, S3R as a share of the variance, frozen encoders, '
     'on scenes for validation', SOUND_ROWS,
-    [column for column in COLUMNS if column.run.endswith('_frozen')],
-    [[('SP mAP, frozen', 'S3R error, frozen')]],
+    [column for column in COLUMNS if column.run.endswith('_frozen') or column.run == 'vr'],
+    [[('SP mAP, frozen', 'S3R error, frozen'), ('SP mAP, frozen', 'VR, videos')]],
     'What one sound encoder is worth: right and up is better')
 
 
 class SoundStudyRun(SoundRun):
     """Pretrains as the demo does, evaluated on scenes for validation."""
 
-    scenes = 'data/validation/omniaudio_32x128/'
     frozen = (True, )
+
+    @property
+    def scenes(self) -> Optional[str]:
+        return None if self.scale.full else f'{converted(sound_validation(self.scale)).as_posix()}/'

@@ -50,7 +50,7 @@ def print_jobs(console: Console, tables: Sequence[PaperTable], runs: Sequence[Ta
 
     for (key, seed), needed in jobs.items():
         name = next(table.name for table in tables if key in table.rows)
-        words = ['python', project_file('tools/reproduce.py'), name, '--rows', key, '--seeds',
+        words = ['python', project_file('tools/reproduce.py'), name, '--rows', key, '--seed',
                  str(seed), *_words(options)]
         if (key, seed) not in wanted:
             words += ['--downstream', 'none']
@@ -61,7 +61,7 @@ def print_jobs(console: Console, tables: Sequence[PaperTable], runs: Sequence[Ta
     seeds = ' '.join(str(run.seed) for run in runs)
     for table in tables:
         words = ['python', project_file('tools/reproduce.py'), table.name, *_words(options)]
-        say(f'# when they are through: {shlex.join(words)} --seeds {seeds}')
+        say(f'# when they are through: {shlex.join(words)} --seed {seeds}')
 
 
 def _variable(key: str, seed: int) -> str:

@@ -5,8 +5,8 @@ from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 from rich.console import Console
 
 from ..errors import MultiSSLError
-from .bounds import picture_bounds, show_bounds, sound_bounds
-from .data import VALIDATION, picture_data, second_head_data, sound_data, validation_data
+from .bounds import BOUNDS, Bound, show_bounds
+from .data import picture_data, second_head_data, sound_data, sound_validation, validation_data
 from .pictures import AFFINITY_PICTURES, EVALUATIONS, FIGURE1B, TABLE4, PictureRun
 from .plan import Plan
 from .report import subject_of, write_report
@@ -36,7 +36,6 @@ _PAPER = (TABLE2A, TABLE2B, TABLE3, TABLE4, FIGURE1B, FIGURE3, AFFINITY_PICTURES
 #: Tables in folders of their own.
 _OWN = (STUDY, SOUND_STUDY, SECOND_HEAD)
 TABLES: Dict[str, PaperTable] = {table.name: table for table in (*_PAPER, *_OWN)}
-_BOUNDS = {TABLE2A.name: sound_bounds, TABLE4.name: picture_bounds}
 #: Rows of weights that others have trained.
 OTHERS = ('detco', *GIVEN)
 #: What can be asked for: one or more tables.
@@ -116,6 +115,9 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
     if others and not checkpoint:
         raise MultiSSLError(f'the row {others} evaluates weights that others have trained: name '
                             'them with --checkpoint')
+    if checkpoint and len(groups) > 1:
+        raise MultiSSLError(f'--checkpoint is of one row, and {name} is of pictures and of sound: '
+                            'reproduce them one after the other')
     console = console or Console()
     plans: List[Tuple[Plan, Steps]] = []
     for group in [] if report else groups:
@@ -155,16 +157,18 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
 def _show(name: str, groups: Sequence[_Group], scale: Scale, console: Console) -> Dict[str, Found]:
     """Tables, bounds and report of what is there."""
     found: Dict[str, Found] = {}
+    bounds: Dict[str, List[Bound]] = {}
     for group in groups:
         for table in group.tables:
             found.update(table.show(group.out, console))
-            if table.name in _BOUNDS:
-                show_bounds(_BOUNDS[table.name](group.out), console)
+            if table.name in BOUNDS and scale == SCALES['demo']:
+                bounds[table.name] = BOUNDS[table.name](group.out)
+                show_bounds(bounds[table.name], console)
     outs = list(dict.fromkeys(group.out for group in groups))
     path = outs[0] / 'report.html' if len(outs) == 1 else \
         outs[0].parent / f'report_{name}_{_named(scale)}.html'
     write_report([(table, group.out) for group in groups for table in group.tables], path,
-                 f'{name}, {scale.name} scale', _said(scale))
+                 f'{name}, {scale.name} scale', _said(scale), bounds)
     console.print(f'results  {", ".join(map(str, outs))}\nreport   {path}', highlight=False,
                   markup=False, soft_wrap=True)
     return found
@@ -194,7 +198,7 @@ def _named(scale: Scale) -> str:
 
 def _of_products(scale: Scale, tables: Sequence[PaperTable]) -> Scale:
     others = [table.name for table in tables
-              if table == STUDY or subject_of(table) != 'pictures']
+              if subject_of(table) != 'pictures']
     if others or scale.full:
         what = ', '.join(others) or f'the scale {scale.name}'
         raise MultiSSLError(f'--scenes products is for tables of pictures that are made here: not '
@@ -215,7 +219,7 @@ def _groups(tables: Sequence[PaperTable], scale: Scale, out: Optional[Path]) -> 
              'pictures': (PictureRun, TABLE4.rows, EVALUATIONS, f'table4_{size}'),
              'sound': (SoundRun, ROWS, DOWNSTREAM, f'tables_sound_{size}')}
     groups = []
-    names = [table.name if table in _OWN else subject_of(table) for table in tables]
+    names = [subject_of(table) for table in tables]
     for name in dict.fromkeys(names):
         kind, rows, runs, folder = kinds[name]
         where = Path('work_dirs') / folder if out is None else \
@@ -235,7 +239,7 @@ def _data(group: _Group, steps: Steps, scale: Scale) -> None:
             second_head_data(steps, scale)
         sound_data(steps, scale.data / 'omniaudio', scale=scale)
         if group.kind is SoundStudyRun:
-            sound_data(steps, VALIDATION, '--seed', '1', scale=scale)
+            sound_data(steps, sound_validation(scale), '--seed', '1', scale=scale)
         return
     picture_data(steps, scale)
     if group.kind is StudyRun:

@@ -74,7 +74,7 @@ def test_mean_and_spread(tmp_path):
     assert list(TABLE4.show(tmp_path, console)) == ['mocov2']
     text = (tmp_path / 'table4.md').read_text()
     # Half of Student's interval: 4.303 x 2 / sqrt(3).
-    assert '| MoCo v2 (M) | 3 | 12.0 ± 5.0 |' in text and len(text.splitlines()) == 4
+    assert '| MoCo v2 (M) | 3 | 12.0 ± 5.0 (1) |' in text and len(text.splitlines()) == 4
     assert '| MoCo v2 (M), in the paper |  | 84.3 |' in text
     lines = (tmp_path / 'table4.csv').read_text().splitlines()
     assert len(lines) == 1 + len(COLUMNS) and lines[1].startswith(

@@ -94,7 +94,7 @@ def test_jobs_for_a_cluster(tmp_path, monkeypatch):
     # What was not asked for is trained alone.
     assert all(('--downstream none' in line) == ('concat' not in line.partition('=')[0])
                for line in lines[:-1])
-    assert lines[-1].startswith('# when they are through: ') and '--seeds 0 1' in lines[-1]
+    assert lines[-1].startswith('# when they are through: ') and '--seed 0 1' in lines[-1]
     assert not list(Path('work_dirs').glob('runs/*'))
 
 

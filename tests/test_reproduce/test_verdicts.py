@@ -5,6 +5,7 @@ from multissl_mm.reproduce.claims import CLAIMS, check, counted
 from multissl_mm.reproduce.columns import Column
 from multissl_mm.reproduce.drawing import trade_off
 from multissl_mm.reproduce.intervals import FAILS, HOLDS, OPEN, interval, seeds_needed, verdict
+from multissl_mm.reproduce.results import rank
 
 
 def test_intervals_are_students():
@@ -14,8 +15,8 @@ def test_intervals_are_students():
     assert interval([3.]).low is None
 
 
-def test_a_verdict_needs_more_than_one_seed_and_a_clear_difference():
-    assert verdict(None) == verdict(interval([5.])) == OPEN
+def test_a_verdict_needs_three_seeds_and_a_clear_difference():
+    assert verdict(None) == verdict(interval([5.])) == verdict(interval([1., 1.])) == OPEN
     assert verdict(interval([1., 1.2, 1.1])) == HOLDS
     assert verdict(interval([-1., -1.2, -1.1])) == FAILS
     assert verdict(interval([1., -.5, .3])) == OPEN
@@ -24,7 +25,7 @@ def test_a_verdict_needs_more_than_one_seed_and_a_clear_difference():
 @pytest.mark.parametrize('effect, deviation, seeds', [
     # Textbook numbers of the paired t-test: 5 %, two-sided, power 80 %.
     (1., 1., 10), (.5, 1., 34), (.8, 1., 15), (.2, 1., 199), (2., 1., 5),
-    (1., 0., 2), (100., 1., 2), (.01, 1., None), (-1., 1., None), (None, 1., None), (1., None, None)
+    (1., 0., 3), (100., 1., 3), (.01, 1., None), (-1., 1., None), (None, 1., None), (1., None, None)
 ])
 def test_seeds_that_it_takes(effect, deviation, seeds):
     assert seeds_needed(effect, deviation) == seeds
@@ -54,7 +55,7 @@ def test_differences_are_paired_over_seeds_and_of_the_papers_sign():
         mocov2_long=(12., 22.1, 32.)))}
     better = found['il_mocov2_densecl', 'mocov2']  # by one, however much seeds differ
     assert better.verdict == HOLDS and better.difference.mean == pytest.approx(.9666, abs=1e-3)
-    assert better.paper == pytest.approx(2.06) and better.seeds == 2
+    assert better.paper == pytest.approx(2.06) and better.seeds == 3
     assert found['mocov2', 'densecl'].verdict == OPEN
     control = found['il_mocov2_densecl', 'mocov2_long']
     assert control.verdict == FAILS and control.paper is None and not control.claim.section
@@ -74,6 +75,20 @@ def test_seeds_that_only_one_of_two_rows_has_do_not_count():
     results = fake(il_mocov2_densecl=(11., 21.), mocov2=(10., ))
     found, = check('pictures', results)
     assert found.difference.seeds == 1 and found.verdict == OPEN
+
+
+def test_places_are_of_rows_with_as_many_seeds_as_any():
+    column = Column('SVM mAP', 'svm', 'mAP')
+    found = fake(once=(50., ), worse=(30., 31.), better=(40., 41.))
+    assert rank(found, column) == dict(worse=2, better=1)
+
+
+def test_ways_of_the_studies_are_set_against_their_controls():
+    found = {(one.claim.better, one.claim.worse): one for one in check('study', fake(
+        cassle=(11., 21., 31.), nothing=(10., 20.2, 29.9), mtl_long=(12., 22.1, 32.)))}
+    assert found['cassle', 'nothing'].verdict == HOLDS
+    assert found['cassle', 'mtl_long'].verdict == FAILS and len(found) == 3
+    assert counted(found.values()) == dict.fromkeys((HOLDS, FAILS, OPEN), 0)  # none is the paper's
 
 
 def test_a_row_far_off_does_not_leave_the_others_a_corner():

@@ -82,7 +82,7 @@ def test_sizes_that_cannot_be(tool, option, values):
 
 @pytest.mark.parametrize('name, function, options, arguments', [
     ('reproduce.py', 'reproduce_table',
-     ['table2a', '--rows', 'a', '--downstream', 'sp', '--seeds', 0, 1, '--full', '--gpus', 4,
+     ['table2a', '--rows', 'a', '--downstream', 'sp', '--seed', 0, 1, '--full', '--gpus', 4,
       '--checkpoint', 'x', '--out', 'y'],
      dict(name='table2a', rows=['a'], downstream=['sp'], seeds=[0, 1], full=True, gpus=4,
           checkpoint='x', out=Path('y'), jobs=1, scale=None, fresh=False, report=False,
@@ -96,6 +96,16 @@ def test_long_work_gets_its_arguments(name, function, options, arguments, monkey
                         lambda *args, **kwargs: calls.append(kwargs or args[0]))
     assert run_tool(name, *options).status == 0
     assert calls == [arguments]
+
+
+def test_seeds_are_how_many_and_seed_is_which(monkeypatch):
+    asked = []
+    monkeypatch.setattr('multissl_mm.reproduce.reproduce_table',
+                        lambda **arguments: asked.append(list(arguments['seeds'])))
+    for options in ([], ['--seeds', 3], ['--seed', 3]):
+        assert run_tool('reproduce.py', 'all', *options).status == 0
+    assert asked == [[0], [0, 1, 2], [3]]
+    assert run_tool('reproduce.py', 'all', '--seeds', 2, '--seed', 3).status == 2
 
 
 @pytest.mark.parametrize('holds, status', [(True, 0), (False, 1)])

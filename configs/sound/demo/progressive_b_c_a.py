@@ -6,4 +6,4 @@ _base_ = '_base_/progressive.py'
 
 model = dict(
     backbone=dict(columns=[_base_.backbone] * 3), tasks=[_base_.b, _base_.c, _base_.a])
-train_cfg = dict(stages=[16, 12, 12])
+train_cfg = dict(stages=[16, 10, 12])
