@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sounds
 import tiny
 import torch
 from mmengine.config import Config
@@ -305,6 +306,26 @@ def test_averaged_backbones(images, tmp_path):
         torch.save(dict(state_dict=put('backbone.', {'x': torch.zeros(1)})), paths[1])
         average_backbones(config, no, paths)
     assert not (tmp_path / 'no.pth').exists()
+
+
+def test_averaged_backbones_of_sound(scenes, tmp_path):
+    """Batch norm is measured on the clips of segments."""
+    cfg = sounds.sound_config('b', scenes, tmp_path / 'work')
+    cfg.dump(tmp_path / 'config.py')
+    config, out = str(tmp_path / 'config.py'), tmp_path / 'out.pth'
+    states, paths = [], []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        states.append(MODELS.build(cfg.model.backbone).state_dict())
+        paths.append(str(tmp_path / f'{seed}.pth'))
+        torch.save(dict(state_dict=put('backbone.', states[-1])), paths[-1])
+    average_backbones(config, out, paths, batches=2)
+    found = backbone_state_dict(load_state_dict_file(out))
+    for key, value in found.items():
+        if key.endswith('running_mean'):
+            assert value.abs().max() > 0
+        elif value.is_floating_point() and not key.endswith('running_var'):
+            torch.testing.assert_close(value, (states[0][key] + states[1][key]) / 2)
 
 
 # ---------------------------------------------------------------------- E4: other tasks, no tasks
