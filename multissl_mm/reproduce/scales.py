@@ -1,6 +1,6 @@
 """How large things are: the one place that says so, for data and for lengths of runs."""
 from pathlib import Path
-from typing import Dict, NamedTuple, Tuple
+from typing import Dict, List, NamedTuple, Tuple
 
 from mmengine.config import Config
 
@@ -58,11 +58,12 @@ class Scale(NamedTuple):
         loop = cfg.train_cfg
         if 'stages' not in loop:
             return (f'train_cfg.max_epochs={self.longer(loop.max_epochs)}', )
-        options = [f'train_cfg.stages={_listed(map(self.longer, loop.stages))}']
+        stages = [self.longer(stage) for stage in loop.stages]
+        options = [f'train_cfg.stages={_listed(stages)}']
         for i, scheduler in enumerate(cfg.param_scheduler):
-            if scheduler.get('periods'):
-                periods = _listed(map(self.longer, scheduler.periods))
-                options.append(f'param_scheduler.{i}.periods={periods}')
+            if scheduler.get('periods'):  # those of the stages, or one over all of them
+                periods = list(filter(None, stages)) if scheduler.periods[1:] else [sum(stages)]
+                options.append(f'param_scheduler.{i}.periods={_listed(periods)}')
         return tuple(options)
 
     def longer(self, epochs: int) -> int:
@@ -70,8 +71,8 @@ class Scale(NamedTuple):
         return epochs and max(1, round(self.epochs * epochs))
 
 
-def _listed(values: object) -> str:
-    return str(list(values)).replace(' ', '')  # type: ignore[call-overload]
+def _listed(values: List[int]) -> str:
+    return str(values).replace(' ', '')
 
 
 def _counts(imagenet: int, voc: int, train: int, val: int) -> Dict[str, int]:

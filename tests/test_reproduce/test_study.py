@@ -7,6 +7,7 @@ from recorded import RecordedSteps, evaluate
 
 from multissl_mm.registry import MODELS
 from multissl_mm.reproduce import study
+from multissl_mm.reproduce.scales import SCALES
 from multissl_mm.reproduce.sound_study import (
     SOUND_ROWS,
     SOUND_STUDY,
@@ -47,6 +48,15 @@ def test_every_row_changes_something_that_there_is_and_fits_what_it_starts_from(
         load_state_dict(model, weights)  # as MMEngine does
         assert all(torch.equal(value, weights[name])
                    for name, value in model.state_dict().items() if name in weights)
+
+
+@pytest.mark.parametrize('folder, row', [
+    ('demo', ROWS['one_cosine']), ('sound/demo', SOUND_ROWS['one_cosine'])])
+@pytest.mark.parametrize('scale', ['smoke', 'study'])
+def test_one_period_is_as_long_as_the_stages_at_every_scale(folder, row, scale):
+    name = f'{tiny.CONFIGS}/{folder}/{row.pretrain}.py'
+    cfg = merged(name, row.options + SCALES[scale].lengths(merged(name, row.options)))
+    assert cfg.param_scheduler[0].periods == [sum(cfg.train_cfg.stages)]
 
 
 def test_stages_are_as_long_as_the_demos():
