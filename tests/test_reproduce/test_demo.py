@@ -46,5 +46,6 @@ def test_what_is_run_and_what_is_left(commands, tmp_path, monkeypatch):
     assert list(found) == list(demo.TRADE_OFF.rows)
     assert {key for key, runs in found.items() if MASK_RCNN in runs} == set(demo.DETECTED)
     assert json.loads((tmp_path / 'out' / 'trade_off.json').read_text()) == found
-    assert '| IL (M+D) | 1 | 10.0 | 10.0 |' in (tmp_path / 'out' / 'trade_off.md').read_text()
+    assert '| IL (M+D) | 1 | 10.0 (1) | 10.0 (1) |' in (
+        tmp_path / 'out' / 'trade_off.md').read_text()
     assert (tmp_path / 'out' / 'trade_off.png').stat().st_size > 10_000
