@@ -31,16 +31,20 @@ def validation_data(steps: Steps, scale: Scale = SCALES['demo']) -> None:
               'multissl_mm.simulation', folder, '--seed', '1', *_counted(scale.validation))
 
 
-def validation_folder(scale: Scale) -> str:
-    """Where those scenes are: the same for all scales that have as many."""
-    same = scale.validation == SCALES['demo'].validation or scale.full
+def validation_folder(scale: Scale, counted: str = 'validation') -> str:
+    """Where those scenes are: the same for all scales that have as many.
+
+    Args:
+        scale (Scale): Whose.
+        counted (str): Its field that says how many: ``validation``, or ``scenes`` of sound.
+    """
+    same = getattr(scale, counted) == getattr(SCALES['demo'], counted) or scale.full
     return 'data/validation' if same else f'data/validation_{scale.name}'
 
 
 def sound_validation(scale: Scale) -> Path:
-    """Other simulated scenes, as many as the scale's, for settings to be chosen on."""
-    name = 'validation' if scale.scenes == SCALES['demo'].scenes else f'validation_{scale.name}'
-    return Path('data') / name / RECORDED.name
+    """Other scenes of sound, for settings to be chosen on."""
+    return Path(validation_folder(scale, 'scenes')) / RECORDED.name
 
 
 def sound_data(steps: Steps, recorded: Path = RECORDED, *options: str,

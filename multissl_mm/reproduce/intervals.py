@@ -34,9 +34,8 @@ def verdict(difference: Optional[Interval]) -> str:
     Args:
         difference (Interval, optional): By how much, paired over seeds; None where there is none.
     """
-    if difference is None or difference.low is None or difference.high is None:
-        return OPEN
-    if difference.seeds < LEAST:
+    if difference is None or difference.seeds < LEAST or difference.low is None \
+            or difference.high is None:
         return OPEN
     return HOLDS if difference.low > 0 else FAILS if difference.high < 0 else OPEN
 

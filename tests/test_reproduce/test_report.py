@@ -81,6 +81,7 @@ def test_of_a_folder_without_running_anything(tmp_path, capsys):
     text = (tmp_path / 'out' / 'report.html').read_text()
     assert 'do not say what they were made' in text
     assert 'IL: SVM mAP at least 5 above random' in text  # what must hold
+    assert '>holds<' not in text.partition('id="claims-')[2]  # of one seed
     claims = (tmp_path / 'out/report_claims.csv').read_text()
     assert 'better than' in claims and 'holds' not in claims  # of one seed
     assert (tmp_path / 'out' / 'table4.csv').is_file() and 'report.html' in capsys.readouterr().out
