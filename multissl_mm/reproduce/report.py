@@ -1,6 +1,4 @@
 """One HTML file that holds all that there is of some tables: numbers, verdicts, pictures, costs."""
-import csv
-import io
 import json
 from collections import Counter
 from pathlib import Path
@@ -14,7 +12,7 @@ from .costs import cost, curves, named_trainings
 from .drawing import inlined, watched
 from .intervals import FAILS, HOLDS, OPEN, Interval, interval
 from .pictures import CONTROLS
-from .results import Column, Found, PaperTable, in_paper, rank, values, written
+from .results import Column, Found, PaperTable, csv_text, in_paper, rank, values, written
 
 #: How a verdict is coloured.
 CLASSES = {HOLDS: 'holds', FAILS: 'fails', OPEN: 'open'}
@@ -57,14 +55,12 @@ def write_report(tables: Sequence[Tuple[PaperTable, Path]], path: Path, title: s
 
 
 def _claims_csv(subjects: Sequence[Mapping[str, Any]]) -> str:
-    text = io.StringIO()
-    lines = csv.writer(text)
-    lines.writerow(['of', 'claim', 'section', 'column', 'seeds', 'difference', 'paper', 'verdict',
-                    'seeds needed'])
-    lines.writerows([subject['name'], *(one[key] for key in (
-        'text', 'section', 'column', 'count', 'here', 'paper', 'verdict', 'needed'))]
-        for subject in subjects for one in (*subject['claims'], *subject['controls']))
-    return text.getvalue()
+    return csv_text([
+        ['of', 'claim', 'section', 'column', 'seeds', 'difference', 'paper', 'verdict',
+         'seeds needed'],
+        *([subject['name'], *(one[key] for key in (
+            'text', 'section', 'column', 'count', 'here', 'paper', 'verdict', 'needed'))]
+          for subject in subjects for one in (*subject['claims'], *subject['controls']))])
 
 
 def subject_of(table: PaperTable) -> str:

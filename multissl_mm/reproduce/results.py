@@ -4,7 +4,7 @@ import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Dict, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from rich.console import Console
 from rich.table import Table
@@ -113,10 +113,8 @@ class PaperTable:
 
     def csv(self, results: Mapping[str, Found]) -> str:
         """A line per row and column, with what each seed got."""
-        text = io.StringIO()
-        lines = csv.writer(text)
-        lines.writerow(['row', 'title', 'column', 'seeds', 'mean', 'low', 'high',
-                        'standard deviation', 'rank', 'paper', 'by seed'])
+        lines: List[Sequence] = [['row', 'title', 'column', 'seeds', 'mean', 'low', 'high',
+                                  'standard deviation', 'rank', 'paper', 'by seed']]
         for column in self.columns:
             ranks = rank(results, column)
             for key, found in results.items():
@@ -124,11 +122,18 @@ class PaperTable:
                 if not got:
                     continue
                 mean = interval(list(got.values()))
-                lines.writerow([key, self.rows[key].title, column.title, mean.seeds, mean.mean,
-                                mean.low, mean.high, mean.deviation, ranks.get(key),
-                                in_paper(self.rows[key], column),
-                                ' '.join(f'{seed}={value}' for seed, value in got.items())])
-        return text.getvalue()
+                lines.append([key, self.rows[key].title, column.title, mean.seeds, mean.mean,
+                              mean.low, mean.high, mean.deviation, ranks.get(key),
+                              in_paper(self.rows[key], column),
+                              ' '.join(f'{seed}={value}' for seed, value in got.items())])
+        return csv_text(lines)
+
+
+def csv_text(lines: Iterable[Sequence]) -> str:
+    """Lines of cells as CSV."""
+    text = io.StringIO()
+    csv.writer(text).writerows(lines)
+    return text.getvalue()
 
 
 def rank(results: Mapping[str, Found], column: Column) -> Dict[str, int]:

@@ -16,6 +16,7 @@ from .study import TEACHER, distill_weights
 SOUND_STUDY_RUNS = 'sp', 'vr', 's3r'
 _IL, _MTL = 'il_b_c_a', 'mtl_b_c_a'
 _LATER = 'train_cfg.stages=[0,10,12]'  # epochs of the stages behind the first
+_ONE_PERIOD = 'param_scheduler.0.periods=[38]'
 _ORDERS = 'b_a_c', 'c_b_a', 'c_a_b', 'a_b_c', 'a_c_b'
 
 
@@ -53,6 +54,11 @@ SOUND_ROWS: Dict[str, Row] = {
     # Old tasks rehearsed with their own losses.
     'rehearsed': Row('B -> B + C -> B + C + A (rehearsal)', 'rehearsal_b_c_a', start='b', options=(
         _LATER, )),
+    'rehearsed_one_cosine': Row('B -> B + C -> B + C + A, no restart of the rate',
+                                'rehearsal_b_c_a', options=(_ONE_PERIOD, )),
+    'rehearsed_early': Row('B -> B + C -> B + C + A, stages of 6, 6 and 26, no restart of the rate',
+                           'rehearsal_b_c_a', options=(
+                               'train_cfg.stages=[6,6,26]', _ONE_PERIOD)),
     # Other orders, lengths and rates.
     **{f'il_{order}': Row(f'{" -> ".join(order.upper().split("_"))}, responses', f'il_{order}',
                           options=TEACHER) for order in _ORDERS},
@@ -67,7 +73,7 @@ SOUND_ROWS: Dict[str, Row] = {
     'gentle': _kept('responses, half the rate, long warm-up', 'optim_wrapper.optimizer.lr=0.0015',
                     'param_scheduler.0.warmup=0.3'),
     'one_cosine': Row('B -> C -> A, responses, no restart of the rate', _IL, options=(
-        *TEACHER, 'param_scheduler.0.periods=[38]')),
+        *TEACHER, _ONE_PERIOD)),
     # The mean of the first and of the last stage, and all experts distilled into one.
     'averaged_nothing': Row('B -> C -> A, nothing kept, averaged with B', parts=('b', 'nothing'),
                             average=True, backbone=_IL),

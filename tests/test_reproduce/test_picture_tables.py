@@ -97,6 +97,7 @@ def test_the_papers_numbers_stand_below(tmp_path, capsys):
 @pytest.mark.parametrize('arguments, message', [
     (dict(name='table5'), 'there is no table5; tables are table2a'),
     (dict(name='table4', rows=['detco']), '--checkpoint'),
+    (dict(name='all', rows=['detco'], checkpoint='x.pth'), 'one after the other'),
     (dict(name='table4', rows=['a']), 'table4 has no row a; it has random'),
     (dict(name='table2a', rows=['il_b_c']), 'table2a has no row il_b_c; it has random'),
     (dict(name='table4', downstream=['sp']),
