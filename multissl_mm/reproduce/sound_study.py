@@ -34,6 +34,7 @@ SOUND_ROWS: Dict[str, Row] = {
     # Controls: as many steps as IL as a whole.
     **{f'{task}_long': Row(f'{task.upper()}, as long as IL', task, as_long_as=_IL)
        for task in 'bca'},
+    'mtl': Row('B + C + A at once, 16 epochs', _MTL),
     'mtl_long': Row('B + C + A at once, as long as IL', _MTL, as_long_as=_IL),
     # By how old tasks are kept.
     _IL: Row('B -> C -> A, responses (stored, 8 replicas)', _IL),
