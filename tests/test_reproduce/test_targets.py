@@ -157,7 +157,7 @@ def test_smoke_in_earnest_and_a_second_time_nothing(tmp_path, monkeypatch):
 @pytest.mark.timeout(5400)
 @pytest.mark.parametrize('name', ['table4', 'table2b'])
 def test_smoke_of_a_whole_table(tmp_path, monkeypatch, name):
-    """What ``make smoke`` runs, and sound."""
+    """More rows than ``make smoke`` has, and sound."""
     monkeypatch.chdir(tmp_path)
     found = reproduce_table(name, scale='smoke', jobs=2)
     assert list(found) == list(TABLES[name].default_rows)
