@@ -8,9 +8,9 @@ no disk, shows new views every epoch, and costs a third more time per step.
 What speaks for the weight (docs/results/pictures.md, simulated streets): with it M -> D is better
 than both at once for as long, by 1.4 points of linear segmentation (0.2 to 2.5, five seeds), and 5
 and 25 times as much are worse (one seed). For M -> D nothing kept (``distill_weights=0.``) is as
-good: DenseCL has a contrast of whole pictures itself. On simulated sound (docs/results/sound.md, one
-seed) B -> C -> A has 22.5 SP mAP with responses and 16.5 with nothing kept; B alone for as long has
-26.3, all at once for as long 26.7.
+good: DenseCL has a contrast of whole pictures itself. On simulated sound (docs/results/sound.md,
+one seed) B -> C -> A has 22.5 SP mAP with responses and 16.5 with nothing kept; B alone for as long
+has 26.3, all at once for as long 26.7.
 """
 model = dict(
     type='multissl_mm.IncrementalLearning',
