@@ -16,7 +16,7 @@ from .study import TEACHER, distill_weights
 SOUND_STUDY_RUNS = 'sp', 'vr', 's3r'
 _IL, _MTL = 'il_b_c_a', 'mtl_b_c_a'
 _LATER = 'train_cfg.stages=[0,10,12]'  # epochs of the stages behind the first
-_ONE_PERIOD = 'param_scheduler.0.periods=[38]'
+_ONE_PERIOD = 'param_scheduler.0.periods=[38]'  # epochs of all stages
 _ORDERS = 'b_a_c', 'c_b_a', 'c_a_b', 'a_b_c', 'a_c_b'
 
 
@@ -31,10 +31,10 @@ SOUND_ROWS: Dict[str, Row] = {
     'b': Row('B, its 16 of 38 epochs', backbone=_IL, within=(_IL, 'stage1_b.pth')),
     'c': Row('C, as long as that', 'c'),
     'a': Row('A, as long as that', 'a'),
+    'mtl': Row('B + C + A at once, as long as that', _MTL),
     # Controls: as many steps as IL as a whole.
     **{f'{task}_long': Row(f'{task.upper()}, as long as IL', task, as_long_as=_IL)
        for task in 'bca'},
-    'mtl': Row('B + C + A at once, 16 epochs', _MTL),
     'mtl_long': Row('B + C + A at once, as long as IL', _MTL, as_long_as=_IL),
     # By how old tasks are kept.
     _IL: Row('B -> C -> A, responses (stored, 8 replicas)', _IL),
