@@ -1,7 +1,7 @@
 """What the paper claims, as data: which row is above which, and in what."""
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from .intervals import OPEN, Interval, interval, seeds_needed, verdict
+from .intervals import FAILS, HOLDS, OPEN, Interval, interval, seeds_needed, verdict
 from .pictures import CONTROLS, TABLE4
 from .results import Column, Found, PaperTable, paper_value, values
 from .row import Row
@@ -44,6 +44,13 @@ class Checked(NamedTuple):
     paper: Optional[float]
     verdict: str
     seeds: Optional[int]
+
+    @property
+    def kind(self) -> str:
+        """``paper``: as it compares. ``elsewhere``: so, in a column that it lacks. ``control``."""
+        if not self.claim.section:
+            return 'control'
+        return 'elsewhere' if self.paper is None else 'paper'
 
 
 _DETECTION = ('box AP', 'mask AP')
@@ -154,7 +161,6 @@ def check(subject: str, results: Mapping[str, Found]) -> List[Checked]:
 
 
 def counted(checked: Sequence[Checked]) -> Dict[str, int]:
-    """How often each verdict was reached, the paper's claims alone."""
-    verdicts = [one.verdict for one in checked if one.claim.section]
-    return {name: verdicts.count(name) for name in dict.fromkeys(
-        ('holds', 'does not hold', OPEN))}
+    """How often each verdict was reached, of what the paper has numbers of."""
+    verdicts = [one.verdict for one in checked if one.kind == 'paper']
+    return {name: verdicts.count(name) for name in (HOLDS, FAILS, OPEN)}

@@ -152,7 +152,7 @@ class PictureRun(TableRun):
         cfg = merged(encoder.config, ())
         what = self.store.named(
             f'{key}_{run}', self.seed, tool, size, options, self.store.data(root),
-            encoder.identity, digest(cfg.get('data_preprocessor')))
+            encoder.origin, digest(cfg.get('data_preprocessor')))
         self.want(plan, key, run, encoder, Step(
             title, f'seed{self.seed}_{key}_{run}',
             (project_file(f'tools/benchmarks/{tool}.py'), encoder.config,

@@ -1,10 +1,12 @@
 """Steps that need each other, and the order in which they are made."""
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from ..errors import MultiSSLError
+from ..runtime.lock import alone
 from .steps import Steps
 from .store import Store, Stored, code_digest
 
@@ -97,63 +99,65 @@ class Plan:
         for done in self._wanted:
             if done.exists():
                 self._publish(done)
-        waiting = {step.done: step for step in due}
-        running: Dict[Future, Path] = {}
+        place = {step.done: k for k, step in enumerate(due)}
+        order = TopologicalSorter({step.done: [need for need in step.needs if need in place]
+                                   for step in due})
+        order.prepare()
+        ready: List[Path] = []
+        started: Dict[Future, Path] = {}
+        running: Set[Future] = set()
         failed: List[MultiSSLError] = []
-        left_out: Set[Path] = set()
         with ThreadPoolExecutor(steps.jobs) as pool:
             try:
-                while waiting or running:
-                    for done in list(waiting):
-                        busy = {*waiting, *running.values()}
-                        if len(running) < steps.jobs and busy.isdisjoint(waiting[done].needs):
-                            running[pool.submit(self._make, waiting.pop(done), steps)] = done
-                    ended, _ = wait(running, return_when=FIRST_COMPLETED)
+                while True:
+                    ready = sorted([*ready, *order.get_ready()], key=place.__getitem__)
+                    while ready and len(running) < steps.jobs:
+                        done = ready.pop(0)
+                        future = pool.submit(self._make, self.steps[done], steps)
+                        started[future] = done
+                        running.add(future)
+                    if not running:  # of those behind what has failed none is ever ready
+                        break
+                    ended, running = wait(running, return_when=FIRST_COMPLETED)
                     for future in ended:
-                        done = running.pop(future)
                         try:
                             future.result()
                         except MultiSSLError as error:
                             failed.append(error)
-                            if waiting or running:
+                            if ready or running:
                                 steps.console.print(f'{error}\n(the others go on)', style='red',
                                                     highlight=False, markup=False)
-                            lost = _behind(done, waiting)
-                            left_out |= lost
-                            waiting = {d: step for d, step in waiting.items() if d not in lost}
                         else:
-                            self._publish(done)
+                            self._publish(started[future])
+                            order.done(started[future])
             except (SystemExit, KeyboardInterrupt):  # this process was asked to stop
                 steps.stop()
                 raise
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
         if failed:
+            behind = len(due) - len(started)
             more = [f'{len(failed) - 1} more failed'] * (len(failed) > 1) + [
-                f'{len(left_out)} that need them were not started'] * bool(left_out)
+                f'{behind} that need them were not started'] * (behind > 0)
             raise MultiSSLError(str(failed[0]) + ''.join(f'\n({text})' for text in more))
 
     def _make(self, step: Step, steps: Steps) -> None:
-        self.store.begin(step.what, step.done, step.title, step.command,
-                         [self.steps[need].what.name for need in step.needs])
-        start = time.time()
-        steps.run(step.title, step.log, *step.command, done=step.done)
-        if step.collect is not None and not step.done.exists():
-            step.collect()
-        self.store.end(step.what, time.time() - start)
+        """Makes a step, or waits for the process that does, which may be another job's."""
+        self.store.folder.mkdir(parents=True, exist_ok=True)
+        with alone(step.what.lock, lambda owner: steps.console.print(
+                f'{step.title}: waits for {owner}, which makes it', style='yellow',
+                highlight=False, markup=False), lambda: steps.stopped):
+            self.store.begin(step.what, step.done, step.title, step.command,
+                             [self.steps[need].what.name for need in step.needs], steps.threads)
+            start = time.time()
+            steps.run(step.title, step.log, *step.command, done=step.done)
+            if step.collect is not None and not step.done.exists():
+                step.collect()
+            self.store.end(step.what, time.time() - start)
 
     def _publish(self, done: Path) -> None:
         for publish in self._wanted.get(done, ()):
             publish()
-
-
-def _behind(done: Path, steps: Dict[Path, Step]) -> Set[Path]:
-    """Those of steps, in the order of a plan, that cannot be made without it."""
-    found = {done}
-    for other, step in steps.items():
-        if not found.isdisjoint(step.needs):
-            found.add(other)
-    return found - {done}
 
 
 def _of_other_code(step: Step) -> bool:

@@ -12,7 +12,8 @@ from .costs import cost, curves, named_trainings
 from .drawing import inlined, watched
 from .intervals import FAILS, HOLDS, OPEN, Interval, interval
 from .pictures import CONTROLS
-from .results import Column, Found, PaperTable, csv_text, in_paper, rank, values, written
+from .results import Column, Found, PaperTable, csv_text, in_paper, mixed, rank, values, written
+from .row import Row
 
 #: How a verdict is coloured.
 CLASSES = {HOLDS: 'holds', FAILS: 'fails', OPEN: 'open'}
@@ -42,6 +43,7 @@ def write_report(tables: Sequence[Tuple[PaperTable, Path]], path: Path, title: s
     subjects = [_subject(name, [part for part in shown if subject_of(part[0]) == name])
                 for name in CLAIMS if any(subject_of(table) == name for table, _, _ in shown)]
     made, warnings = _made([found for _, _, results in shown for found in results.values()])
+    warnings += [line for table, _, results in shown for line in mixed(table, results)]
     environment = Environment(loader=FileSystemLoader(PACKAGE / 'reproduce'), autoescape=True,
                               trim_blocks=True, undefined=StrictUndefined)
     page = environment.get_template('report.html.jinja').render(
@@ -60,7 +62,7 @@ def _claims_csv(subjects: Sequence[Mapping[str, Any]]) -> str:
          'seeds needed'],
         *([subject['name'], *(one[key] for key in (
             'text', 'section', 'column', 'count', 'here', 'paper', 'verdict', 'needed'))]
-          for subject in subjects for one in (*subject['claims'], *subject['controls']))])
+          for subject in subjects for kind in subject['claims'].values() for one in kind)])
 
 
 def subject_of(table: PaperTable) -> str:
@@ -83,7 +85,7 @@ def _table(table: PaperTable, out: Path, results: Mapping[str, Found]) -> Dict[s
                 rank=ranks[column.title].get(key), paper=in_paper(row, column)))
         taken = _cost(table, out, key, found)
         rows.append(dict(
-            title=row.title, cells=cells, kind=_kind(key),
+            title=row.title, cells=cells, kind=_kind(key, row),
             seeds=len({seed for seeds in found.values() for seed in seeds}),
             steps=_amount(taken.get('steps')), samples=_amount(taken.get('samples')),
             seconds=_time(taken.get('seconds'))))
@@ -94,10 +96,10 @@ def _table(table: PaperTable, out: Path, results: Mapping[str, Found]) -> Dict[s
                 gains=_gains(table, columns, results))
 
 
-def _kind(key: str) -> str:
+def _kind(key: str, row: Row) -> str:
     if key == 'random':
         return 'random'
-    same = key.startswith('concat') and len(set(key.split('_')[1:])) == 1
+    same = row.frozen and len(set(row.parts)) == 1
     return 'control' if key in CONTROLS or '_long' in key or same else ''
 
 
@@ -163,9 +165,9 @@ def _subject(name: str, parts: Sequence[Tuple[PaperTable, Path, Mapping[str, Fou
     drawn = ((watched(logged, beginning, label, log), alt)
              for beginning, alt, label, log in CURVES)
     return dict(
-        name=name, counts=counted(checked),
-        claims=[_claim(name, one) for one in checked if one.claim.section],
-        controls=[_claim(name, one) for one in checked if not one.claim.section],
+        name=name, any=bool(checked), counts=counted(checked),
+        claims={kind: [_claim(name, one) for one in checked if one.kind == kind]
+                for kind in ('paper', 'elsewhere', 'control')},
         curves=[dict(data=inlined(figure), alt=alt) for figure, alt in drawn if figure])
 
 
@@ -189,7 +191,8 @@ def _claim(subject: str, checked: Checked) -> Dict[str, Any]:
         paper='' if checked.paper is None else f'{checked.paper:+.{max(2, digits)}f}',
         count=found.seeds if found else 0, verdict=checked.verdict,
         needed=checked.seeds or ('more than 1,000' if found and found.deviation and (
-            checked.paper or found.mean) > 0 else ''), **{'class': CLASSES[checked.verdict]})
+            checked.paper is None or checked.paper > 0) else ''),
+        **{'class': CLASSES[checked.verdict]})
 
 
 def _made(found: Sequence[Found]) -> Tuple[List[str], List[str]]:

@@ -4,7 +4,7 @@ import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
 from rich.console import Console
 from rich.table import Table
@@ -55,7 +55,7 @@ class PaperTable:
         found: Found = {}
         for run in dict.fromkeys(column.run for column in self.columns):
             # Concatenated encoders are always frozen.
-            name = run.replace('_frozen', '') if key.startswith('concat') else run
+            name = run.replace('_frozen', '') if self.rows[key].frozen else run
             files = sorted(out.glob(f'seed*/{key}_{name}.json'))
             if files:
                 found[run] = {path.parent.name: json.loads(path.read_text()) for path in files}
@@ -99,6 +99,8 @@ class PaperTable:
         wide = console if console.width >= 132 else Console(
             width=132, file=console.file, quiet=console.quiet)
         wide.print(shown)
+        for line in mixed(self, results):
+            console.print(line, style='yellow', highlight=False, markup=False)
         write_atomically(out / f'{self.name}.json', json.dumps(results, indent=2))
         write_atomically(out / f'{self.name}.csv', self.csv(results))
         write_atomically(out / f'{self.name}.md', ''.join(
@@ -148,6 +150,29 @@ def rank(results: Mapping[str, Found], column: Column) -> Dict[str, int]:
     sign = -1 if column.below else 1
     return {key: 1 + sum(sign * other > sign * mean for other in means.values())
             for key, mean in means.items()}
+
+
+def mixed(table: PaperTable, results: Mapping[str, Found]) -> List[str]:
+    """A sentence for every row whose seeds were made with different settings or data.
+
+    Of results that do not say so, as those of earlier versions, nothing is said.
+    """
+    lines = []
+    for key, found in results.items():
+        kinds: Dict[str, Set[str]] = {}
+        for run, seeds in found.items():
+            by_settings: Dict[str, Set[str]] = {}
+            for seed, metrics in seeds.items():
+                if settings := metrics.get('made', {}).get('settings'):
+                    by_settings.setdefault(settings, set()).add(seed)
+            if len(by_settings) > 1:
+                kinds[run] = min(by_settings.values(), key=len)
+        if kinds:
+            odd = sorted(set().union(*kinds.values()))
+            lines.append(f'{table.rows[key].title}: {", ".join(odd)} ({", ".join(kinds)}) of other '
+                         'settings or data than its other seeds; reproduce them again, or move '
+                         'their results away')
+    return lines
 
 
 def _cell(found: Found, column: Column, metric: Optional[str]) -> str:

@@ -38,6 +38,11 @@ class Row(NamedTuple):
     part_seeds: Tuple[int, ...] = ()
     average: bool = False
 
+    @property
+    def frozen(self) -> bool:
+        """Whether it is encoders side by side, which are never trained any further."""
+        return bool(self.parts) and self.pretrain is None and not self.average
+
     def before(self, seed: int) -> List[Tuple[str, int]]:
         """Rows that it is made of, learns from or starts from, and their seeds."""
         offsets = self.part_seeds or (0, ) * len(self.parts)
@@ -51,13 +56,13 @@ class Encoder(NamedTuple):
     Args:
         config (str): That has the backbone.
         checkpoint (Path | None): Its weights; None is random.
-        identity (tuple): What determines them.
+        origin (Any): What determines them; may have :class:`~.store.Origin` in it.
         needs (tuple[Path]): Results of steps that make them.
         trained (tuple[tuple[Stored, str | None]]): Trainings that it took, and the checkpoint of a
             stage where that was all that it took of them.
     """
     config: str
     checkpoint: Optional[Path]
-    identity: Tuple[Any, ...]
+    origin: Any
     needs: Tuple[Path, ...] = ()
     trained: Tuple[Tuple[Stored, Optional[str]], ...] = ()

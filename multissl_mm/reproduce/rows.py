@@ -16,7 +16,7 @@ from .plan import Plan, Step
 from .row import Encoder, Row
 from .scales import SCALES, Scale
 from .steps import Steps
-from .store import Store, Stored, deciding, merged, short_path
+from .store import Origin, Store, Stored, deciding, merged, short_path
 
 
 class TableRun:
@@ -84,25 +84,34 @@ class TableRun:
         row, config = self.rows[key], self.config(key)
         if self.given.get(key):
             path = Path(str(self.given[key]))
-            return Encoder(config, path, ('given', *self.store.data(str(path))))
+            return self._untrained(config, path, 'given', *self.store.data(str(path)))
         if row.within is not None:
             whole, stage = row.within
             alone = row.pretrain and self._training(plan, key, seed)
             if not alone or not alone.done.exists() and (
                     (whole, seed) in self.asked or self._training(plan, whole, seed).done.exists()):
                 step = self._training(plan, whole, seed)
-                return Encoder(config, step.what.path / stage, (step.what.identity, stage),
-                               (plan.add(step), ), ((step.what, stage), ))
+                # Alone it would be the same.
+                settings = (alone.what.settings, FINAL) if alone else (step.what.settings, stage)
+                origin = Origin((step.what.identity, stage), settings)
+                return Encoder(config, step.what.path / stage, origin, (plan.add(step), ),
+                               ((step.what, stage), ))
         if row.pretrain is not None:
             step = self._training(plan, key, seed)
             before = self._before(plan, key, seed)
-            return Encoder(config, step.done, (step.what.identity, FINAL), (plan.add(step), ), (
+            return Encoder(config, step.done, (step.what.origin, FINAL), (plan.add(step), ), (
                 *(trained for encoder in before for trained in encoder.trained),
                 (step.what, None)))
         parts = self._before(plan, key, seed)
         if not parts:
-            return Encoder(config, None, ('random', digest(merged(config, ()).model.backbone)))
+            return self._untrained(config, None, 'random')
         return self._merged(plan, key, seed, parts)
+
+    def _untrained(self, config: str, checkpoint: Optional[Path], *determined: str) -> Encoder:
+        """Of a config, which says how pictures or sounds come to the backbone, too."""
+        cfg = merged(config, ())
+        return Encoder(config, checkpoint, (
+            *determined, digest([cfg.model.backbone, cfg.get('data_preprocessor')])))
 
     def _before(self, plan: Plan, key: str, seed: int) -> List[Encoder]:
         """Encoders that a row is made of, learns from or starts from."""
@@ -121,7 +130,7 @@ class TableRun:
         cfg = merged(config, tuple(options))
         what = self.store.named(
             key, seed, deciding(config, tuple(options)), self.gpus,
-            self.store.data(*data_roots(cfg)), [encoder.identity for encoder in before])
+            self.store.data(*data_roots(cfg)), [encoder.origin for encoder in before])
         experts = before[:len(row.parts)]
         options += [f'model.experts.{k}.backbone.init_cfg.checkpoint='
                     f'{short_path(expert.checkpoint)}' for k, expert in enumerate(experts)]
@@ -167,7 +176,7 @@ class TableRun:
             options = self.data_options()
             data = self.store.data(*data_roots(merged(config, tuple(options))))
         what = self.store.named(key, seed, kind, digest(merged(config, ()).model.backbone), *data,
-                                [part.identity for part in parts])
+                                [part.origin for part in parts])
         target = what.path / f'{kind}.pth'
         plan.add(Step(
             f'{row.title}, seed {seed}: one checkpoint of {len(parts)} encoders',
@@ -176,7 +185,7 @@ class TableRun:
                 short_path(target), *(short_path(part.checkpoint) for part in parts),
                 *(('--cfg-options', *options) if options else ())), target,
             what, tuple(need for part in parts for need in part.needs)))
-        return Encoder(config, target, (what.identity, target.name), (target, ), tuple(
+        return Encoder(config, target, (what.origin, target.name), (target, ), tuple(
             dict.fromkeys(trained for part in parts for trained in part.trained)))
 
     def train(self, title: str, log: str, what: Stored, config: str, options: Sequence[str],
@@ -193,17 +202,19 @@ class TableRun:
             what, needs)
 
     def want(self, plan: Plan, key: str, run: str, encoder: Encoder, step: Step) -> None:
-        """Adds an evaluation, and keeps its metrics as :meth:`result`."""
+        """Adds an evaluation, and keeps its metrics as :meth:`result`.
+
+        A result of other settings, data or weights stays until there is the new one.
+        """
         result = self.result(key, run)
         there = json.loads(result.read_text()) if result.is_file() else {}
         if there and 'made' not in there and not plan.fresh:
             self.steps.console.print(f'{result}: taken as it is; it does not say what it was made '
                                      'of', style='yellow', highlight=False, soft_wrap=True)
             return
-        of = str(there.get('made', {}).get('of')).rpartition('-')[2]
-        if there and of != step.what.identity:
-            result.unlink(missing_ok=True)  # of other settings, data or weights
-        elif there and not plan.fresh and not step.done.exists():
+        # M alone and on its way to IL have different identities, and the same settings.
+        same = there.get('made', {}).get('settings') == step.what.settings
+        if same and not plan.fresh and not step.done.exists():
             return  # kept, or copied from elsewhere, without what it was made of
         plan.want(step, lambda: publish(result, step, encoder, self.out / key))
 
@@ -226,7 +237,7 @@ class TableRun:
             lengths.append(f'train_cfg.val_interval={length}')
         what = self.store.named(
             f'{key}_{run}', self.seed, deciding(config, (*options, *lengths)), self.gpus,
-            self.store.data(*data_roots(cfg)), encoder.identity)
+            self.store.data(*data_roots(cfg)), encoder.origin)
         step = self.train(title, f'seed{self.seed}_{key}_{run}', what, config,
                           [*init, *options, *lengths], self.seed, what.json, encoder.needs)
         return step._replace(collect=lambda: collect(what, prefix, 100. if percent else 1.))

@@ -50,7 +50,7 @@ class SecondHeadRun(SoundRun):
             self.want(plan, key, run, encoder, step)
             there = f'{run}{_THERE}'
             what = self.store.named(f'{key}_{there}', self.seed, 'test', self.store.data(root),
-                                    step.what.identity)
+                                    step.what.origin)
             self.want(plan, key, there, encoder, Step(
                 f'{step.title}, another head', f'seed{self.seed}_{key}_{there}',
                 (project_file('tools/test.py'), short_path(step.what.path / f'{task}.py'),

@@ -33,7 +33,9 @@ SINGLE: Dict[str, Row] = dict(
     b=Row('B', 'b', within=('il_b_c', 'stage1_b.pth'), paper=(24.33, 27.35, .2501)),
     c=Row('C', 'c', within=('il_c_a', 'stage1_c.pth'), paper=(16.85, 20.44, .2931)),
 )
-#: Weights that others have trained: never by default.
+#: Weights that others have trained, and where docs/evidence.md puts them: in tables once they are
+#: there, or named.
+GIVEN_AT = dict(audioset='data/evidence/yamnet.pth')
 GIVEN: Dict[str, Row] = dict(
     audioset=Row('Supervised, AudioSet', backbone='yamnet', paper=SINGLE['supervised'].paper))
 #: Name in configs, name in the paper, whether it is made of finished encoders.
@@ -174,7 +176,7 @@ class SoundRun(TableRun):
             config = project_file('configs/benchmarks/sound/'
                                   f'{"" if self.scale.full else "demo/"}{task}.py')
             # Retrieval is always of a frozen encoder, and concatenated ones are frozen in any case.
-            twice = task != 'vr' and not key.startswith('concat')
+            twice = task != 'vr' and not self.rows[key].frozen
             for frozen in self.frozen if twice else (False, ):
                 run = f'{task}{"_frozen" * frozen}'
                 yield task, run, self.downstream(

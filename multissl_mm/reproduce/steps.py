@@ -34,7 +34,7 @@ class Steps:
     def __init__(self, logs: Path, total: Optional[int] = None,
                  console: Optional[Console] = None, jobs: int = 1) -> None:
         self.logs, self.total, self.number, self.jobs = logs, total, 0, jobs
-        self._lock, self._stopped = threading.Lock(), False
+        self._lock, self.stopped = threading.Lock(), False
         self._running: List[subprocess.Popen] = []
         self.console = console or Console()
         self.start = time.time()
@@ -67,7 +67,7 @@ class Steps:
         if done is not None and done.exists():
             say(f'{head}: done before ({done})')
             return
-        if self._stopped:
+        if self.stopped:
             raise MultiSSLError(f'step {number} was not started: asked to stop')
         shell = command[0].endswith('.sh')
         say(head, style='bold')
@@ -106,7 +106,7 @@ class Steps:
                     command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                     env={**os.environ, **self._share(gpu)})
                 self._running.append(process)
-            if self._stopped:  # meanwhile
+            if self.stopped:  # meanwhile
                 _end(process)
             yield process
         except BaseException:
@@ -123,7 +123,7 @@ class Steps:
 
     def stop(self) -> None:
         """Asks the commands that run to end; none is started from now on."""
-        self._stopped = True
+        self.stopped = True
         for process in list(self._running):
             _end(process)
 
@@ -131,13 +131,19 @@ class Steps:
         """Environment of a command that runs beside others: threads that do not wait for cores."""
         if self.jobs == 1:
             return {}
-        threads = str(max(1, (os.cpu_count() or 1) // self.jobs))
-        share = {name: threads for name in (
+        share = {name: str(self.threads) for name in (
             'OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'LOKY_MAX_CPU_COUNT')}
         if gpu is not None:
             here = os.environ.get('CUDA_VISIBLE_DEVICES')
             share['CUDA_VISIBLE_DEVICES'] = here.split(',')[gpu] if here else str(gpu)
         return share
+
+    @property
+    def threads(self) -> int:
+        """That a command has."""
+        if self.jobs == 1:
+            return torch.get_num_threads()
+        return max(1, (os.cpu_count() or 1) // self.jobs)
 
     @property
     def minutes(self) -> float:

@@ -3,6 +3,7 @@ import argparse
 import hashlib
 import json
 import os
+import platform
 import shutil
 import time
 from functools import cache
@@ -16,12 +17,27 @@ from ..runtime import add_cfg_options, apply_options, git_state, load_config, ve
 from ..runtime.continuity import essentials
 from ..utils.digest import digest, file_digest
 from ..utils.files import write_atomically
+from ..utils.nested import dicts
 from ..utils.project import PACKAGE
 
 #: Rooms whose code decides what a run comes to.
-DECIDING = ('apis', 'datasets', 'engine', 'evaluation', 'models', 'responses', 'runtime', 'utils')
+DECIDING = ('apis', 'converters', 'datasets', 'engine', 'evaluation', 'models', 'responses',
+            'runtime', 'utils')
 #: So many files of a folder are looked into at most.
 LOOKED_AT = 10_000
+#: And at so many bytes in the middle of each.
+LOOKED_IN = 4096
+
+
+class Origin(NamedTuple):
+    """What determines something, as one of the values that determine what is made of it.
+
+    Args:
+        identity (Any): With its seed.
+        settings (Any): Whichever the seed: equal for all seeds of one row.
+    """
+    identity: Any
+    settings: Any
 
 
 class Stored(NamedTuple):
@@ -29,14 +45,21 @@ class Stored(NamedTuple):
 
     Args:
         name (str): ``<row>-<digest>``: a folder of that name, or a file with an ending.
+        settings (str): Digest of what determines it but for its seed.
     """
     folder: Path
     name: str
+    settings: str = ''
 
     @property
     def identity(self) -> str:
         """The digest in it."""
         return self.name.rpartition('-')[2]
+
+    @property
+    def origin(self) -> Origin:
+        """As it determines what is made of it."""
+        return Origin(self.identity, self.settings)
 
     @property
     def path(self) -> Path:
@@ -52,6 +75,16 @@ class Stored(NamedTuple):
     def made(self) -> Path:
         """How it was made."""
         return self.folder / f'{self.name}.made.json'
+
+    @property
+    def finished(self) -> bool:
+        """Whether it says when it was."""
+        return 'date' in self.read_made()
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that makes it, under whichever name."""
+        return self.folder / f'{self.identity}.lock'
 
     def read_made(self) -> Dict[str, Any]:
         """How it was made, as far as that is known."""
@@ -86,13 +119,16 @@ class Store:
     def named(self, key: str, seed: int, *determined: Any) -> Stored:
         """Where that is, or will be, which these values determine.
 
-        The name that equal things got when they were first asked for stays.
+        The name that equal things got when they were first asked for stays; of several, as of
+        commands that were begun at the same time, that of what is finished.
         """
-        short = digest([seed, *determined])[:10]
+        short = digest([seed, *_of(determined, 'identity')])[:10]
+        settings = digest(_of(determined, 'settings'))[:10]
         if short not in self._names:
-            there = [path.name.split('.')[0] for path in self.folder.glob(f'*-{short}*')]
-            self._names[short] = min(there, default=f'{key}-{short}')
-        return Stored(self.folder, self._names[short])
+            there = {path.name.split('.')[0] for path in self.folder.glob(f'*-{short}*')}
+            self._names[short] = min(there, default=f'{key}-{short}', key=lambda name: (
+                not Stored(self.folder, name).finished, name))
+        return Stored(self.folder, self._names[short], settings)
 
     def data(self, *roots: str) -> List[str]:
         """Of folders of data, what is in them; each is looked at once."""
@@ -102,28 +138,50 @@ class Store:
         return [self._data[root] for root in roots]
 
     def begin(self, what: Stored, done: Path, title: str, command: Sequence[str],
-              inputs: Sequence[str]) -> None:
+              inputs: Sequence[str], threads: int) -> None:
         """Notes what is about to be made, and by which code; of what was begun before that stays.
 
         Args:
             done (Path): What is there when it is finished.
+            threads (int): That the command has.
         """
-        lost = 'date' in what.read_made() and not done.exists()
+        lost = what.finished and not done.exists()
         if lost or not what.made.exists():
             write_atomically(what.made, json.dumps(dict(
-                title=title, command=list(command), made_of=list(inputs), code=code_digest(),
-                git=git_state(), versions=versions(), threads=torch.get_num_threads(),
+                title=title, command=list(command), made_of=list(inputs), settings=what.settings,
+                code=code_digest(), git=git_state(), versions=versions(), threads=threads,
                 device=torch.cuda.get_device_name() if torch.cuda.is_available() else 'cpu',
-                cores=os.cpu_count(), seconds=0.), indent=2))
+                processor=processor(), cores=os.cpu_count(), seconds=0.), indent=2))
 
     def end(self, what: Stored, seconds: float) -> None:
         """Notes when it was finished, and the time that this took of the clock in all."""
         made = what.read_made()
-        if 'date' in made:  # another one made it meanwhile
+        if what.finished:  # another one made it meanwhile
             return
         made.update(seconds=made.get('seconds', 0.) + seconds,
                     date=time.strftime('%Y-%m-%d %H:%M:%S %z'))
         write_atomically(what.made, json.dumps(made, indent=2))
+
+
+def _of(value: Any, field: str) -> Any:
+    """A value with one side of every origin in it."""
+    if isinstance(value, Origin):
+        return _of(getattr(value, field), field)
+    if isinstance(value, (list, tuple)):
+        return [_of(item, field) for item in value]
+    return value
+
+
+@cache
+def processor() -> str:
+    """Its model, as numbers of other processors differ in their last digits, and grow."""
+    try:
+        lines = Path('/proc/cpuinfo').read_text().splitlines()
+    except OSError:  # not Linux
+        return platform.processor() or platform.machine()
+    models = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
+    return f'{models[0] if models else platform.machine()}, ' \
+        f'{torch.backends.cpu.get_cpu_capability()}'
 
 
 @cache
@@ -140,8 +198,14 @@ def merged(config: str, options: Tuple[str, ...]) -> Config:
 def deciding(config: str, options: Tuple[str, ...] = ()) -> Dict[str, Any]:
     """Of a config with options, what decides what a training and its validation come to."""
     cfg = merged(config, options)
+    # Which files below a folder: a run that is resumed may find them elsewhere.
+    files = [[node.get(name) for name in ('ann_file', 'data_prefix')]
+             for node in dicts(cfg.train_dataloader.dataset)]
+    found = dict(essentials(cfg), train_files=digest(files))
     validation = (cfg.get('val_dataloader') or {}).get('dataset')
-    return dict(essentials(cfg), **({'val_dataloader': digest(validation)} if validation else {}))
+    if validation:
+        found['val_dataloader'] = digest([validation, cfg.get('val_evaluator')])
+    return found
 
 
 def code_digest() -> str:
@@ -161,22 +225,23 @@ def _code_digest(package: Path) -> str:
 def folder_digest(root: str) -> str:
     """Names of all files below a folder, and of up to 10,000 their sizes and 4 KiB out of them.
 
-    So data that were made anew are noticed; one changed file of a million need not be. Of a file
-    it is the digest of its content.
+    So data that were made anew are noticed; one changed file of a million need not be. Hidden files
+    do not count. Of a file it is the digest of its content.
     """
     if os.path.isfile(root):
         return file_digest(root)[:16]
     if not os.path.isdir(root):
         return 'absent'
     names = sorted(os.path.relpath(os.path.join(folder, name), root)
-                   for folder, _, files in os.walk(root) for name in files)
+                   for folder, _, files in os.walk(root) for name in files
+                   if not name.startswith('.'))
     sha, every = hashlib.sha256(repr(names).encode()), -(-len(names) // LOOKED_AT) or 1
     for name in names[::every]:
         path = os.path.join(root, name)
         size = os.path.getsize(path)
         with open(path, 'rb') as file:
-            file.seek(size // 2)
-            sha.update(f'{size}'.encode() + file.read(4096))
+            file.seek(max(0, (size - LOOKED_IN) // 2))
+            sha.update(f'{size}'.encode() + file.read(LOOKED_IN))
     return sha.hexdigest()[:16]
 
 

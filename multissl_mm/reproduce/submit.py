@@ -1,28 +1,34 @@
 """The same work as jobs of a cluster."""
 import shlex
+from pathlib import Path
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 from rich.console import Console
 
 from ..utils.project import project_file
+from .plan import Plan
 from .results import PaperTable
 from .rows import TableRun
+from .store import Store
 
 
 def print_jobs(console: Console, tables: Sequence[PaperTable], runs: Sequence[TableRun],
-               asked: Sequence[str], options: Mapping[str, Any]) -> None:
+               asked: Sequence[str], options: Mapping[str, Any], store: Store) -> None:
     """Prints commands that put every row and seed into the queue of Slurm, in the order they need.
 
     Each job is this tool for one row and one seed. They share the store, so that a row's
-    encoders are trained by the first job that has them; those that need them wait for it.
+    encoders are trained by the first job that has them; those that need them, or have the same,
+    wait for it.
     ``sbatch`` reads partition, time and the like from its own variables (``SBATCH_PARTITION``,
     ``SBATCH_TIMELIMIT``, ...) and from ``SBATCH_ARGS``.
 
     Args:
-        tables (sequence[PaperTable]): That are reproduced.
+        tables (sequence[PaperTable]): That are reproduced, and others that have rows which those
+            need.
         runs (sequence[TableRun]): One a seed.
         asked (sequence[str]): Rows.
         options (mapping): Further options of the tool.
+        store (Store): Of their encoders.
     """
     rows = runs[0].rows
     jobs: Dict[Tuple[str, int], List[Tuple[str, int]]] = {}
@@ -45,30 +51,34 @@ def print_jobs(console: Console, tables: Sequence[PaperTable], runs: Sequence[Ta
     for run in runs:
         for key in asked:
             add(key, run.seed)
+    first: Dict[Path, Tuple[str, int]] = {}
+    plan = Plan(store)
+    for (key, seed), needed in jobs.items():
+        checkpoint = runs[0].encoder(plan, key, seed).checkpoint
+        if checkpoint is not None and first.setdefault(checkpoint, (key, seed)) != (key, seed):
+            needed.append(first[checkpoint])
+
     def say(line: str) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     for (key, seed), needed in jobs.items():
         name = next(table.name for table in tables if key in table.rows)
         words = ['python', project_file('tools/reproduce.py'), name, '--rows', key, '--seed',
-                 str(seed), *_words(options)]
+                 str(seed), *options_of(options)]
         if (key, seed) not in wanted:
             words += ['--downstream', 'none']
         after = ':'.join(f'${_variable(*job)}' for job in dict.fromkeys(needed))
         dependency = f'--dependency=afterok:{after} ' if needed else ''
         say(f'{_variable(key, seed)}=$(sbatch --parsable {dependency}--job-name={key}_{seed} '
             f'$SBATCH_ARGS --wrap={shlex.quote(shlex.join(words))})')
-    seeds = ' '.join(str(run.seed) for run in runs)
-    for table in tables:
-        words = ['python', project_file('tools/reproduce.py'), table.name, *_words(options)]
-        say(f'# when they are through: {shlex.join(words)} --seed {seeds}')
 
 
 def _variable(key: str, seed: int) -> str:
     return f'{key}_{seed}'.replace('-', '_')
 
 
-def _words(options: Mapping[str, Any]) -> List[str]:
+def options_of(options: Mapping[str, Any]) -> List[str]:
+    """As one would type them; those that are not given are left out."""
     words: List[str] = []
     for option, value in options.items():
         if value is True:

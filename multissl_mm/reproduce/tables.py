@@ -1,10 +1,12 @@
 """The paper's tables and figures, each behind one call."""
+import shlex
 from pathlib import Path
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Type
 
 from rich.console import Console
 
 from ..errors import MultiSSLError
+from ..utils.project import project_file
 from .bounds import BOUNDS, Bound, show_bounds
 from .data import picture_data, second_head_data, sound_data, sound_validation, validation_data
 from .pictures import AFFINITY_PICTURES, EVALUATIONS, FIGURE1B, TABLE4, PictureRun
@@ -20,6 +22,7 @@ from .sound import (
     DOWNSTREAM,
     FIGURE3,
     GIVEN,
+    GIVEN_AT,
     ROWS,
     TABLE2A,
     TABLE2B,
@@ -30,7 +33,7 @@ from .sound_study import SOUND_STUDY, SOUND_STUDY_RUNS, SoundStudyRun
 from .steps import Steps
 from .store import Store
 from .study import STUDY, STUDY_RUNS, StudyRun
-from .submit import print_jobs
+from .submit import options_of, print_jobs
 
 _PAPER = (TABLE2A, TABLE2B, TABLE3, TABLE4, FIGURE1B, FIGURE3, AFFINITY_PICTURES, AFFINITY_SOUND)
 #: Tables in folders of their own.
@@ -77,7 +80,8 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
         full (bool): The same as the scale ``paper``.
         gpus (int): Train on so many; 0 without a launcher.
         checkpoint (str, optional): Of the row ``detco``, or of the sound row ``audioset`` (or
-            ``supervised``).
+            ``supervised``). Where :data:`~multissl_mm.reproduce.sound.GIVEN_AT` has one, its row is
+            in tables of sound by default.
         out (Path, optional): Defaults to ``work_dirs/table4_<scale>``, ``study_<scale>`` or
             ``tables_sound_<scale>``. What is trained lies beside it, in ``runs/``.
         console (Console, optional): Where progress and the tables are printed.
@@ -111,8 +115,10 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
     runs = [run for group in groups for run in group.runs]
     _refuse(rows or (), every, f'{name} has no row')
     _refuse(downstream or (), [*runs, 'none'], f'{name} has no downstream task')
+    given: Dict[str, Optional[str]] = {
+        key: path for key, path in GIVEN_AT.items() if Path(path).is_file()}
     others = next((row for row in rows or () if row in OTHERS), None)
-    if others and not checkpoint:
+    if others and not checkpoint and others not in given:
         raise MultiSSLError(f'the row {others} evaluates weights that others have trained: name '
                             'them with --checkpoint')
     if checkpoint and len(groups) > 1:
@@ -121,19 +127,25 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
     console = console or Console()
     plans: List[Tuple[Plan, Steps]] = []
     for group in [] if report else groups:
-        steps = Steps(group.out / 'logs', console=console, jobs=jobs)
+        # What is printed can be run as it is.
+        steps = Steps(group.out / 'logs', jobs=jobs, console=Console(
+            stderr=True, quiet=console.quiet) if printed else console)
         _data(group, steps, size)
-        asked = [key for key in rows or _default(group.tables) if key in group.rows]
-        given = {others or ('supervised' if issubclass(group.kind, SoundRun) else 'detco'):
-                 checkpoint}
+        asked = [key for key in rows or _default(group.tables, given) if key in group.rows]
+        if checkpoint:
+            given[others or ('supervised' if issubclass(group.kind, SoundRun) else 'detco')] = \
+                checkpoint
         store = Store(group.out.parent / 'runs')
         anyway = [(key, seed) for seed in seeds for key in asked]
         made = [group.kind(group.rows, group.out, steps, seed, size, gpus, given, anyway, store)
                 for seed in seeds]
         if printed:
-            print_jobs(console, group.tables, made, asked, dict(
+            # Those that its encoders are made of may be rows of other tables.
+            like = [table for table in TABLES.values()
+                    if subject_of(table) == subject_of(group.tables[0])]
+            print_jobs(console, [*group.tables, *like], made, asked, dict(
                 scale=size.name, scenes=scenes if size.products else '', downstream=downstream,
-                gpus=gpus, checkpoint=checkpoint, out=out and group.out, fresh=fresh))
+                gpus=gpus, checkpoint=checkpoint, out=out and group.out, fresh=fresh), store)
             continue
         plan = Plan(store, fresh)
         wanted = [run for run in downstream or group.runs if run in group.runs]
@@ -142,6 +154,10 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
                 run.add(plan, key, wanted)
         plans.append((plan, steps))
     if printed:
+        words = ['python', project_file('tools/reproduce.py'), name, *options_of(dict(
+            scale=size.name, scenes=scenes if size.products else '', out=out, report=True))]
+        console.print(f'# when they are through: {shlex.join(words)}', highlight=False,
+                      markup=False, soft_wrap=True)
         return {}
     for plan, steps in plans:
         console.print(f'{len(plan.due())} of {len(plan.steps)} steps have to be made',
@@ -165,8 +181,8 @@ def _show(name: str, groups: Sequence[_Group], scale: Scale, console: Console) -
                 bounds[table.name] = BOUNDS[table.name](group.out)
                 show_bounds(bounds[table.name], console)
     outs = list(dict.fromkeys(group.out for group in groups))
-    path = outs[0] / 'report.html' if len(outs) == 1 else \
-        outs[0].parent / f'report_{name}_{_named(scale)}.html'
+    path = outs[0] / f'{name}.html' if len(outs) == 1 else \
+        outs[0].parent / f'{name}_{_named(scale)}.html'
     write_report([(table, group.out) for group in groups for table in group.tables], path,
                  f'{name}, {scale.name} scale', _said(scale), bounds)
     console.print(f'results  {", ".join(map(str, outs))}\nreport   {path}', highlight=False,
@@ -246,8 +262,11 @@ def _data(group: _Group, steps: Steps, scale: Scale) -> None:
         validation_data(steps, scale)
 
 
-def _default(tables: Sequence[PaperTable]) -> List[str]:
-    return list(dict.fromkeys(key for table in tables for key in table.default_rows))
+def _default(tables: Sequence[PaperTable], given: Iterable[str]) -> List[str]:
+    """Rows of tables, and those of theirs whose weights are there."""
+    every = {key for table in tables for key in table.rows}
+    return list(dict.fromkeys([*(key for table in tables for key in table.default_rows),
+                               *(key for key in given if key in every)]))
 
 
 def _refuse(asked: Iterable[str], known: Iterable[str], what: str) -> None:

@@ -4,8 +4,9 @@ import os
 import shutil
 import socket
 import time
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Dict, Union
+from typing import IO, Callable, Dict, Iterator, Union
 
 from ..errors import MultiSSLError
 
@@ -36,28 +37,64 @@ def hold(work_dir: Union[str, Path]) -> None:
     except OSError as e:
         raise MultiSSLError(f'{work_dir}: nothing can be written there ({e.strerror}); choose '
                             'another --work-dir, or mend that') from e
+    end = time.monotonic() + WAIT
+    while not _taken(file, work_dir):
+        if time.monotonic() > end:
+            owner = _owner(file)
+            file.close()
+            raise MultiSSLError(f'{work_dir} is in use by another run ({owner}); wait for it, or '
+                                'choose another --work-dir')
+        time.sleep(.2)
+    _held[str(path)] = file
+
+
+@contextmanager
+def alone(path: Path, waiting: Callable[[str], None], stopped: Callable[[], bool]
+          ) -> Iterator[None]:
+    """What one process at a time does, whoever comes second after the first.
+
+    Args:
+        path (Path): Of the file that is locked; it stays.
+        waiting (callable): Told once who has it, if anybody.
+        stopped (callable): Whether to wait no longer.
+
+    Raises:
+        MultiSSLError: If it was to wait no longer.
+    """
+    with open(path, 'a+') as file:
+        said = False
+        while not _taken(file, path):
+            if stopped():
+                raise MultiSSLError(f'{path} is held by {_owner(file)}: asked to stop')
+            if not said:
+                waiting(_owner(file))
+                said = True
+            time.sleep(.2)
+        yield
+
+
+def _taken(file: IO[str], what: Union[str, Path]) -> bool:
+    """Whether this process has a file for itself now, and writes its name to it.
+
+    Also where nobody can: on Windows, and where the file system has no locks, which is said.
+    """
     try:
         import fcntl
     except ImportError:  # Windows
-        return
-    end = time.monotonic() + WAIT
-    while True:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-        except OSError as e:
-            if e.errno not in (errno.EACCES, errno.EAGAIN):
-                print(f'[lock] {work_dir}: its file system has no locks ({e.strerror}); see that '
-                      'no other run uses it')
-                break
-            if time.monotonic() > end:
-                file.seek(0)
-                owner = file.read().strip() or 'unknown'
-                file.close()
-                raise MultiSSLError(f'{work_dir} is in use by another run ({owner}); wait for it, '
-                                    'or choose another --work-dir') from e
-            time.sleep(.2)
+        return True
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as e:
+        if e.errno in (errno.EACCES, errno.EAGAIN):
+            return False
+        print(f'[lock] {what}: its file system has no locks ({e.strerror}); see that no other run '
+              'uses it')
     file.truncate(0)
     file.write(f'process {os.getpid()} on {socket.gethostname()}\n')
     file.flush()
-    _held[str(path)] = file
+    return True
+
+
+def _owner(file: IO[str]) -> str:
+    file.seek(0)
+    return file.read().strip() or 'unknown'

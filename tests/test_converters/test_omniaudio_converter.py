@@ -1,5 +1,6 @@
 """The converter of OmniAudio: what it makes of good scenes, and what it says of bad ones."""
 import json
+import os
 import shutil
 import sys
 
@@ -12,6 +13,7 @@ from commands import run_tool
 
 from multissl_mm.converters.omniaudio import convert, convert_scene, video
 from multissl_mm.errors import MultiSSLError
+from multissl_mm.reproduce.store import folder_digest
 from multissl_mm.simulation.omniaudio import write_omniaudio
 
 HOW = sounds.CONVERTED
@@ -207,6 +209,24 @@ def test_the_command_goes_on_without_bad_scenes_and_resumes(root, tmp_path):
     shutil.rmtree(out / 'scene0002')
     with pytest.raises(MultiSSLError, match='none of the 2 scenes'):
         convert(root, out, HOW, [1, 2], 1)
+
+
+def test_the_same_recordings_elsewhere_are_the_same_data(root, tmp_path):
+    """Their times were in it, so that results copied to another machine were of other data."""
+    def converted_in(folder, **options):
+        out = folder / 'out'
+        assert not convert(folder / 'public', out, HOW._replace(**options), [1], 1).bad
+        return folder_digest(str(out / 'scene0001'))
+
+    elsewhere = tmp_path / 'elsewhere'
+    shutil.copytree(root, elsewhere / 'public', copy_function=shutil.copyfile)
+    os.utime(wav(elsewhere / 'public', 1, 1), (1, 1))
+    before = converted_in(root.parent)
+    assert converted_in(elsewhere) == before
+    with open(wav(elsewhere / 'public', 1, 1), 'r+b') as file:  # as long as before
+        file.seek(5000)
+        file.write(b'\1\2')
+    assert converted_in(elsewhere) != before
 
 
 def test_options_that_make_no_sense(root, tmp_path):

@@ -330,6 +330,6 @@ def test_panoramas_of_another_size_or_other_recordings_are_other_data(converted,
             file.write(b'\0\0')
     else:  # converted anew: what the converter notes of a scene says so
         noted = copy / 'scene0001' / 'scene.json'
-        noted.write_text(noted.read_text().replace('"sources"', '"sources of another day"'))
+        noted.write_text(noted.read_text().replace('"content"', '"content of another day"'))
     (copy / 'index.json').write_text(json.dumps(index))
     assert content(converted) != content(copy)

@@ -1,8 +1,13 @@
 """Steps that need each other."""
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 from recorded import RecordedSteps, python_step
+from rich.console import Console
 
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.reproduce.plan import Plan
@@ -59,3 +64,30 @@ def test_after_a_failure_it_goes_on_where_it_was(tmp_path):
     assert [made[name].done.exists() for name in 'abcd'] == [True, True, False, False]
     made['c'].done.write_text('')
     assert [step.title for step in plan.due()] == ['d']
+
+
+@pytest.mark.timeout(900)
+def test_what_another_process_makes_is_waited_for(tmp_path):
+    """As another job of a cluster that needs the same encoder."""
+    plan, made = planned(tmp_path, 'import sys; open(sys.argv[1], "x").close()')
+    plan.want(made['a'])
+    plan.store.folder.mkdir()
+    code = ('import fcntl, sys, pathlib; file = open(sys.argv[1], "a+"); fcntl.lockf(file, 2); '
+            'file.write("the other"); file.flush(); print("held", flush=True); sys.stdin.read(1); '
+            'pathlib.Path(sys.argv[2]).write_text("theirs")')
+    other = subprocess.Popen(
+        [sys.executable, '-c', code, str(made['a'].what.lock), str(made['a'].done)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert other.stdout.readline() == 'held\n'
+    console = Console(record=True, width=100)
+    steps = Steps(tmp_path / 'logs', console=console)
+    thread = threading.Thread(target=plan.carry_out, args=(steps, ))
+    thread.start()
+    try:
+        while 'waits for the other' not in console.export_text(clear=False):
+            assert thread.is_alive()
+            time.sleep(.05)
+    finally:
+        other.communicate('x')
+    thread.join()
+    assert made['a'].done.read_text() == 'theirs' and 'done before' in console.export_text()

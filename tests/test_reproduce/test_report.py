@@ -73,18 +73,31 @@ def test_one_file_with_all_of_it(tmp_path):
     assert 'Gain over random' in text and '+6.' in text
 
 
+def test_seeds_of_different_settings_are_named(tmp_path):
+    write_fake(tmp_path)
+    for seed, settings in enumerate(('new', 'old', 'new')):
+        for key in ('mocov2', 'densecl'):
+            path = tmp_path / f'seed{seed}' / f'{key}_svm.json'
+            found = json.loads(path.read_text())
+            found['made']['settings'] = settings if key == 'mocov2' else 'new'
+            path.write_text(json.dumps(found))
+    text = write_report([(TABLE4, tmp_path)], tmp_path / 'a.html', 'a', 'b').read_text()
+    line, = re.findall('<p class="open">(.*of other settings.*)</p>', text)
+    assert line.startswith('MoCo v2 (M): seed1 (svm) of other settings or data than its other')
+
+
 def test_of_a_folder_without_running_anything(tmp_path, capsys):
     write_fake(tmp_path / 'out', seeds=1)
     (tmp_path / 'out/seed0/densecl_svm.json').write_text('{"mAP": 33}')  # of an earlier version
     found = reproduce_table('table4', report=True, out=tmp_path / 'out')
     assert list(found) == list(GAINS)
-    text = (tmp_path / 'out' / 'report.html').read_text()
+    text = (tmp_path / 'out' / 'table4.html').read_text()
     assert 'do not say what they were made' in text
     assert 'IL: SVM mAP at least 5 above random' in text  # what must hold
     assert '>holds<' not in text.partition('id="claims-')[2]  # of one seed
-    claims = (tmp_path / 'out/report_claims.csv').read_text()
+    claims = (tmp_path / 'out/table4_claims.csv').read_text()
     assert 'better than' in claims and 'holds' not in claims  # of one seed
-    assert (tmp_path / 'out' / 'table4.csv').is_file() and 'report.html' in capsys.readouterr().out
+    assert (tmp_path / 'out' / 'table4.csv').is_file() and 'table4.html' in capsys.readouterr().out
     assert not (tmp_path / 'runs').exists()
 
 

@@ -12,7 +12,7 @@ from multissl_mm.reproduce.demo import TRADE_OFF
 from multissl_mm.reproduce.pictures import TABLE4, PictureRun
 from multissl_mm.reproduce.plan import Plan
 from multissl_mm.reproduce.row import Row
-from multissl_mm.reproduce.store import Store, folder_digest
+from multissl_mm.reproduce.store import Store, deciding, folder_digest
 
 ROWS = {'m': Row('M', 'mocov2'), 'm_short': Row('M, short', 'mocov2', options=(
     'train_cfg.max_epochs=3', )), 'from_m': Row('M from M', 'mocov2', start='m')}
@@ -110,6 +110,66 @@ def test_other_code_is_said_and_made_anew_where_that_is_wanted(steps, monkeypatc
     assert json.loads(Path('out/seed0/m_svm.json').read_text())['made']['codes'] == ['other']
 
 
+def test_settings_are_those_of_all_seeds(steps):
+    def settings(keys=('m', ), seed=0, out='out', rows=ROWS, **kwargs):
+        commands(steps, rows, keys, out, seed, **kwargs)
+        return [json.loads(Path(out, f'seed{seed}', f'{key}_svm.json').read_text())[
+            'made']['settings'] for key in keys]
+
+    keys = ('m', 'm_short', 'from_m')
+    found = settings(keys)
+    assert settings(keys, seed=1) == found and len(set(found)) == 3
+    # M alone is M on its way to IL.
+    keys, rows = ('mocov2', 'il_mocov2_densecl'), TABLE4.rows
+    assert settings(keys[:1], 0, 'table', rows) == settings(
+        keys, 1, 'table', rows, asked=[(keys[1], 1)])[:1]
+    Path('data/demo/imagenet/b.jpg').write_text('b')
+    assert settings(seed=2) != found[:1]
+
+
+def test_a_result_of_other_settings_stays_until_there_is_the_new_one(steps):
+    commands(steps)
+    result = Path('out/seed0/m_svm.json')
+    before = result.read_text()
+    run = PictureRun({'m': ROWS['m_short']}, Path('out'), steps)
+    plan = Plan(run.store)
+    run.add(plan, 'm', ['svm'])
+    assert len(plan.due()) == 2 and result.read_text() == before
+    plan.carry_out(steps)
+    assert result.read_text() != before
+
+
+def test_what_a_random_encoder_hears_and_how_it_is_scored_are_part_of_it(tmp_path):
+    config = tmp_path / 'random.py'
+    template = "model = dict(backbone=dict(depth=18))\ndata_preprocessor = dict(bands={})\n"
+    origins = []
+    for bands in (64, 128):
+        config.write_text(template.format(bands))
+        stores.merged.cache_clear()
+        run = PictureRun({}, tmp_path / 'out', None)
+        origins.append(run._untrained(str(config), None, 'random').origin)
+    assert origins[0] != origins[1]
+
+    template = ("train_dataloader = dict(dataset=dict(type='A', ann_file='{}'))\n"
+                "val_dataloader = dict(dataset=dict(type='B'))\nval_evaluator = dict(type='{}')\n")
+    found = []
+    for names in (('a', 'mIoU'), ('b', 'mIoU'), ('a', 'mAP')):
+        config.write_text(template.format(*names))
+        stores.merged.cache_clear()
+        found.append(deciding(str(config)))
+    assert found[0] != found[1] and found[0] != found[2]
+
+
+def test_of_equal_things_the_finished_one_is_taken(tmp_path):
+    store = Store(tmp_path)
+    short = store.named('z', 0, 'same').identity
+    (tmp_path / f'a-{short}').mkdir()  # begun under another name at the same time
+    (tmp_path / f'z-{short}').mkdir()
+    assert Store(tmp_path).named('b', 0, 'same').name == f'a-{short}'
+    (tmp_path / f'z-{short}.made.json').write_text('{"date": "today"}')
+    assert Store(tmp_path).named('b', 0, 'same').name == f'z-{short}'
+
+
 def test_results_of_earlier_versions_are_taken_as_they_are(steps):
     old = Path('out/seed0/m_svm.json')
     old.parent.mkdir(parents=True)
@@ -126,5 +186,12 @@ def test_data_that_were_made_anew_are_noticed(tmp_path):
     assert folder_digest(str(tmp_path)) == before
     (tmp_path / 'a').write_bytes(bytes(10_000) + b'x' + bytes(9_999))  # as long as before
     assert folder_digest(str(tmp_path)) != before
+    (tmp_path / 'c').write_text('as it begins' + 50 * ' ')
+    before = folder_digest(str(tmp_path))
+    (tmp_path / 'c').write_text('as it began ' + 50 * ' ')
+    assert folder_digest(str(tmp_path)) != before
+    before = folder_digest(str(tmp_path))
+    (tmp_path / '.state.json').write_text('when, not what')
+    assert folder_digest(str(tmp_path)) == before
     store = Store(tmp_path / 'runs')
     assert store.named('x', 0, 'y').name != store.named('x', 1, 'y').name

@@ -17,7 +17,7 @@ from multissl_mm.reproduce.pictures import TABLE4, PictureRun
 from multissl_mm.reproduce.plan import Plan
 from multissl_mm.reproduce.rows import checkpoints
 from multissl_mm.reproduce.scales import FASHION_MNIST, SCALES
-from multissl_mm.reproduce.sound import ROWS, SoundRun
+from multissl_mm.reproduce.sound import GIVEN_AT, ROWS, SoundRun
 from multissl_mm.reproduce.store import merged
 from multissl_mm.simulation.products import PRODUCTS
 from multissl_mm.utils.project import project_file
@@ -75,7 +75,7 @@ def test_a_scale_changes_lengths_and_data_and_nothing_else(tmp_path, monkeypatch
 
 def test_jobs_for_a_cluster(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(tables, 'picture_data', lambda *args: None)
+    monkeypatch.setattr(tables, 'picture_data', lambda steps, *args: steps.console.print('data'))
     console = Console(record=True, width=400)
     reproduce_table('table4', ['concat_mocov2_mocov2', 'concat_mocov2_densecl'], seeds=[0, 1],
                     jobs=4, scale='study', printed=True, console=console)
@@ -94,8 +94,56 @@ def test_jobs_for_a_cluster(tmp_path, monkeypatch):
     # What was not asked for is trained alone.
     assert all(('--downstream none' in line) == ('concat' not in line.partition('=')[0])
                for line in lines[:-1])
-    assert lines[-1].startswith('# when they are through: ') and '--seed 0 1' in lines[-1]
+    assert lines[-1].startswith('# when they are through: ') and '--report' in lines[-1]
     assert not list(Path('work_dirs').glob('runs/*'))
+
+
+def test_jobs_with_the_same_encoder_wait_for_each_other(tmp_path, monkeypatch):
+    """Both at once, as they were, one trained again what the other had begun, or failed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tables, 'sound_data', lambda *args, **kwargs: None)
+    console = Console(record=True, width=400)
+    reproduce_table('table3', ['b_long_b_c', 'b_long_b_a', 'c_long_b_c'], printed=True,
+                    console=console)
+    jobs = dict(line.split('=', 1) for line in console.export_text().splitlines()[:-1])
+    assert list(jobs) == ['b_long_b_c_0', 'b_long_b_a_0', 'c_long_b_c_0']
+    assert '--dependency=afterok:$b_long_b_c_0 ' in jobs['b_long_b_a_0']
+    assert '--dependency' not in jobs['c_long_b_c_0']
+
+
+@pytest.mark.parametrize('name', list(TARGETS))
+def test_jobs_of_everything(tmp_path, monkeypatch, name):
+    """Table 3 has no row of B alone, which its encoders are made of."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tables, '_data', lambda *args: None)
+    console = Console(record=True, width=400)
+    reproduce_table(name, printed=True, console=console)
+    known = set()
+    for line in console.export_text().splitlines()[:-1]:
+        job, _, command = line.partition('=')
+        words = shlex.split(shlex.split(command[2:-1])[-1].partition('=')[2])
+        assert words[4] in TABLES[words[2]].rows and words[3] == '--rows', line
+        after = re.findall(r'afterok:(\S+)', line)
+        assert {word[1:] for word in after and after[0].split(':')} <= known, line
+        known.add(job)
+    assert known
+
+
+def test_weights_of_others_are_in_tables_once_they_are_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tables, 'sound_data', lambda *args, **kwargs: None)
+
+    def jobs(name, *rows):
+        console = Console(record=True, width=400)
+        reproduce_table(name, rows, ['sp'], printed=True, console=console)
+        return [line.split('=')[0] for line in console.export_text().splitlines()[:-1]]
+
+    assert 'audioset_0' not in jobs('table2a')
+    weights = tmp_path / GIVEN_AT['audioset']
+    weights.parent.mkdir(parents=True)
+    weights.write_text('weights')
+    assert 'audioset_0' in jobs('table2a') and jobs('table2a', 'audioset') == ['audioset_0']
+    assert 'audioset_0' not in jobs('table3')  # which has no such row
 
 
 def test_products_are_in_every_step_and_have_their_classes(tmp_path, monkeypatch):
@@ -123,7 +171,7 @@ def test_products_in_earnest(tmp_path, monkeypatch):
                             scenes='products', console=Console(quiet=True))
     assert found['supervised']['segmentation']['seed0']['mAP'] > 0
     assert 'Photographs of products' in Path(
-        'work_dirs/table4_products_smoke/report.html').read_text()
+        'work_dirs/table4_products_smoke/table4.html').read_text()
 
 
 @pytest.mark.parametrize('arguments, message', [
@@ -145,7 +193,7 @@ def test_smoke_in_earnest_and_a_second_time_nothing(tmp_path, monkeypatch):
     assert 0 < found['mocov2']['svm']['seed0']['mAP'] < 100
     made = found['mocov2']['svm']['seed0']['made']
     assert made['cost']['samples'] == 64 and made['seconds'] > 0 and len(made['codes']) == 1
-    assert (tmp_path / 'work_dirs/table4_smoke/report.html').is_file()
+    assert (tmp_path / 'work_dirs/table4_smoke/table4.html').is_file()
     assert (tmp_path / 'work_dirs/table4_smoke/seed0/mocov2/final.pth').is_file()
     console = Console(record=True, width=200)
     monkeypatch.setattr(tables, 'picture_data', lambda *args: None)

@@ -62,6 +62,17 @@ def test_differences_are_paired_over_seeds_and_of_the_papers_sign():
     assert counted(found.values()) == {HOLDS: 1, FAILS: 0, OPEN: 2}
 
 
+def test_what_counts_as_the_papers_has_a_number_of_it():
+    results = fake(mocov2=(30., 30.2, 29.9), densecl=(40., 40.4, 40.1))
+    for found in results.values():
+        found['segmentation'] = found['svm']
+    kinds = {(one.claim.better, one.column.title): one for one in check('pictures', results)}
+    assert {key: one.kind for key, one in kinds.items()} == {
+        ('mocov2', 'SVM mAP'): 'paper', ('densecl', 'linear seg. AP'): 'elsewhere'}
+    assert kinds['densecl', 'linear seg. AP'].verdict == HOLDS
+    assert counted(kinds.values()) == {HOLDS: 0, FAILS: 1, OPEN: 0}
+
+
 def test_less_is_better_where_a_column_says_so():
     found = {(one.claim.better, one.claim.worse): one for one in check('sound', fake(
         a=(.20, .21, .20), b=(.25, .26, .255)))}

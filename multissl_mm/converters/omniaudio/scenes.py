@@ -18,6 +18,7 @@ from ...datasets.ear_pairs import EAR_PAIRS, PAIR_NAMES
 from ...datasets.omniaudio import VERSION
 from ...errors import MultiSSLError, in_one_line
 from ...utils.checkpoint import some
+from ...utils.digest import file_digest
 from ...utils.files import check_folder, free_bytes, kinds, write_atomically
 from ...utils.pool import worker_pool
 from ...utils.video import import_av
@@ -44,16 +45,29 @@ def read_labels(folder: Path) -> Optional[np.ndarray]:
     return None
 
 
+#: Beside a scene's arrays: when its recordings were last changed, which is not what they are.
+STATE = '.recordings.json'
+
+
 def state_of(folder: Path) -> Dict[str, List[int]]:
     """Size and time of every file of a scene, by which a file that has changed is noticed."""
     return {p.name: [p.stat().st_size, p.stat().st_mtime_ns] for p in files_of(folder)}
 
 
-def read_done(path: Path, **same: Any) -> Optional[Dict[str, Any]]:
-    """A scene's ``scene.json``, if it is there and says the same."""
+def content_of(folder: Path) -> Dict[str, str]:
+    """Digest of every file of a scene that is read: the same wherever and whenever written."""
+    others = other_files(folder)
+    return {p.name: file_digest(p)[:16] for p in files_of(folder) if p not in others}
+
+
+def read_done(final: Path, options: Dict[str, Any], state: Dict[str, List[int]]
+              ) -> Optional[Dict[str, Any]]:
+    """A scene's ``scene.json``, if it is there and of the same options and recordings."""
     try:
-        found = json.loads(path.read_text())
-        return found if all(found[key] == value for key, value in same.items()) else None
+        found = json.loads((final / 'scene.json').read_text())
+        same = found['options'] == options and 'content' in found and \
+            json.loads((final / STATE).read_text()) == state
+        return found if same else None
     except (OSError, ValueError, KeyError, TypeError):  # damaged is as good as not there
         return None
 
@@ -61,8 +75,9 @@ def read_done(path: Path, **same: Any) -> Optional[Dict[str, Any]]:
 def convert_scene(root: Path, out: Path, options: Options, scene: int) -> Dict[str, Any]:
     """Checks and converts a scene, unless that was done before.
 
-    A scene counts as done if its ``scene.json`` has the same options and the recordings are as
-    they were then.
+    A scene counts as done if its ``scene.json`` has the same options and the recordings have the
+    sizes and times that they had then. Of their content ``scene.json`` has digests, so that the
+    same recordings elsewhere are the same data.
 
     Returns:
         dict: Its entry in the index.
@@ -76,8 +91,8 @@ def convert_scene(root: Path, out: Path, options: Options, scene: int) -> Dict[s
     noted = json.loads(json.dumps(dict(options._asdict(), version=VERSION)))
     partial_folder = out / f'.scene{scene:04d}.partial'
     shutil.rmtree(partial_folder, ignore_errors=True)  # of an interrupted run
-    sources = state_of(folder)
-    done = read_done(final / 'scene.json', options=noted, sources=sources)
+    state = state_of(folder)
+    done = read_done(final, noted, state)
     if done:
         return done['entry']
     tracks = find_tracks(folder)
@@ -100,12 +115,14 @@ def convert_scene(root: Path, out: Path, options: Options, scene: int) -> Dict[s
         arrays=sorted(arrays), segments=[s for s in starts if s + options.seconds <= duration])
     if not entry['segments']:
         raise MultiSSLError(f'{folder}: no segment of {options.seconds:g} s has any sound')
+    content = content_of(folder)
     try:
         partial_folder.mkdir(parents=True)
         for name, array in arrays.items():
             np.save(partial_folder / f'{name}.npy', array)
-        write_atomically(partial_folder / 'scene.json',
-                         json.dumps(dict(options=noted, sources=sources, entry=entry)))
+        write_atomically(partial_folder / STATE, json.dumps(state))
+        write_atomically(partial_folder / 'scene.json', json.dumps(
+            dict(options=noted, content=content, entry=entry)))
         shutil.rmtree(final, ignore_errors=True)
         os.replace(partial_folder, final)
     except (OSError, MultiSSLError) as error:
