@@ -2,7 +2,7 @@
 
     tools/evidence/fetch.sh yamnet
     python tools/model_converters/yamnet.py data/evidence/yamnet data/evidence/yamnet.pth
-    python tools/reproduce.py table2a --rows audioset --checkpoint data/evidence/yamnet.pth --full
+    python tools/reproduce.py table2a --rows audioset --full
 
 Spectrograms are those that it was trained on, of windows of 25 ms every 10 ms. Trained by this
 config (tools/train.py) it starts from nothing, on the classes of OmniAudio's labels.

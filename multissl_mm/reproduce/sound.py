@@ -33,9 +33,9 @@ SINGLE: Dict[str, Row] = dict(
     b=Row('B', 'b', within=('il_b_c', 'stage1_b.pth'), paper=(24.33, 27.35, .2501)),
     c=Row('C', 'c', within=('il_c_a', 'stage1_c.pth'), paper=(16.85, 20.44, .2931)),
 )
-#: Weights that others have trained, and where docs/evidence.md puts them: in tables once they are
-#: there, or named.
+#: Where docs/evidence.md puts weights that others have trained: in tables once they are there.
 GIVEN_AT = dict(audioset='data/evidence/yamnet.pth')
+#: Their rows.
 GIVEN: Dict[str, Row] = dict(
     audioset=Row('Supervised, AudioSet', backbone='yamnet', paper=SINGLE['supervised'].paper))
 #: Name in configs, name in the paper, whether it is made of finished encoders.

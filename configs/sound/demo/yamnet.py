@@ -2,7 +2,7 @@
 
     tools/evidence/fetch.sh yamnet
     python tools/model_converters/yamnet.py data/evidence/yamnet data/evidence/yamnet.pth
-    python tools/reproduce.py table2a --rows audioset --checkpoint data/evidence/yamnet.pth
+    python tools/reproduce.py table2a --rows audioset
 
 Spectrograms are those that it was trained on, of windows of 25 ms every 10 ms. Eight times as many
 parameters as the demo's encoder (3.2 M): it is slow.
