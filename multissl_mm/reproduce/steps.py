@@ -33,8 +33,9 @@ class Steps:
 
     def __init__(self, logs: Path, total: Optional[int] = None,
                  console: Optional[Console] = None, jobs: int = 1) -> None:
-        self.logs, self.total, self.number, self.jobs = logs, total, 0, jobs
+        self.logs, self.total, self.number, self.ended, self.jobs = logs, total, 0, 0, jobs
         self._lock, self.stopped = threading.Lock(), False
+        self._expected = time.time(), 0, 0  # since when, what had ended by then, how many
         self._running: List[subprocess.Popen] = []
         self.console = console or Console()
         self.start = time.time()
@@ -87,12 +88,24 @@ class Steps:
             tail = path.read_text().splitlines()[-8:]
             raise MultiSSLError(f'step {number} failed; all it printed is in {path}\n' +
                                 '\n'.join(tail))
+        with self._lock:
+            self.ended += 1
         say(f'{tag} finished in {time.time() - begin:.0f} s, {self.minutes:.1f} min since the '
-            'start')
+            f'start{self._to_go()}')
 
     def expect(self, steps: int) -> None:
         """So many are to come."""
         self.total = self.number + steps
+        self._expected = time.time(), self.ended, steps
+
+    def _to_go(self) -> str:
+        """What is to come, if it takes as long as what was made so far; where it is hours."""
+        since, before, steps = self._expected
+        made = self.ended - before
+        if made < 3 * self.jobs:
+            return ''
+        hours = (time.time() - since) / made * (steps - made) / 3600
+        return f', about {hours:.1f} h to go' if hours >= 1 else ''
 
     @contextmanager
     def _started(self, command: Sequence[str], write: Callable[[str], None]

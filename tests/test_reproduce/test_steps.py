@@ -22,6 +22,19 @@ def test_lines_of_a_log_become_signs_of_life():
     assert sign_of_life('11/23 02:55:41 - mmengine - INFO - Exp name: x_20261123') is None
 
 
+def test_hours_to_go_are_said(tmp_path, monkeypatch):
+    console = Console(record=True, width=100)
+    steps = Steps(tmp_path, console=console)
+    steps.run('data', 'x', '-c', '')
+    steps.expect(9)
+    steps._expected = (steps._expected[0] - 3 * 3600, *steps._expected[1:])  # as if it took 3 h
+    for _ in range(3):
+        steps.run('a step', 'x', '-c', '')
+    lines = [line for line in console.export_text().splitlines() if 'finished in' in line]
+    assert [('to go' in line) for line in lines] == [False, False, False, True]
+    assert lines[-1].endswith('about 6.0 h to go')
+
+
 def test_a_step_that_fails_shows_the_end_of_its_log(tmp_path):
     steps = Steps(tmp_path, total=1)
     with pytest.raises(MultiSSLError, match='(?s)step 1 failed.*x.log.*No such file'):
