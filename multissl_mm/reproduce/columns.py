@@ -6,6 +6,9 @@ Seeds = Dict[str, Dict[str, Any]]
 #: Of a row: evaluation: seed: metrics.
 Found = Dict[str, Seeds]
 
+#: Evaluations that go on training the encoder, unless it is concatenated.
+TRAINING = 'mask_rcnn', 'sp', 's3r'
+
 
 class Column(NamedTuple):
     """A column of a table.
@@ -26,6 +29,11 @@ class Column(NamedTuple):
     paper: Optional[int] = None
     without: Optional[str] = None
     below: bool = False
+
+    @property
+    def trains(self) -> bool:
+        """Whether the encoder is trained further."""
+        return self.run in TRAINING
 
 
 def values(found: Found, column: Column, metric: Optional[str] = None) -> Dict[str, float]:

@@ -185,8 +185,12 @@ def _claim(subject: str, checked: Checked) -> Dict[str, Any]:
         here = f'{found.mean:+.{digits}f}'
         if found.low is not None:
             here += f' [{found.low:+.{digits}f}, {found.high:+.{digits}f}]'
+    better, worse = rows[claim.better], rows[claim.worse]
+    unlike = checked.column.trains and better.frozen != worse.frozen
     return dict(
-        text=f'{rows[claim.better].title} better than {rows[claim.worse].title}',
+        text=f'{better.title} better than {worse.title}' +
+        unlike * f' ({"frozen" if better.frozen else "trained"} against '
+        f'{"frozen" if worse.frozen else "trained"})',
         section=claim.section, column=checked.column.title, here=here,
         paper='' if checked.paper is None else f'{checked.paper:+.{max(2, digits)}f}',
         count=found.seeds if found else 0, verdict=checked.verdict,

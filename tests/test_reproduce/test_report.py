@@ -73,6 +73,17 @@ def test_one_file_with_all_of_it(tmp_path):
     assert 'Gain over random' in text and '+6.' in text
 
 
+def test_what_is_frozen_against_what_is_trained_is_said(tmp_path):
+    (tmp_path / 'seed0').mkdir()
+    for key in ('concat_mocov2_densecl', 'mocov2'):
+        for run in ('svm', 'mask_rcnn'):
+            (tmp_path / 'seed0' / f'{key}_{run}.json').write_text('{"mAP": 3, "bbox_mAP": 2}')
+    write_report([(TABLE4, tmp_path)], tmp_path / 'a.html', 'a', 'b')
+    lines = (tmp_path / 'a_claims.csv').read_text().splitlines()[1:]
+    assert [('(frozen against trained)' in line, 'SVM' in line) for line in lines] == [
+        (False, True), (True, False)]
+
+
 def test_seeds_of_different_settings_are_named(tmp_path):
     write_fake(tmp_path)
     for seed, settings in enumerate(('new', 'old', 'new')):
