@@ -56,7 +56,7 @@ test: lint  ## lint and the tests
 test-slow: venv  ## the tests that take minutes each
 	@$(PY) -m pytest tests -m slow $(ARGS)
 
-test-faults: venv  ## damage, kills, signals, stopped ranks, full disks, a soak; in real runs, 15 minutes
+test-faults: venv  ## damage, kills, signals, stopped ranks, full disks, a soak; in real runs, 10 to 20 minutes
 	@echo "[faults] a line for each test; the longest take some minutes"
 	@$(PY) -m pytest tests -m faults -vv --durations=0 --durations-min=5 $(TWO) $(ARGS)
 

@@ -2,7 +2,7 @@
 
     python examples/mmdet_backbone.py [CHECKPOINT]
 
-CHECKPOINT is of any run that pretrains a ResNet, e.g. work_dirs/il_mocov2_densecl/epoch_12.pth;
+CHECKPOINT is of any run that pretrains a ResNet, e.g. work_dirs/il_mocov2_densecl/final.pth;
 without one a tiny backbone with random weights shows the same.
 """
 import sys

@@ -1,7 +1,7 @@
 """The paper's tables and figures, each behind one command, with controls, verdicts and a report.
 
     python tools/reproduce.py table4 --rows il_mocov2_densecl           # demo size, two CPU cores
-    python tools/reproduce.py table4 --seeds 3 --jobs 2                 # all but DetCo
+    python tools/reproduce.py table4 --seeds 3 --jobs 2                 # all but DetCo's
     python tools/reproduce.py study --seeds 2 --jobs 2                  # ways of keeping M
     python tools/reproduce.py study_sound --seed 5 6 --jobs 2           # seeds 5 and 6
     python tools/reproduce.py all --scale study --seeds 3 --jobs 8      # pictures and sound

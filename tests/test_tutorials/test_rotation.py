@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 
 from multissl_mm.evaluation.checkpoint_scores import score_checkpoints
 from multissl_mm.models.pretext import flatten
+from multissl_mm.registry import MODELS
 
 ROOT = Path(__file__).parents[2]
 TUTORIAL = ROOT / 'docs' / 'tutorials' / 'add_a_pretext_task.md'
@@ -52,6 +53,13 @@ def test_fewer_than_sixty_lines():
     assert set(blocks()) == {'rotation.py', 'il_mocov2_rotation.py'} and len(lines) < 60
 
 
+def test_its_layers_fit_the_backbone_that_it_names(written, scope):
+    """Tests above all give it a smaller one: it stood there with another width for a day."""
+    model = MODELS.build(Config.fromfile(written / 'il_mocov2_rotation.py').model)
+    features = model.backbone(torch.zeros(2, 3, 64, 64))[-1]
+    assert model.tasks.rotation.classify.in_features == features.shape[1]
+
+
 @pytest.mark.parametrize('order', ['mr', 'rm'])
 def test_both_orders_with_stored_responses_and_teachers(written, images, tmp_path, order):
     found = {}
@@ -79,7 +87,6 @@ def test_both_orders_with_stored_responses_and_teachers(written, images, tmp_pat
 
 
 def test_it_turns_pictures_and_learns(written, scope):
-    from mmengine.registry import MODELS
     torch.manual_seed(0)
     model = MODELS.build(dict(
         type='multissl_mm.MultiTask', backbone=tiny.backbone(), view_names=['query'],

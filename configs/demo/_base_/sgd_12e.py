@@ -1,4 +1,4 @@
-"""SGD, 12 epochs (744 steps) a task: after a warm-up of 37 steps a cosine, anew in every step."""
+"""SGD, 12 epochs (744 steps) a task: after a warm-up of 37 steps a cosine, anew in every stage."""
 _base_ = '../../_base_/sgd_200e.py'
 
 optim_wrapper = dict(optimizer=dict(lr=0.12))
