@@ -96,8 +96,8 @@ def test_results_can_be_kept_without_what_they_were_made_of(steps):
 
 def test_other_code_is_said_and_made_anew_where_that_is_wanted(steps, monkeypatch):
     commands(steps)
-    code = json.loads(Path('out/seed0/m_svm.json').read_text())['made']['codes']
-    assert code == [stores.code_digest()]
+    made = json.loads(Path('out/seed0/m_svm.json').read_text())['made']
+    assert made['codes'] == [stores.code_digest()] and made['processor'] and made['threads'] >= 1
     for module in (stores, plans):
         monkeypatch.setattr(module, 'code_digest', lambda: 'other')
     assert commands(steps) == []
