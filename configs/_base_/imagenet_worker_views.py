@@ -1,7 +1,8 @@
 """ImageNet-1k, two MoCo v2 views per image by MMPretrain's own pipeline, all of it in the workers.
 
-Each view is a function of (seed, replica, image). The same distribution as of imagenet_two_views.py,
-at three to five times the CPU time; for operations that multissl_mm.CropViews does not know.
+Each view is a function of (seed, replica, image). The same distribution as of
+imagenet_two_views.py, at three to five times the CPU time; for operations that
+multissl_mm.CropViews does not know.
 """
 _base_ = 'mmpretrain::_base_/datasets/imagenet_bs32_mocov2.py'
 
