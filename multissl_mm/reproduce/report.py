@@ -43,7 +43,9 @@ def write_report(tables: Sequence[Tuple[PaperTable, Path]], path: Path, title: s
     subjects = [_subject(name, [part for part in shown if subject_of(part[0]) == name])
                 for name in CLAIMS if any(subject_of(table) == name for table, _, _ in shown)]
     made, warnings = _made([found for _, _, results in shown for found in results.values()])
-    warnings += [line for table, _, results in shown for line in mixed(table, results)]
+    # Tables have rows in common.
+    warnings += dict.fromkeys(line for table, _, results in shown
+                              for line in mixed(table, results))
     environment = Environment(loader=FileSystemLoader(PACKAGE / 'reproduce'), autoescape=True,
                               trim_blocks=True, undefined=StrictUndefined)
     page = environment.get_template('report.html.jinja').render(

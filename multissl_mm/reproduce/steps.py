@@ -35,7 +35,7 @@ class Steps:
                  console: Optional[Console] = None, jobs: int = 1) -> None:
         self.logs, self.total, self.number, self.ended, self.jobs = logs, total, 0, 0, jobs
         self._lock, self.stopped = threading.Lock(), False
-        self._expected = time.time(), 0, 0  # since when, what had ended by then, how many
+        self._expected = time.time(), 0  # since when, how many
         self._running: List[subprocess.Popen] = []
         self.console = console or Console()
         self.start = time.time()
@@ -96,15 +96,14 @@ class Steps:
     def expect(self, steps: int) -> None:
         """So many are to come."""
         self.total = self.number + steps
-        self._expected = time.time(), self.ended, steps
+        self._expected, self.ended = (time.time(), steps), 0
 
     def _to_go(self) -> str:
         """What is to come, if it takes as long as what was made so far; where it is hours."""
-        since, before, steps = self._expected
-        made = self.ended - before
-        if made < 3 * self.jobs:
+        since, steps = self._expected
+        if self.ended < 3 * self.jobs:
             return ''
-        hours = (time.time() - since) / made * (steps - made) / 3600
+        hours = (time.time() - since) / self.ended * (steps - self.ended) / 3600
         return f', about {hours:.1f} h to go' if hours >= 1 else ''
 
     @contextmanager

@@ -156,7 +156,7 @@ class Store:
     def end(self, what: Stored, seconds: float) -> None:
         """Notes when it was finished, and the time that this took of the clock in all."""
         made = what.read_made()
-        if what.finished:  # another one made it meanwhile
+        if 'date' in made:  # another one made it meanwhile
             return
         made.update(seconds=made.get('seconds', 0.) + seconds,
                     date=time.strftime('%Y-%m-%d %H:%M:%S %z'))

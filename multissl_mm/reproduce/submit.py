@@ -9,11 +9,10 @@ from ..utils.project import project_file
 from .plan import Plan
 from .results import PaperTable
 from .rows import TableRun
-from .store import Store
 
 
 def print_jobs(console: Console, tables: Sequence[PaperTable], runs: Sequence[TableRun],
-               asked: Sequence[str], options: Mapping[str, Any], store: Store) -> None:
+               asked: Sequence[str], options: Mapping[str, Any]) -> None:
     """Prints commands that put every row and seed into the queue of Slurm, in the order they need.
 
     Each job is this tool for one row and one seed. They share the store, so that a row's
@@ -28,7 +27,6 @@ def print_jobs(console: Console, tables: Sequence[PaperTable], runs: Sequence[Ta
         runs (sequence[TableRun]): One a seed.
         asked (sequence[str]): Rows.
         options (mapping): Further options of the tool.
-        store (Store): Of their encoders.
     """
     rows = runs[0].rows
     jobs: Dict[Tuple[str, int], List[Tuple[str, int]]] = {}
@@ -52,32 +50,41 @@ def print_jobs(console: Console, tables: Sequence[PaperTable], runs: Sequence[Ta
         for key in asked:
             add(key, run.seed)
     first: Dict[Path, Tuple[str, int]] = {}
-    plan = Plan(store)
+    plan = Plan(runs[0].store)
     for (key, seed), needed in jobs.items():
         checkpoint = runs[0].encoder(plan, key, seed).checkpoint
         if checkpoint is not None and first.setdefault(checkpoint, (key, seed)) != (key, seed):
             needed.append(first[checkpoint])
 
-    def say(line: str) -> None:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-
     for (key, seed), needed in jobs.items():
         name = next(table.name for table in tables if key in table.rows)
-        words = ['python', project_file('tools/reproduce.py'), name, '--rows', key, '--seed',
-                 str(seed), *options_of(options)]
-        if (key, seed) not in wanted:
-            words += ['--downstream', 'none']
+        command = _command(name, '--rows', key, '--seed', str(seed), *_options(options),
+                           *(() if (key, seed) in wanted else ('--downstream', 'none')))
         after = ':'.join(f'${_variable(*job)}' for job in dict.fromkeys(needed))
         dependency = f'--dependency=afterok:{after} ' if needed else ''
-        say(f'{_variable(key, seed)}=$(sbatch --parsable {dependency}--job-name={key}_{seed} '
-            f'$SBATCH_ARGS --wrap={shlex.quote(shlex.join(words))})')
+        _say(console, f'{_variable(key, seed)}=$(sbatch --parsable {dependency}'
+             f'--job-name={key}_{seed} $SBATCH_ARGS --wrap={shlex.quote(command)})')
+
+
+def print_collecting(console: Console, name: str, options: Mapping[str, Any]) -> None:
+    """Prints the command that reports what all jobs have left, behind them, as a comment."""
+    command = _command(name, *_options(dict(options, report=True)))
+    _say(console, f'# when they are through: {command}')
+
+
+def _command(*words: str) -> str:
+    return shlex.join(['python', project_file('tools/reproduce.py'), *words])
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _variable(key: str, seed: int) -> str:
     return f'{key}_{seed}'.replace('-', '_')
 
 
-def options_of(options: Mapping[str, Any]) -> List[str]:
+def _options(options: Mapping[str, Any]) -> List[str]:
     """As one would type them; those that are not given are left out."""
     words: List[str] = []
     for option, value in options.items():

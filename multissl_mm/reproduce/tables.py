@@ -1,12 +1,10 @@
 """The paper's tables and figures, each behind one call."""
-import shlex
 from pathlib import Path
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Type
 
 from rich.console import Console
 
 from ..errors import MultiSSLError
-from ..utils.project import project_file
 from .bounds import BOUNDS, Bound, show_bounds
 from .data import picture_data, second_head_data, sound_data, sound_validation, validation_data
 from .pictures import AFFINITY_PICTURES, EVALUATIONS, FIGURE1B, TABLE4, PictureRun
@@ -33,7 +31,7 @@ from .sound_study import SOUND_STUDY, SOUND_STUDY_RUNS, SoundStudyRun
 from .steps import Steps
 from .store import Store
 from .study import STUDY, STUDY_RUNS, StudyRun
-from .submit import options_of, print_jobs
+from .submit import print_collecting, print_jobs
 
 _PAPER = (TABLE2A, TABLE2B, TABLE3, TABLE4, FIGURE1B, FIGURE3, AFFINITY_PICTURES, AFFINITY_SOUND)
 #: Tables in folders of their own.
@@ -145,7 +143,7 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
                     if subject_of(table) == subject_of(group.tables[0])]
             print_jobs(console, [*group.tables, *like], made, asked, dict(
                 scale=size.name, scenes=scenes if size.products else '', downstream=downstream,
-                gpus=gpus, checkpoint=checkpoint, out=out and group.out, fresh=fresh), store)
+                gpus=gpus, checkpoint=checkpoint, out=out and group.out, fresh=fresh))
             continue
         plan = Plan(store, fresh)
         wanted = [run for run in downstream or group.runs if run in group.runs]
@@ -154,10 +152,8 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
                 run.add(plan, key, wanted)
         plans.append((plan, steps))
     if printed:
-        words = ['python', project_file('tools/reproduce.py'), name, *options_of(dict(
-            scale=size.name, scenes=scenes if size.products else '', out=out, report=True))]
-        console.print(f'# when they are through: {shlex.join(words)}', highlight=False,
-                      markup=False, soft_wrap=True)
+        print_collecting(console, name, dict(
+            scale=size.name, scenes=scenes if size.products else '', out=out))
         return {}
     for plan, steps in plans:
         console.print(f'{len(plan.due())} of {len(plan.steps)} steps have to be made',

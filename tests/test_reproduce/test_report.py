@@ -7,7 +7,7 @@ import pytest
 
 from multissl_mm.reproduce import reproduce_table, write_report
 from multissl_mm.reproduce.costs import cost, curves, named_trainings
-from multissl_mm.reproduce.pictures import COLUMNS, TABLE4
+from multissl_mm.reproduce.pictures import COLUMNS, FIGURE1B, TABLE4
 from multissl_mm.reproduce.sound import TABLE3
 from multissl_mm.reproduce.store import Stored
 
@@ -95,6 +95,8 @@ def test_seeds_of_different_settings_are_named(tmp_path):
     text = write_report([(TABLE4, tmp_path)], tmp_path / 'a.html', 'a', 'b').read_text()
     line, = re.findall('<p class="open">(.*of other settings.*)</p>', text)
     assert line.startswith('MoCo v2 (M): seed1 (svm) of other settings or data than its other')
+    both = write_report([(TABLE4, tmp_path), (FIGURE1B, tmp_path)], tmp_path / 'a.html', 'a', 'b')
+    assert both.read_text().count('of other settings') == 1  # a row of both
 
 
 def test_of_a_folder_without_running_anything(tmp_path, capsys):

@@ -22,7 +22,7 @@ def test_lines_of_a_log_become_signs_of_life():
     assert sign_of_life('11/23 02:55:41 - mmengine - INFO - Exp name: x_20261123') is None
 
 
-def test_hours_to_go_are_said(tmp_path, monkeypatch):
+def test_hours_to_go_are_said(tmp_path):
     console = Console(record=True, width=100)
     steps = Steps(tmp_path, console=console)
     steps.run('data', 'x', '-c', '')

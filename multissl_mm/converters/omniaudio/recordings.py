@@ -29,10 +29,9 @@ def files_of(folder: Path) -> List[Path]:
     return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith('.'))
 
 
-def other_files(folder: Path) -> List[Path]:
-    """Files of a scene that are not read."""
-    return [p for p in files_of(folder)
-            if not any(re.fullmatch(pattern, p.name.lower()) for pattern in READ)]
+def is_read(path: Path) -> bool:
+    """Whether a file of a scene is video, track or labels, by its name."""
+    return any(re.fullmatch(pattern, path.name.lower()) for pattern in READ)
 
 
 def find_tracks(folder: Path) -> Dict[int, Path]:

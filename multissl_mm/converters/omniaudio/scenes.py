@@ -23,8 +23,11 @@ from ...utils.files import check_folder, free_bytes, kinds, write_atomically
 from ...utils.pool import worker_pool
 from ...utils.video import import_av
 from .options import DEFAULT, Options
-from .recordings import TOLERANCE, check_sound, files_of, find_tracks, other_files
+from .recordings import TOLERANCE, check_sound, files_of, find_tracks, is_read
 from .video import cut_video
+
+#: Beside a scene's arrays: when its recordings were last changed, which is not what they are.
+STATE = '.recordings.json'
 
 
 def read_labels(folder: Path) -> Optional[np.ndarray]:
@@ -45,10 +48,6 @@ def read_labels(folder: Path) -> Optional[np.ndarray]:
     return None
 
 
-#: Beside a scene's arrays: when its recordings were last changed, which is not what they are.
-STATE = '.recordings.json'
-
-
 def state_of(folder: Path) -> Dict[str, List[int]]:
     """Size and time of every file of a scene, by which a file that has changed is noticed."""
     return {p.name: [p.stat().st_size, p.stat().st_mtime_ns] for p in files_of(folder)}
@@ -56,8 +55,7 @@ def state_of(folder: Path) -> Dict[str, List[int]]:
 
 def content_of(folder: Path) -> Dict[str, str]:
     """Digest of every file of a scene that is read: the same wherever and whenever written."""
-    others = other_files(folder)
-    return {p.name: file_digest(p)[:16] for p in files_of(folder) if p not in others}
+    return {p.name: file_digest(p)[:16] for p in files_of(folder) if is_read(p)}
 
 
 def read_done(final: Path, options: Dict[str, Any], state: Dict[str, List[int]]
@@ -287,7 +285,8 @@ def _ignored(root: Path, scenes: Sequence[int]) -> List[str]:
     if others:
         lines.append(f'not read, since scenes are called scene0001, scene0002, ...: '
                      f'{", ".join(others)}')
-    files = [path for scene in scenes for path in other_files(root / f'scene{scene:04d}')]
+    files = [path for scene in scenes for path in files_of(root / f'scene{scene:04d}')
+             if not is_read(path)]
     if files:
         lines.append(f'not read, neither video nor track: {kinds(files)} in the folders of scenes')
     return lines
