@@ -52,10 +52,10 @@ _ROWS: Dict[str, Row] = {
                     as_long_as='il_mocov2_densecl'),
     # ... two encoders of the same task, with two seeds, ...
     'concat_mocov2_mocov2': Row('Concat (M+M, two seeds)', parts=('mocov2', 'mocov2'),
-                                part_seeds=(0, 1), backbone='concat_mocov2_densecl',
+                                part_seeds=(0, 100), backbone='concat_mocov2_densecl',
                                 kind='concat-'),
     'concat_densecl_densecl': Row('Concat (D+D, two seeds)', parts=('densecl', 'densecl'),
-                                  part_seeds=(0, 1), backbone='concat_mocov2_densecl',
+                                  part_seeds=(0, 100), backbone='concat_mocov2_densecl',
                                   kind='concat-'),
     # ... and all experts distilled into one.
     'contrastive-dist_mocov2_densecl': Row('Contrastive dist (M+D)',

@@ -115,7 +115,14 @@ class TableRun:
 
     def _before(self, plan: Plan, key: str, seed: int) -> List[Encoder]:
         """Encoders that a row is made of, learns from or starts from."""
-        return [self.encoder(plan, *row) for row in self.rows[key].before(seed)]
+        found = []
+        for name, its in self.rows[key].before(seed):
+            encoder = self.encoder(plan, name, its)
+            if its != seed:  # by how much is a setting: that of all seeds of the row
+                encoder = encoder._replace(origin=Origin(
+                    encoder.origin, [encoder.origin, its - seed]))
+            found.append(encoder)
+        return found
 
     def _training(self, plan: Plan, key: str, seed: int) -> Step:
         row = self.rows[key]

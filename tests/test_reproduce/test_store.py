@@ -123,6 +123,13 @@ def test_settings_are_those_of_all_seeds(steps):
     keys, rows = ('mocov2', 'il_mocov2_densecl'), TABLE4.rows
     assert settings(keys[:1], 0, 'table', rows) == settings(
         keys, 1, 'table', rows, asked=[(keys[1], 1)])[:1]
+    # Encoders side by side of other seeds are of other settings, and are looked for with them.
+    twins = {**rows, **{f'apart_{by}': rows['concat_mocov2_mocov2']._replace(part_seeds=(0, by))
+                        for by in (1, 7)}}
+    one, = settings(['apart_1'], 0, 'twins', twins)
+    assert settings(['apart_1'], 1, 'twins', twins) == [one]
+    renamed = {**twins, 'apart_1': twins['apart_7']}
+    assert settings(['apart_1'], 0, 'twins', renamed) != [one]
     Path('data/demo/imagenet/b.jpg').write_text('b')
     assert settings(seed=2) != found[:1]
 
