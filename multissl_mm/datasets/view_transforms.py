@@ -177,7 +177,7 @@ _DRAWS: Dict[str, Callable[[Any], Dict[str, float]]] = dict(
     GaussianBlur=_blur, RandomFlip=_flip)
 #: Settings that are not looked at any further.
 _ALIKE: Dict[str, Dict[str, Any]] = dict(
-    RandomResizedCrop=dict(backend='pillow'),
+    RandomResizedCrop=dict(backend='pillow'), ColorJitter=dict(backend='pillow'),
     RandomGrayscale=dict(keep_channels=True, color_format='bgr',
                          channel_weights=(0.114, 0.587, 0.2989)),
     RandomFlip=dict(direction='horizontal'))

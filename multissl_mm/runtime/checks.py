@@ -1,5 +1,6 @@
 """What is looked at before anything is built."""
 import tempfile
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.runner import IterBasedTrainLoop, Runner
@@ -113,6 +114,7 @@ def check_steps(runner: Runner) -> None:
     _refuse_single(runner)
     for entry in dicts(runner.cfg.get('param_scheduler')):
         _compare_length(runner, entry)
+    samples = _distinct(loader.dataset)
     for entry in dicts(runner.cfg.get('model')):
         length = entry.get('queue_len')
         if isinstance(length, int) and length > samples:
@@ -120,6 +122,14 @@ def check_steps(runner: Runner) -> None:
                 f'queue_len of {entry.get("name") or entry.get("type")} is {length}, more than '
                 f'the {samples} samples of the training data: among the negatives of a sample are '
                 'older views of itself; a shorter queue is better')
+
+
+def _distinct(dataset: Any) -> int:
+    """Samples of a dataset, those that a wrapper repeats once."""
+    if hasattr(dataset, 'datasets'):
+        return sum(map(_distinct, dataset.datasets))
+    inner = getattr(dataset, 'dataset', None)
+    return len(dataset) if inner is None else min(len(dataset), _distinct(inner))
 
 
 def _refuse_single(runner: Runner) -> None:

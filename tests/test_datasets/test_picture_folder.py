@@ -13,7 +13,7 @@ from PIL import Image
 from multissl_mm.datasets import PictureFolder, ViewKey
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.runtime import RunOptions, train
-from multissl_mm.runtime.checks import _compare_length
+from multissl_mm.runtime.checks import _compare_length, _distinct
 
 
 def write(path):
@@ -112,6 +112,15 @@ def test_a_run_on_a_plain_folder(plain, tmp_path):
     assert 'queue_len of mocov2 is 64, more than the 8 samples' in log
     assert 'T_max of CosineAnnealingLR is 200 epochs, but the run has 1:' in log
     assert 'T_max of CosineAnnealingLR is 1 ' not in log
+
+
+def test_what_a_wrapper_repeats_counts_once(scope, plain):
+    """The queue is longer than what there is, though not than an epoch."""
+    folder = dict(type='multissl_mm.PictureFolder', data_root=str(plain), pipeline=[])
+    joined = DATASETS.build(dict(type='multissl_mm.KeyedDataset', dataset=dict(
+        type='ConcatDataset', datasets=[dict(type='RepeatDataset', times=10, dataset=folder),
+                                        folder])))
+    assert len(joined) == 88 and _distinct(joined) == 16
 
 
 @pytest.mark.parametrize('schedule, words', [

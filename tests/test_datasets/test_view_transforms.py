@@ -234,6 +234,8 @@ def test_truncated_pictures_are_refused(scope, tmp_path):
     (lambda view: view[::-1], 'in this order'),
     (lambda view: [*view, dict(type='Solarize', thr=128, prob=.2)], 'Solarize'),
     (lambda view: [dict(view[0], backend='cv2'), *view[1:]], "backend is 'cv2'"),
+    (lambda view: [view[0], dict(type='ColorJitter', hue=.1, backend='cv2')],
+     "ColorJitter.backend is 'cv2'"),
     (lambda view: [view[0], dict(type='RandomGrayscale', prob=.2)], 'keep_channels is False')])
 def test_recipes_that_cannot_be_followed_are_named(scope, change, message):
     with pytest.raises(MultiSSLError, match=message):

@@ -183,9 +183,28 @@ def test_info_nce_of_an_algorithm_by_hand(scope, view):
     expected = []
     for own, positive in ((0, 0), (1, 1)) if view == 'same' else ((0, 1), (1, 0)):
         old, q = responses_of(model, 's', VIEWS[positive])[1]['query'], new[('query', 'key')[own]]
-        a, b = ((z @ old.t() / .2).log_softmax(1).diag().mean() for z in (q, old))
+        a, b = ((z @ old.t() / .1).log_softmax(1).diag().mean() for z in (q, old))
         expected.append(b - a)
     torch.testing.assert_close(kept(model)['s.loss_distill'], sum(expected) / 2)
+
+
+def test_a_loss_is_kept_at_its_own_temperature(scope):
+    """Unless another is given; the divergence of similarities has one of its own."""
+    q, old, *queue = F.normalize(
+        torch.randn(66, 16, generator=torch.Generator().manual_seed(0)), dim=1)
+    queue = torch.stack(queue)
+    head = dict(type='multissl_mm.QueueContrastHead', temperature=.07)
+    own = MODELS.build(dict(head, distill='info_nce'))
+    torch.testing.assert_close(
+        own.distill_loss(q[None], old[None], queue),
+        own.loss(q[None], old[None], queue) - own.loss(old[None], old[None], queue))
+    assert MODELS.build(dict(head, distill='info_nce', distill_temperature=.3)
+                        ).distill_temperature == .3
+    assert MODELS.build(dict(head, distill='kl')).distill_temperature == .2
+    for algorithm, distill, temperature in (  # SimCLR's head is at 0.1, BYOL's has none
+            (tiny.simclr_task(), 'info_nce', .1), (tiny.simclr_task(), 'kl', .2),
+            (tiny.byol_task(), 'info_nce', .2)):
+        assert MODELS.build(dict(algorithm, distill=distill)).distill_temperature == temperature
 
 
 def test_where_info_nce_is_least(scope):

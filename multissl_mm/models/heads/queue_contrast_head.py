@@ -138,6 +138,11 @@ def check_distance(distill: str, key: str) -> None:
         raise MultiSSLError(f'{key} is {distill!r}; it must be one of {", ".join(DISTANCES)}')
 
 
+def temperature_of(given: Optional[float], distill: str, own: float) -> float:
+    """Temperature of a distance: the one given, else a loss's own and 0.2 of similarities."""
+    return given if given is not None else own if distill == 'info_nce' else 0.2
+
+
 @MODELS.register_module()
 class QueueContrastHead(BaseModule):
     """Contrast of normalised vectors with a queue; MoCo's and DenseCL's objective.
@@ -147,7 +152,8 @@ class QueueContrastHead(BaseModule):
 
     Args:
         temperature (float): Of :meth:`loss`. Defaults to 0.2.
-        distill_temperature (float): Of :meth:`distill_loss`. Defaults to 0.2.
+        distill_temperature (float, optional): Of :meth:`distill_loss`. Defaults to 0.2 for ``kl``,
+            to ``temperature`` for ``info_nce``.
         distill (str): Which distance to older responses: ``kl`` of the similarities to the queue
             (:func:`similarity_kl`, the default), or ``info_nce``, the head's own loss with the old
             response as the positive (:func:`info_nce_moved`). How hard they pull, as gradients
@@ -159,13 +165,13 @@ class QueueContrastHead(BaseModule):
 
     def __init__(self,
                  temperature: float = 0.2,
-                 distill_temperature: float = 0.2,
+                 distill_temperature: Optional[float] = None,
                  distill: str = 'kl',
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
         check_distance(distill, 'QueueContrastHead.distill')
         self.temperature = temperature
-        self.distill_temperature = distill_temperature
+        self.distill_temperature = temperature_of(distill_temperature, distill, temperature)
         self.distill = distill
 
     def loss(self, q: Tensor, k: Tensor, queue: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from ...errors import MultiSSLError
 from ...registry import MODELS
 from ...utils.device import to_device
 from ..contrast import batch_info_nce, gathered, unit
-from ..heads import check_distance
+from ..heads import check_distance, temperature_of
 from .base import PretextTask, Responses, TaskBatch, TaskOutput
 
 #: They shuffle their views over ranks by themselves and keep queues.
@@ -79,7 +79,8 @@ class AlgorithmTask(PretextTask):
             ``dict(type='mmpretrain.SimCLR', neck=..., head=...)``.
         views (sequence[str]): Views in the order that the algorithm wants them in; SwAV's crops
             of one size stand together. Defaults to query and key.
-        distill_temperature (float): Of :meth:`distill_loss`. Defaults to 0.2.
+        distill_temperature (float, optional): Of :meth:`distill_loss`. Defaults to 0.2 for ``kl``,
+            for ``info_nce`` to that of the algorithm's head where it has one.
         distill (str): ``kl``, the KL divergence of the similarities to the old responses (the
             default), or ``info_nce`` with the old response as the positive, beyond its value
             there: SimCLR's own kind of loss.
@@ -88,7 +89,7 @@ class AlgorithmTask(PretextTask):
     def __init__(self,
                  algorithm: dict,
                  views: Sequence[str] = ('query', 'key'),
-                 distill_temperature: float = 0.2,
+                 distill_temperature: Optional[float] = None,
                  distill: str = 'kl',
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
@@ -103,10 +104,12 @@ class AlgorithmTask(PretextTask):
         if len(self.views) == 2:
             self.other_views = dict(zip(self.views, reversed(self.views)))
         self.projections = dict(neck=self.views)
-        self.distill_temperature, self.distill = distill_temperature, distill
+        self.distill = distill
         self.algorithm = MODELS.build(
             dict(algorithm, backbone=dict(type='multissl_mm.FeatureFeed')))
         self.algorithm.backbone.role = 'query'
+        own = getattr(getattr(self.algorithm, 'head', None), 'temperature', 0.2)
+        self.distill_temperature = temperature_of(distill_temperature, distill, own)
         if self._feeds('key'):
             self.key_views = self.views
         if getattr(self.algorithm, 'neck', None) is None:
