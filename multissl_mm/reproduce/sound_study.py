@@ -78,7 +78,8 @@ SOUND_ROWS: Dict[str, Row] = {
     # The mean of the first and of the last stage, and all experts distilled into one.
     'averaged_nothing': Row('B -> C -> A, nothing kept, averaged with B', parts=('b', 'nothing'),
                             average=True, backbone=_IL),
-    'experts_distilled': ROWS['contrastive-dist_b_c_a'],
+    'experts_distilled': ROWS['contrastive-dist_b_c_a']._replace(
+        title='B, C and A distilled into one, 64 epochs with theirs'),
 }
 SOUND_STUDY = PaperTable(
     'study_sound', 'Ways of keeping B and C; %, S3R as a share of the variance, frozen encoders, '

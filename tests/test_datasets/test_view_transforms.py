@@ -127,18 +127,24 @@ def test_crops_are_those_of_mmpretrain_to_the_last_bit(scope, tmp_path):
             assert torch.equal(a.params, torch.tensor(ViewParams()))
 
 
-@pytest.mark.parametrize('save', [dict(format='JPEG', quality=92), dict(format='PNG')])
-def test_whole_views_are_within_two_of_mmpretrain(scope, tmp_path, save):
+@pytest.mark.parametrize('size, pixels, save', [
+    ((160, 120), 96, dict(format='JPEG', quality=92)), ((160, 120), 96, dict(format='PNG')),
+    ((1200, 900), 224, dict(format='JPEG', quality=92))])  # decoded at a reduced size
+def test_whole_views_are_within_two_of_mmpretrain(scope, tmp_path, monkeypatch, size, pixels, save):
     """The mean over pixels, of 0..255, for the same parameters."""
-    path = picture(tmp_path / 'a', **save)
-    ours, theirs = map(Compose, pipelines(recipe(96)))
+    seen, decode = set(), Picture.decode
+    monkeypatch.setattr(Picture, 'decode', lambda self, reduction: seen.add(reduction) or
+                        decode(self, reduction))
+    path = picture(tmp_path / 'a', size, **save)
+    ours, theirs = map(Compose, pipelines(recipe(pixels)))
     plain = MODELS.build(dict(type='multissl_mm.ViewPreprocessor', mean=[0.] * 3, std=[1.] * 3))
     errors = []
-    for key in range(24):
+    for key in range(24 if pixels < 224 else 8):
         views = plain(default_collate([dict(inputs=keyed(ours, path, (key, )))]))['inputs']
         errors += [(a[0] - b.flip(0)).abs().mean().item()
                    for a, b in zip(views, keyed(theirs, path, (key, )))]
     assert np.mean(errors) < 1 and max(errors) < 2
+    assert seen == {1} if pixels < 224 else min(seen) > 1
 
 
 @pytest.mark.parametrize('orientation', range(1, 9))

@@ -1,9 +1,11 @@
 """The demo: its commands, table and picture."""
 import json
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from recorded import RecordedSteps
+from rich.console import Console
 
 from multissl_mm.reproduce import demo
 from multissl_mm.reproduce.pictures import MASK_RCNN
@@ -18,6 +20,7 @@ def commands(monkeypatch):
         assert jobs >= 1
         made.append(RecordedSteps(logs, lambda done: {
             column.metric: 10. for column in demo.COLUMNS if f'_{column.run}-' in done.stem}))
+        made[0].console = console or made[0].console
         return made[0]
 
     monkeypatch.setattr(demo, 'Steps', steps)
@@ -26,7 +29,8 @@ def commands(monkeypatch):
 
 def test_what_is_run_and_what_is_left(commands, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    found = demo.run_demo(tmp_path / 'out', seed=1)
+    console = Console(file=StringIO(), width=200)
+    found = demo.run_demo(tmp_path / 'out', console, seed=1)
     steps, = commands
     steps.check_files()
     run = tmp_path / 'out' / 'seed1'
@@ -49,3 +53,6 @@ def test_what_is_run_and_what_is_left(commands, tmp_path, monkeypatch):
     assert '| IL (M+D) | 1 | 10.0 (1) | 10.0 (1) |' in (
         tmp_path / 'out' / 'trade_off.md').read_text()
     assert (tmp_path / 'out' / 'trade_off.png').stat().st_size > 10_000
+    said = console.file.getvalue()
+    # All is 10 here, so that no bound holds, and the one who runs it is told so.
+    assert said.count('DOES NOT HOLD') == 7 and 'IL: SVM mAP at least 5 above random' in said

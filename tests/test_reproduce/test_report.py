@@ -110,7 +110,9 @@ def test_of_a_folder_without_running_anything(tmp_path, capsys):
     assert '>holds<' not in text.partition('id="claims-')[2]  # of one seed
     claims = (tmp_path / 'out/table4_claims.csv').read_text()
     assert 'better than' in claims and 'holds' not in claims  # of one seed
-    assert (tmp_path / 'out' / 'table4.csv').is_file() and 'table4.html' in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert (tmp_path / 'out' / 'table4.csv').is_file() and 'table4.html' in said
+    assert 'What must hold' in said
     assert not (tmp_path / 'runs').exists()
 
 

@@ -1,4 +1,6 @@
 """The study's rows: models that can be built, and where they start from."""
+import re
+
 import pytest
 import tiny  # noqa: F401  (the registries of mmpretrain)
 import torch
@@ -7,7 +9,9 @@ from recorded import RecordedSteps, evaluate
 
 from multissl_mm.registry import MODELS
 from multissl_mm.reproduce import study
+from multissl_mm.reproduce.pictures import TABLE4
 from multissl_mm.reproduce.scales import SCALES
+from multissl_mm.reproduce.sound import TABLE2A
 from multissl_mm.reproduce.sound_study import (
     SOUND_ROWS,
     SOUND_STUDY,
@@ -105,10 +109,32 @@ def test_sound_goes_on_from_the_same_b_and_is_measured_on_scenes_of_its_own(tmp_
     assert all(c.count('data/validation/omniaudio_32x128/') == 3 for c in evaluated)
 
 
-def test_rows_of_sound_are_as_long_as_il():
-    stages = load_config(f'{tiny.CONFIGS}/sound/demo/il_b_c_a.py').train_cfg.stages
-    for row in SOUND_ROWS.values():
-        for option in row.options:
-            if 'train_cfg.stages=' in option:
-                assert sum(eval(option.split('=')[1])) == sum(
-                    stages[1:] if row.start else stages)
+def epochs(folder, rows, key):
+    """Of a row's encoder, with those of what it starts from or is made of."""
+    row = rows[key]
+    if row.within:  # the first stage of another row
+        return config_of(folder, rows[row.within[0]])[1].train_cfg.stages[0]
+    found = 0
+    if row.pretrain:
+        loop = config_of(folder, row._replace(pretrain=row.as_long_as or row.pretrain))[
+            not row.as_long_as].train_cfg
+        found = sum(loop.get('stages') or [loop.max_epochs])
+    parts = [epochs(folder, rows, part) for part in row.parts]
+    # What is averaged goes on from one another.
+    return found + (max(parts) if row.average else sum(parts)) + (
+        epochs(folder, rows, row.start) if row.start else 0)
+
+
+@pytest.mark.parametrize('folder, rows, others', [('demo', ROWS, TABLE4.rows),
+                                                  ('sound/demo', SOUND_ROWS, TABLE2A.rows)])
+def test_rows_are_as_long_as_il_or_say_so(folder, rows, others):
+    every = {**others, **rows}
+    il = next(key for key in rows if key.startswith('il_'))
+    whole = epochs(folder, every, il)
+    assert whole == {'demo': 24, 'sound/demo': 38}[folder]
+    long = {key: length for key in rows if (length := epochs(folder, every, key)) != whole}
+    assert len(long) < len(rows) / 4 and set(long) == {'random', *(
+        key for key in rows if re.search('half as long|16 of 38|as long as that|epochs with',
+                                         rows[key].title))}
+    assert all(f'{length} ' in rows[key].title for key, length in long.items()
+               if 'epochs with' in rows[key].title)
