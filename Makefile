@@ -41,9 +41,7 @@ table4: venv  ## the paper's Table 4 at demo size, e.g. ARGS="--rows il_mocov2_d
 	@$(PY) tools/reproduce.py table4 $(ARGS)
 
 tables-sound: venv  ## the paper's Tables 2a, 2b and 3 at demo size (hours), e.g. ARGS="--seeds 2"
-	@$(PY) tools/reproduce.py table2a $(ARGS)
-	@$(PY) tools/reproduce.py table2b $(ARGS)
-	@$(PY) tools/reproduce.py table3 $(ARGS)
+	@$(PY) tools/reproduce.py sound $(ARGS)
 
 smoke: venv  ## Table 4's main rows, tiny, in under 3 minutes: that everything runs
 	@$(PY) tools/reproduce.py table4 --scale smoke --jobs 2 \

@@ -1,7 +1,17 @@
 """What the paper claims, as data: which row is above which, and in what."""
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from .intervals import FAILS, HOLDS, OPEN, Interval, interval, seeds_needed, verdict
+from .intervals import (
+    FAILS,
+    HOLDS,
+    OPEN,
+    Interval,
+    false_discovery_rates,
+    interval,
+    p_value,
+    seeds_needed,
+    verdict,
+)
 from .pictures import CONTROLS, TABLE4
 from .results import Column, Found, PaperTable, paper_value, values
 from .row import Row
@@ -37,6 +47,8 @@ class Checked(NamedTuple):
         verdict (str): One of three.
         seeds (int | None): It would take so many to find a difference of the paper's size; for
             controls, of the size that was measured.
+        rate (float | None): False discovery rate among the claims of its kind that are as clear;
+            None of too few seeds.
     """
     claim: Claim
     column: Column
@@ -44,6 +56,7 @@ class Checked(NamedTuple):
     paper: Optional[float]
     verdict: str
     seeds: Optional[int]
+    rate: Optional[float] = None
 
     @property
     def kind(self) -> str:
@@ -134,6 +147,8 @@ CLAIMS: Dict[str, Tuple[Sequence[Claim], Mapping[str, Row], Sequence[Column]]] =
 def check(subject: str, results: Mapping[str, Found]) -> List[Checked]:
     """All claims of a subject of whose rows there are results.
 
+    What the paper says of its methods as a whole is no claim where its own numbers contradict it.
+
     Args:
         subject (str): Of :data:`CLAIMS`.
         results (mapping): Of every row, by its key.
@@ -154,9 +169,16 @@ def check(subject: str, results: Mapping[str, Found]) -> List[Checked]:
             found = interval(both)
             paper = [paper_value(rows[key], column) for key in (claim.better, claim.worse)]
             size = None if paper[0] is None or paper[1] is None else sign * (paper[0] - paper[1])
+            if claim.section and size is not None and size <= 0:
+                continue
             checked.append(Checked(
                 claim, column, found, size, verdict(found),
                 seeds_needed(abs(found.mean) if size is None else size, found.deviation)))
+    for kind in {one.kind for one in checked}:
+        its = [i for i, one in enumerate(checked) if one.kind == kind]
+        rates = false_discovery_rates([p_value(checked[i].difference) for i in its])
+        for i, rate in zip(its, rates):
+            checked[i] = checked[i]._replace(rate=rate)
     return checked
 
 
@@ -164,3 +186,9 @@ def counted(checked: Sequence[Checked]) -> Dict[str, int]:
     """How often each verdict was reached, of what the paper has numbers of."""
     verdicts = [one.verdict for one in checked if one.kind == 'paper']
     return {name: verdicts.count(name) for name in (HOLDS, FAILS, OPEN)}
+
+
+def surviving(checked: Sequence[Checked], rate: float = .05) -> Tuple[int, int]:
+    """How many are decided one by one, and how many of these at a false discovery rate."""
+    decided = [one for one in checked if one.verdict != OPEN]
+    return len(decided), sum(one.rate is not None and one.rate <= rate for one in decided)

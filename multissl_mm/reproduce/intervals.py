@@ -1,7 +1,7 @@
 """Means over seeds, what they decide, and how many seeds it would take."""
 import math
 import statistics
-from typing import NamedTuple, Optional, Sequence
+from typing import List, NamedTuple, Optional, Sequence
 
 HOLDS, FAILS, OPEN = 'holds', 'does not hold', 'not decided at this scale'
 #: With two seeds nothing is decided: of rounded numbers two differences are now and then the same.
@@ -38,6 +38,25 @@ def verdict(difference: Optional[Interval]) -> str:
             or difference.high is None:
         return OPEN
     return HOLDS if difference.low > 0 else FAILS if difference.high < 0 else OPEN
+
+
+def p_value(difference: Optional[Interval]) -> Optional[float]:
+    """Of a paired t-test, two-sided, that the mean is zero; None of too few seeds."""
+    if difference is None or difference.seeds < LEAST or difference.deviation is None:
+        return None
+    if difference.deviation == 0:
+        return float(difference.mean == 0)
+    from scipy.stats import t
+    size = abs(difference.mean) / difference.deviation * math.sqrt(difference.seeds)
+    return float(2 * t.sf(size, difference.seeds - 1))
+
+
+def false_discovery_rates(p_values: Sequence[Optional[float]]) -> List[Optional[float]]:
+    """Of each, that of all that are as small (Benjamini and Hochberg); None where there is none."""
+    from scipy.stats import false_discovery_control
+    known = [p for p in p_values if p is not None]
+    rates = iter(false_discovery_control(known).tolist() if known else ())
+    return [None if p is None else next(rates) for p in p_values]
 
 
 def seeds_needed(effect: Optional[float], deviation: Optional[float], most: int = 1000

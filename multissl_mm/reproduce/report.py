@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 from ..utils.files import write_atomically
 from ..utils.project import PACKAGE
 from .bounds import Bound
-from .claims import CLAIMS, Checked, check, counted
+from .claims import CLAIMS, Checked, check, counted, surviving
 from .costs import cost, curves, named_trainings
 from .drawing import inlined, watched
 from .intervals import FAILS, HOLDS, OPEN, Interval, interval
@@ -15,6 +15,8 @@ from .pictures import CONTROLS
 from .results import Column, Found, PaperTable, csv_text, in_paper, mixed, rank, values, written
 from .row import Row
 
+#: Of claims.
+_KINDS = 'paper', 'elsewhere', 'control'
 #: How a verdict is coloured.
 CLASSES = {HOLDS: 'holds', FAILS: 'fails', OPEN: 'open'}
 #: Drawn of the runs that have stages: beginning of what was logged, label, whether logarithmic.
@@ -42,7 +44,7 @@ def write_report(tables: Sequence[Tuple[PaperTable, Path]], path: Path, title: s
     shown = [(table, out, found) for table, out in tables if (found := table.found(out))]
     subjects = [_subject(name, [part for part in shown if subject_of(part[0]) == name])
                 for name in CLAIMS if any(subject_of(table) == name for table, _, _ in shown)]
-    made, warnings = _made([found for _, _, results in shown for found in results.values()])
+    made, warnings = _made(list(_each(shown)))
     # Tables have rows in common.
     warnings += dict.fromkeys(line for table, _, results in shown
                               for line in mixed(table, results))
@@ -61,9 +63,9 @@ def write_report(tables: Sequence[Tuple[PaperTable, Path]], path: Path, title: s
 def _claims_csv(subjects: Sequence[Mapping[str, Any]]) -> str:
     return csv_text([
         ['of', 'claim', 'section', 'column', 'seeds', 'difference', 'paper', 'verdict',
-         'seeds needed'],
+         'q', 'seeds needed'],
         *([subject['name'], *(one[key] for key in (
-            'text', 'section', 'column', 'count', 'here', 'paper', 'verdict', 'needed'))]
+            'text', 'section', 'column', 'count', 'here', 'paper', 'verdict', 'rate', 'needed'))]
           for subject in subjects for kind in subject['claims'].values() for one in kind)])
 
 
@@ -169,7 +171,9 @@ def _subject(name: str, parts: Sequence[Tuple[PaperTable, Path, Mapping[str, Fou
     return dict(
         name=name, any=bool(checked), counts=counted(checked),
         claims={kind: [_claim(name, one) for one in checked if one.kind == kind]
-                for kind in ('paper', 'elsewhere', 'control')},
+                for kind in _KINDS},
+        surviving={kind: surviving([one for one in checked if one.kind == kind])
+                   for kind in _KINDS},
         curves=[dict(data=inlined(figure), alt=alt) for figure, alt in drawn if figure])
 
 
@@ -196,14 +200,28 @@ def _claim(subject: str, checked: Checked) -> Dict[str, Any]:
         section=claim.section, column=checked.column.title, here=here,
         paper='' if checked.paper is None else f'{checked.paper:+.{max(2, digits)}f}',
         count=found.seeds if found else 0, verdict=checked.verdict,
+        rate='' if checked.rate is None else f'{checked.rate:.3f}',
         needed=checked.seeds or ('more than 1,000' if found and found.deviation and (
             checked.paper is None or checked.paper > 0) else ''),
         **{'class': CLASSES[checked.verdict]})
 
 
-def _made(found: Sequence[Found]) -> Tuple[List[str], List[str]]:
+def _each(shown: Sequence[Tuple[PaperTable, Path, Mapping[str, Found]]]
+          ) -> Iterator[Mapping[str, Any]]:
+    """Metrics of every evaluation, those that several rows, columns or tables have once."""
+    seen = set()
+    for _, out, results in shown:
+        for key, found in results.items():
+            for run, seeds in found.items():
+                for seed, metrics in seeds.items():
+                    name = metrics.get('made', {}).get('of') or (out, key, run, seed)
+                    if name not in seen:
+                        seen.add(name)
+                        yield metrics
+
+
+def _made(every: Sequence[Mapping[str, Any]]) -> Tuple[List[str], List[str]]:
     """What results say of their origin, and what is to be said before them."""
-    every = [metrics for row in found for seeds in row.values() for metrics in seeds.values()]
     known = [metrics['made'] for metrics in every if 'made' in metrics]
     lines = [f'{len(every)} results of evaluations']
     for label, key in (('computed on', 'device'), ('code', 'codes')):

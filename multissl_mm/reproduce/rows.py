@@ -16,7 +16,7 @@ from .plan import Plan, Step
 from .row import Encoder, Row
 from .scales import SCALES, Scale
 from .steps import Steps
-from .store import Origin, Store, Stored, deciding, merged, short_path
+from .store import Origin, Store, Stored, code_digest, deciding, merged, short_path
 
 
 class TableRun:
@@ -221,7 +221,8 @@ class TableRun:
             return
         # M alone and on its way to IL have different identities, and the same settings.
         same = there.get('made', {}).get('settings') == step.what.settings
-        if same and not plan.fresh and not step.done.exists():
+        as_now = there.get('made', {}).get('codes') == [code_digest()]
+        if same and (as_now or not plan.fresh) and not step.done.exists():
             return  # kept, or copied from elsewhere, without what it was made of
         plan.want(step, lambda: publish(result, step, encoder, self.out / key))
 

@@ -42,7 +42,8 @@ OTHERS = ('detco', *GIVEN)
 #: What can be asked for: one or more tables.
 TARGETS: Dict[str, Tuple[PaperTable, ...]] = {
     **{table.name: (table, ) for table in TABLES.values()},
-    'affinity': (AFFINITY_PICTURES, AFFINITY_SOUND), 'all': _PAPER}
+    'sound': (TABLE2A, TABLE2B, TABLE3), 'affinity': (AFFINITY_PICTURES, AFFINITY_SOUND),
+    'all': _PAPER}
 
 
 class _Group(NamedTuple):
@@ -67,9 +68,9 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
     :class:`~multissl_mm.reproduce.store.Store`. So what was interrupted goes on with the same call.
 
     Args:
-        name (str): Of :data:`TARGETS`: a table or figure, ``affinity``, ``study`` and
-            ``study_sound`` (ways of keeping what was learned), ``second_head``, or ``all`` of the
-            paper.
+        name (str): Of :data:`TARGETS`: a table or figure, ``sound`` (Tables 2a, 2b and 3),
+            ``affinity``, ``study`` and ``study_sound`` (ways of keeping what was learned),
+            ``second_head``, or ``all`` of the paper.
         rows (sequence[str], optional): Keys of the tables' rows. Defaults to those of the paper
             and its controls; of Table 4 but DetCo, of Table 3 but the methods that it leaves out.
         downstream (sequence[str], optional): Of sound only these of ``sp``, ``vr`` and ``s3r``; of

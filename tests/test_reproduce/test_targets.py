@@ -89,8 +89,9 @@ def test_jobs_for_a_cluster(tmp_path, monkeypatch):
         known.append(name)
         assert '--scale study' in line
     assert sorted(known) == sorted([
-        'mocov2_0', 'mocov2_1', 'mocov2_2', 'densecl_0', 'densecl_1', 'concat_mocov2_mocov2_0',
-        'concat_mocov2_mocov2_1', 'concat_mocov2_densecl_0', 'concat_mocov2_densecl_1'])
+        'mocov2_0', 'mocov2_1', 'mocov2_100', 'mocov2_101', 'densecl_0', 'densecl_1',
+        'concat_mocov2_mocov2_0', 'concat_mocov2_mocov2_1', 'concat_mocov2_densecl_0',
+        'concat_mocov2_densecl_1'])
     # What was not asked for is trained alone.
     assert all(('--downstream none' in line) == ('concat' not in line.partition('=')[0])
                for line in lines[:-1])

@@ -1,10 +1,20 @@
 """Means, verdicts and powers, and the claims that they are of."""
 import pytest
+from scipy.stats import ttest_1samp
 
-from multissl_mm.reproduce.claims import CLAIMS, check, counted
+from multissl_mm.reproduce.claims import CLAIMS, check, counted, surviving
 from multissl_mm.reproduce.columns import Column
 from multissl_mm.reproduce.drawing import trade_off
-from multissl_mm.reproduce.intervals import FAILS, HOLDS, OPEN, interval, seeds_needed, verdict
+from multissl_mm.reproduce.intervals import (
+    FAILS,
+    HOLDS,
+    OPEN,
+    false_discovery_rates,
+    interval,
+    p_value,
+    seeds_needed,
+    verdict,
+)
 from multissl_mm.reproduce.results import rank
 
 
@@ -20,6 +30,19 @@ def test_a_verdict_needs_three_seeds_and_a_clear_difference():
     assert verdict(interval([1., 1.2, 1.1])) == HOLDS
     assert verdict(interval([-1., -1.2, -1.1])) == FAILS
     assert verdict(interval([1., -.5, .3])) == OPEN
+
+
+def test_what_is_decided_among_many():
+    for values in ([1., 1.2, 1.1], [1., -.5, .3, .8]):
+        found = interval(values)
+        assert p_value(found) == pytest.approx(ttest_1samp(values, 0).pvalue)
+        assert (p_value(found) < .05) == (verdict(found) != OPEN)
+    assert p_value(None) is p_value(interval([1., 1.1])) is None
+    assert p_value(interval([2.] * 3)) == 0 and p_value(interval([0.] * 3)) == 1
+    # Of four with p of 0.01, 0.02 and 0.03 three are as clear as the third: 4 x 0.03 / 3.
+    assert false_discovery_rates([.03, None, .01, .5, .02]) == [
+        pytest.approx(.04), None, pytest.approx(.04), pytest.approx(.5), pytest.approx(.04)]
+    assert false_discovery_rates([None]) == [None] and false_discovery_rates([]) == []
 
 
 @pytest.mark.parametrize('effect, deviation, seeds', [
@@ -71,6 +94,32 @@ def test_what_counts_as_the_papers_has_a_number_of_it():
         ('mocov2', 'SVM mAP'): 'paper', ('densecl', 'linear seg. AP'): 'elsewhere'}
     assert kinds['densecl', 'linear seg. AP'].verdict == HOLDS
     assert counted(kinds.values()) == {HOLDS: 0, FAILS: 1, OPEN: 0}
+
+
+@pytest.mark.parametrize('subject, count', [('pictures', 42), ('sound', 112)])
+def test_what_the_paper_claims_its_numbers_say(subject, count):
+    """Against supervised sound, too, only of the weights that it has: AudioSet's."""
+    _, rows, columns = CLAIMS[subject]
+    checked = check(subject, {key: {column.run: {'seed0': {c.metric: 1. for c in columns}}
+                                    for column in columns} for key in rows})
+    own = [one for one in checked if one.kind == 'paper']
+    assert all(one.paper > 0 for one in own) and len(own) == count
+    against = {one.claim.worse for one in own}
+    assert ('supervised' in against, 'audioset' in against) == (
+        subject == 'pictures', subject == 'sound')
+
+
+def test_claims_are_counted_with_how_many_they_are():
+    il = [12., 12.1, 12.2]
+    less = dict(mocov2=(2., 2., 2.01), densecl=(1., 2., -.5), mtl_mocov2_densecl=(.6, 1.4, 1.))
+    checked = check('pictures', fake(il_mocov2_densecl=il, **{
+        key: [a - b for a, b in zip(il, by)] for key, by in less.items()}))
+    found = {one.claim.worse: one for one in checked if one.claim.better == 'il_mocov2_densecl'}
+    assert {key: one.verdict for key, one in found.items()} == {
+        'mocov2': HOLDS, 'densecl': OPEN, 'mtl_mocov2_densecl': HOLDS}
+    assert found['mocov2'].rate < .01 and .05 < found['mtl_mocov2_densecl'].rate < .3
+    decided, kept = surviving(checked)
+    assert 1 == kept < decided < len(checked)
 
 
 def test_less_is_better_where_a_column_says_so():
