@@ -248,6 +248,19 @@ def test_recipes_that_cannot_be_followed_are_named(scope, change, message):
         CropViews([change(recipe())], 2)
 
 
+@pytest.mark.parametrize('folder', ['', 'demo'])
+def test_every_pretraining_of_pictures_makes_its_views_in_batches(folder):
+    seen = 0
+    for path in sorted((tiny.CONFIGS / folder).glob('*.py')):
+        loader = Config.fromfile(path).get('train_dataloader')
+        if loader is None or 'rcnn' in path.name or path.stem == 'supervised':
+            continue  # concatenated encoders are trained by nobody; the others are of labels
+        types = [step.type.rpartition('.')[2] for step in loader.dataset.dataset.pipeline]
+        assert types == ['OpenPicture', 'CropViews', 'PackViews'], path
+        seen += 1
+    assert seen > 7
+
+
 def keyed_dataset(images, view):
     return KeyedDataset(DATASETS.build(dict(
         type='mmpretrain.CustomDataset', data_root=str(images), data_prefix='train',
