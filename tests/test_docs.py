@@ -114,3 +114,15 @@ def test_walks_name_what_there_is():
 def test_citation_names_this_version():
     citation = yaml.safe_load((ROOT / 'CITATION.cff').read_text())
     assert citation['version'] == multissl_mm.__version__
+
+
+def test_configs_that_keep_old_tasks_name_what_speaks_for_it():
+    """In words of their own, with the page that has the numbers."""
+    paths = [path for folder in ('', 'sound') for name in ('il*_*.py', 'rehearsal_*.py')
+             for path in (tiny.CONFIGS / folder).glob(name)]
+    assert len(paths) > 10
+    for path in paths:
+        said = ast.get_docstring(ast.parse(path.read_text())) or ''
+        page = f'docs/results/{"sound" if path.parent.name == "sound" else "pictures"}.md'
+        # Of M from elsewhere all is as with M from here.
+        assert page in said or 'otherwise as il_mocov2_densecl.py' in said, path

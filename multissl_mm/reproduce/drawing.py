@@ -47,7 +47,7 @@ def trade_off(title: str, panels: Sequence[Sequence[Tuple[str, str]]],
         for i, row in enumerate(results):
             if row not in drawn:
                 continue
-            marker, color = 'osD^vP*Xh<>d'[i % 12], f'C{i % 10}'
+            marker, color = 'osD^vP*Xh<>d'[i % 12], _color(i)
             points, (a, b) = drawn[row]
             if row == far:
                 numbers = ', '.join(f'{mean.mean:.{column.digits}f}'
@@ -80,6 +80,13 @@ def trade_off(title: str, panels: Sequence[Sequence[Tuple[str, str]]],
         figure.legend(handles=list(handles.values()), labels=list(handles), fontsize=8,
                       loc='outside right center', frameon=False)
     return figure
+
+
+def _color(i: int) -> str:
+    """Of twenty: those that are usual, then paler ones."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+    return to_hex(colormaps['tab20'](2 * (i % 10) + i // 10 % 2))
 
 
 def _far_off(means: Mapping[str, Tuple[float, float]]) -> Optional[str]:
