@@ -131,6 +131,11 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
             stderr=True, quiet=console.quiet) if printed else console)
         _data(group, steps, size)
         asked = [key for key in rows or _default(group.tables, given) if key in group.rows]
+        for key in () if rows or checkpoint else sorted({*GIVEN_AT} - {*given}):
+            if any(key in table.rows for table in group.tables):
+                steps.console.print(f'without the row {key}: {GIVEN_AT[key]} is not there; '
+                                    'docs/evidence.md says how it is made', style='yellow',
+                                    highlight=False, soft_wrap=True)
         if checkpoint:
             given[others or ('supervised' if issubclass(group.kind, SoundRun) else 'detco')] = \
                 checkpoint

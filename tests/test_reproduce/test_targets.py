@@ -130,7 +130,7 @@ def test_jobs_of_everything(tmp_path, monkeypatch, name):
     assert known
 
 
-def test_weights_of_others_are_in_tables_once_they_are_there(tmp_path, monkeypatch):
+def test_weights_of_others_are_in_tables_once_they_are_there(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tables, 'sound_data', lambda *args, **kwargs: None)
 
@@ -139,11 +139,14 @@ def test_weights_of_others_are_in_tables_once_they_are_there(tmp_path, monkeypat
         reproduce_table(name, rows, ['sp'], printed=True, console=console)
         return [line.split('=')[0] for line in console.export_text().splitlines()[:-1]]
 
-    assert 'audioset_0' not in jobs('table2a')
+    without = 'without the row audioset: data/evidence/yamnet.pth is not there'
+    assert 'audioset_0' not in jobs('table2a') and without in capsys.readouterr().err
+    assert jobs('table2a', 'a') == ['a_0'] and without not in capsys.readouterr().err
     weights = tmp_path / GIVEN_AT['audioset']
     weights.parent.mkdir(parents=True)
     weights.write_text('weights')
-    assert 'audioset_0' in jobs('table2a') and jobs('table2a', 'audioset') == ['audioset_0']
+    assert 'audioset_0' in jobs('table2a') and without not in capsys.readouterr().err
+    assert jobs('table2a', 'audioset') == ['audioset_0']
     assert 'audioset_0' not in jobs('table3')  # which has no such row
 
 
