@@ -9,8 +9,8 @@ What speaks for the weight (docs/results/pictures.md, simulated streets): with i
 than both at once for as long, by 1.4 points of linear segmentation (0.2 to 2.5, five seeds), and 5
 and 25 times as much are worse (one seed). For M -> D nothing kept (``distill_weights=0.``) is as
 good: DenseCL has a contrast of whole pictures itself. On simulated sound (docs/results/sound.md,
-three seeds) B -> C -> A has 22.7 SP mAP with responses, 6.3 (5.6 to 7.0) more than with nothing
-kept; B alone for as long has 26.2, all at once for as long 27.2.
+five seeds) B -> C -> A has 23.3 SP mAP with responses, 5.5 (2.7 to 8.4) more than with nothing
+kept; B alone for as long has 26.4, all at once for as long 26.9.
 """
 model = dict(
     type='multissl_mm.IncrementalLearning',
