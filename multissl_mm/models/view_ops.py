@@ -5,9 +5,9 @@ transforms use, down to the rounding after each colour jitter and at the end. Wh
 sample does not depend, to the last bit, on the others in its batch: everything is done pixel by
 pixel, and the one sum, the mean luma of :func:`contrast`, is one of whole numbers.
 
-torchvision knows one factor per batch only. kornia (0.9) knows one per sample, but does not round as
-Pillow does, its hue takes 5.7 times as long on a CPU (brightness, contrast and saturation as long as
-these), and with two threads its means depend on the batch in the last bits.
+torchvision knows one factor per batch only. kornia (0.9) knows one per sample, but does not round
+as Pillow does, its hue takes 5.7 times as long on a CPU (brightness, contrast and saturation as
+long as these), and with two threads its means depend on the batch in the last bits.
 """
 from math import ceil, exp
 from typing import Callable, List, Sequence, Tuple
