@@ -1,8 +1,8 @@
 """One task after the other (section 4.3): 200 epochs each, in which the learning rate starts anew.
 
 ``train_cfg.stages`` is all that says how long stages are; what else depends on it follows. Longer
-or shorter stages, a lower rate with a long warm-up and no restart at all made no difference that
-stands out of the noise (docs/results/pictures.md, sound.md; one seed each).
+or shorter stages, a lower rate with a long warm-up and no restart at all made no difference to
+M -> D that stands out of the noise (docs/results/pictures.md, one seed each).
 """
 _base_ = ['sgd_200e.py', 'runtime.py']
 

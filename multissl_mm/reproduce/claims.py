@@ -147,7 +147,8 @@ CLAIMS: Dict[str, Tuple[Sequence[Claim], Mapping[str, Row], Sequence[Column]]] =
 def check(subject: str, results: Mapping[str, Found]) -> List[Checked]:
     """All claims of a subject of whose rows there are results.
 
-    What the paper says of its methods as a whole is no claim where its own numbers contradict it.
+    What the paper says of its methods as a whole is no claim in a column where its own numbers
+    contradict it.
 
     Args:
         subject (str): Of :data:`CLAIMS`.

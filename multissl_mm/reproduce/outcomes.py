@@ -28,6 +28,7 @@ def publish(result: Path, step: Step, encoder: Encoder, link: Path) -> None:
     metrics = json.loads(step.done.read_text())
     text = json.dumps({**metrics, 'made': dict(
         {k: v for k, v in made.items() if k != 'command'}, of=step.what.name,
+        settings=step.what.settings,  # as they are called by the code of now
         commands=[_typed(made['command']) for made in (*made_by, made) if 'command' in made],
         encoder=[what.name for what, _ in encoder.trained],
         codes=sorted({str(made.get('code')) for made in (made, *made_by)}),

@@ -129,7 +129,9 @@ def _distinct(dataset: Any) -> int:
     if hasattr(dataset, 'datasets'):
         return sum(map(_distinct, dataset.datasets))
     inner = getattr(dataset, 'dataset', None)
-    return len(dataset) if inner is None else min(len(dataset), _distinct(inner))
+    if isinstance(inner, str) or not hasattr(inner, '__getitem__'):  # a name, or nothing
+        return len(dataset)
+    return min(len(dataset), _distinct(inner))
 
 
 def _refuse_single(runner: Runner) -> None:

@@ -10,6 +10,7 @@ from recorded import RecordedSteps, evaluate
 from multissl_mm.registry import MODELS
 from multissl_mm.reproduce import study
 from multissl_mm.reproduce.pictures import TABLE4
+from multissl_mm.reproduce.plan import Plan
 from multissl_mm.reproduce.scales import SCALES
 from multissl_mm.reproduce.sound import TABLE2A
 from multissl_mm.reproduce.sound_study import (
@@ -109,30 +110,33 @@ def test_sound_goes_on_from_the_same_b_and_is_measured_on_scenes_of_its_own(tmp_
     assert all(c.count('data/validation/omniaudio_32x128/') == 3 for c in evaluated)
 
 
-def epochs(folder, rows, key):
+def epochs(folder, rows, key, run):
     """Of a row's encoder, with those of what it starts from or is made of."""
     row = rows[key]
+    if row.as_long_as:  # as it is run
+        command = ' '.join(run._training(Plan(run.store), key, 0).command)
+        return int(re.search(r'train_cfg.max_epochs=(\d+)', command)[1])
     if row.within:  # the first stage of another row
         return config_of(folder, rows[row.within[0]])[1].train_cfg.stages[0]
     found = 0
     if row.pretrain:
-        loop = config_of(folder, row._replace(pretrain=row.as_long_as or row.pretrain))[
-            not row.as_long_as].train_cfg
+        loop = config_of(folder, row)[1].train_cfg
         found = sum(loop.get('stages') or [loop.max_epochs])
-    parts = [epochs(folder, rows, part) for part in row.parts]
+    parts = [epochs(folder, rows, part, run) for part in row.parts]
     # What is averaged goes on from one another.
     return found + (max(parts) if row.average else sum(parts)) + (
-        epochs(folder, rows, row.start) if row.start else 0)
+        epochs(folder, rows, row.start, run) if row.start else 0)
 
 
-@pytest.mark.parametrize('folder, rows, others', [('demo', ROWS, TABLE4.rows),
-                                                  ('sound/demo', SOUND_ROWS, TABLE2A.rows)])
-def test_rows_are_as_long_as_il_or_say_so(folder, rows, others):
+@pytest.mark.parametrize('folder, rows, others, kind', [
+    ('demo', ROWS, TABLE4.rows, StudyRun), ('sound/demo', SOUND_ROWS, TABLE2A.rows, SoundStudyRun)])
+def test_rows_are_as_long_as_il_or_say_so(folder, rows, others, kind, tmp_path):
     every = {**others, **rows}
+    run = kind(every, tmp_path / 'out', RecordedSteps(tmp_path / 'logs', lambda done: {}))
     il = next(key for key in rows if key.startswith('il_'))
-    whole = epochs(folder, every, il)
+    whole = epochs(folder, every, il, run)
     assert whole == {'demo': 24, 'sound/demo': 38}[folder]
-    long = {key: length for key in rows if (length := epochs(folder, every, key)) != whole}
+    long = {key: length for key in rows if (length := epochs(folder, every, key, run)) != whole}
     assert len(long) < len(rows) / 4 and set(long) == {'random', *(
         key for key in rows if re.search('half as long|16 of 38|as long as that|epochs with',
                                          rows[key].title))}
