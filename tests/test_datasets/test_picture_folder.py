@@ -122,6 +122,11 @@ def test_what_a_wrapper_repeats_counts_once(scope, plain):
                                         folder])))
     assert len(joined) == 88 and _distinct(joined) == 16
 
+    class Named(list):
+        dataset = 'voc'
+
+    assert _distinct(Named(range(5))) == 5
+
 
 @pytest.mark.parametrize('schedule, words', [
     (dict(type='OneCycleLR', total_steps=50, eta_max=.1), 'total_steps of OneCycleLR is 50 epochs'),
