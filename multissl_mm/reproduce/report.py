@@ -1,6 +1,7 @@
 """One HTML file that holds all that there is of some tables: numbers, verdicts, pictures, costs."""
 import json
 from collections import Counter
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
@@ -170,7 +171,7 @@ def _subject(name: str, parts: Sequence[Tuple[PaperTable, Path, Mapping[str, Fou
              for beginning, alt, label, log in CURVES)
     return dict(
         name=name, any=bool(checked), counts=counted(checked),
-        claims={kind: [_claim(name, one) for one in checked if one.kind == kind]
+        claims={kind: _spanned([_claim(name, one) for one in checked if one.kind == kind])
                 for kind in _KINDS},
         surviving={kind: surviving([one for one in checked if one.kind == kind])
                    for kind in _KINDS},
@@ -218,6 +219,15 @@ def _each(shown: Sequence[Tuple[PaperTable, Path, Mapping[str, Found]]]
                     if name not in seen:
                         seen.add(name)
                         yield metrics
+
+
+def _spanned(claims: Sequence[Mapping[str, Any]]) -> List[Dict[str, Any]]:
+    """With how many follow each other of the same text, at the first of them."""
+    spanned = []
+    for _, group in groupby(claims, lambda claim: claim['text']):
+        its = list(group)
+        spanned += [dict(claim, span=len(its) * (i == 0)) for i, claim in enumerate(its)]
+    return spanned
 
 
 def _made(every: Sequence[Mapping[str, Any]]) -> Tuple[List[str], List[str]]:

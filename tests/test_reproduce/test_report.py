@@ -66,6 +66,8 @@ def test_one_file_with_all_of_it(tmp_path):
     assert 'paper 86.4' in text and 'rank 1' in text and '1,488' in text and '6.7 min' in text
     row = re.search(r'IL \(M\+D\) better than MoCo v2 \(M\).*?</tr>', text, re.S)[0]
     assert 'section 5.4' in row and '>holds<' in row and '+2.06' in row
+    # A claim in two columns is named once.
+    assert len(re.findall(r'<th rowspan="2">IL \(M\+D\) better than M, as long as IL', text)) == 1
     control = re.search(r'IL \(M\+D\) better than M, as long as IL.*?</tr>', text, re.S)[0]
     assert '>does not hold<' in control and 'section' not in control
     # The trade-off, what is forgotten, and the ratio of gradients; the cosine was not logged.
