@@ -220,8 +220,9 @@ class TableRun:
                                      'of', style='yellow', highlight=False, soft_wrap=True)
             return
         # M alone and on its way to IL have different identities, and the same settings.
-        same = there.get('made', {}).get('settings') == step.what.settings
-        as_now = there.get('made', {}).get('codes') == [code_digest()]
+        made = there.get('made', {})
+        same = made.get('settings') == step.what.settings
+        as_now = made.get('codes') == [code_digest()]
         if same and (as_now or not plan.fresh) and not step.done.exists():
             return  # kept, or copied from elsewhere, without what it was made of
         plan.want(step, lambda: publish(result, step, encoder, self.out / key))

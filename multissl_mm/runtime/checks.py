@@ -6,10 +6,12 @@ from mmengine.config import Config
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.nn import SyncBatchNorm
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.data import Dataset
 
 from ..errors import MultiSSLError
 from ..utils.model import unwrap
 from ..utils.nested import dicts, located
+from ..utils.wrappers import children
 
 
 def check_temporary() -> None:
@@ -126,12 +128,10 @@ def check_steps(runner: Runner) -> None:
 
 def _distinct(dataset: Any) -> int:
     """Samples of a dataset, those that a wrapper repeats once."""
-    if hasattr(dataset, 'datasets'):
-        return sum(map(_distinct, dataset.datasets))
-    inner = getattr(dataset, 'dataset', None)
-    if isinstance(inner, str) or not hasattr(inner, '__getitem__'):  # a name, or nothing
-        return len(dataset)
-    return min(len(dataset), _distinct(inner))
+    inner = children(dataset)
+    if isinstance(around := getattr(dataset, 'dataset', None), Dataset) and not inner:
+        inner = [around]  # of a KeyedDataset
+    return min(len(dataset), sum(map(_distinct, inner))) if inner else len(dataset)
 
 
 def _refuse_single(runner: Runner) -> None:
