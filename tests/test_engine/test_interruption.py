@@ -1,5 +1,6 @@
 """Asked to stop anywhere, and resumed: the same bits as never interrupted."""
 import itertools
+import json
 import multiprocessing
 import os
 import signal
@@ -95,15 +96,23 @@ def test_stopped_anywhere_equals_never_stopped(images, tmp_path, name, checkpoin
 
 @METRICS.register_module()
 class AskedMetric(BaseMetric):
-    """Counts batches; in the first validation of a work directory the process is asked to stop."""
+    """Counts batches; in the first validation of a work directory the process is asked to stop.
 
-    def __init__(self, folder):
+    Or in the nth it fails, as little prepared as where it is killed.
+    """
+
+    def __init__(self, folder, fails=0):
         super().__init__()
-        self.path = Path(folder, 'validated.txt')
+        self.path, self.fails = Path(folder, 'validated.txt'), fails
 
     def process(self, data_batch, data_samples):
         self.results.append(1)
-        if not self.path.exists():
+        if self.fails:
+            validated = self.path.read_text().split() if self.path.exists() else []
+            if len(validated) + 1 == self.fails and not self.path.with_name('failed').exists():
+                self.path.with_name('failed').touch()
+                raise ConnectionError('a node is lost')
+        elif not self.path.exists():
             self.path.touch()
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -137,6 +146,38 @@ def test_a_validation_is_left_and_begins_anew(tmp_path, averaged):
     go()
     assert (tmp_path / 'validated.txt').read_text() == '2 2 '
     assert last_checkpoint(tmp_path)['meta']['iter'] == 4
+
+
+@pytest.mark.parametrize('loop, fails, validated', [
+    (dict(by_epoch=True, max_epochs=4), 3, 4),
+    (dict(by_epoch=True, max_epochs=4, val_interval=2), 1, 2),  # then it fails in the middle
+    (dict(by_epoch=True, max_epochs=4, val_interval=1000), 1, 1),  # the last validation, the only
+    (dict(by_epoch=False, max_iters=4, val_interval=2), 2, 2)])
+def test_a_validation_that_fails_comes_again(tmp_path, loop, fails, validated):
+    """The checkpoint of its epoch was there, and with --resume the validation was left out."""
+    def go():
+        cfg = toy.config(tmp_path, checkpoint=dict(interval=1, by_epoch=loop['by_epoch']))
+        cfg.merge_from_dict(dict(
+            val_cfg={}, val_evaluator=dict(type='AskedMetric', folder=str(tmp_path), fails=fails),
+            val_dataloader=cfg.train_dataloader,
+            default_hooks=dict(logger=dict(type='LoggerHook',
+                                           log_metric_by_epoch=loop['by_epoch'])),
+            experiment_name=f'{tmp_path.name}_{next(COUNT)}'))
+        cfg.train_cfg = loop
+        options = runtime.RunOptions('config.py', resume='auto')
+        runtime.build_runner(runtime.prepare_cfg(cfg, options), options).train()
+
+    with pytest.raises(ConnectionError):
+        go()
+    assert not (tmp_path / 'final.pth').exists()
+    go()
+    assert (tmp_path / 'validated.txt').read_text() == '2 ' * validated
+    assert (tmp_path / 'final.pth').exists()
+    steps = [json.loads(line)['step'] for path in sorted(tmp_path.glob('*/vis_data/scalars.json'))
+             for line in path.read_text().splitlines() if 'batches' in line]
+    assert steps == sorted(set(steps)) and len(steps) == validated
+    go()  # finished, and validated
+    assert (tmp_path / 'validated.txt').read_text() == '2 ' * validated
 
 
 def ask_one_of_two(folder, validated):

@@ -1,19 +1,22 @@
 """A run that is asked to stop keeps what it has done, and says how to go on."""
 import time
-from typing import Optional, Sequence
+from pathlib import Path
+from typing import Any, Optional, Sequence, Tuple
 
 import torch
-from mmengine.dist import all_reduce, barrier, get_world_size
+from mmengine.dist import all_reduce, barrier, broadcast, get_world_size, is_main_process
 from mmengine.hooks import EMAHook, Hook
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
 from ...errors import MultiSSLError
 from ...registry import HOOKS
+from ...utils.files import write_atomically
 from ...utils.stopping import Interrupted, let_outlive, requested
+from ..loops.epochs import BEGAN
 from .checkpoint import accumulated, keep_interrupted
 
-#: In MMEngine's message hub, and so in checkpoints: whether a validation is to begin anew.
-VALIDATING = 'multissl_mm/validating'
+#: In a work directory: behind which epoch (step, where a loop counts these) it was validated last.
+VALIDATED = 'last_validation'
 
 
 @HOOKS.register_module()
@@ -28,9 +31,12 @@ class InterruptionHook(Hook):
     step of the optimizer comes first. ``tools/train.py`` adds this hook to every run, and listens
     (:func:`multissl_mm.utils.stopping.listening`).
 
-    A validation ends, too, and begins anew when the run is resumed; but not where an ``EMAHook``
-    has put its averages into the model, which are nothing to go on from. What other hooks look at
-    between two steps (:class:`KNNHook`, :class:`ForgettingHook`) is left in the same way.
+    A validation ends, too, but not where an ``EMAHook`` has put its averages into the model, which
+    are nothing to go on from. What other hooks look at between two steps (:class:`KNNHook`,
+    :class:`ForgettingHook`) is left in the same way.
+
+    Whatever ended a validation, a kill or an error, too, a run that is resumed where one was due
+    begins with it: ``last_validation`` in the work directory says what was validated.
 
     Args:
         seconds (float): Defaults to 2.
@@ -51,9 +57,8 @@ class InterruptionHook(Hook):
             if loop is not None:
                 let_outlive(loop.dataloader)
         self._looked = self._count, time.monotonic()
-        if runner.val_loop is not None and runner.message_hub.get_info(VALIDATING):
+        if runner.val_loop is not None and self._validation_is_due(runner):
             runner.val_loop.run()
-        runner.message_hub.update_info(VALIDATING, False)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None,
                          outputs: Optional[dict] = None) -> None:
@@ -71,13 +76,38 @@ class InterruptionHook(Hook):
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None,
                        outputs: Optional[Sequence] = None) -> None:
         if batch_idx < self._batches and self._agreed():
-            runner.message_hub.update_info(VALIDATING, True)
             self._end(runner, runner.iter, 'whose validation is left')
+
+    def after_val_epoch(self, runner: Runner, metrics: Optional[dict] = None) -> None:
+        if is_main_process():
+            write_atomically(Path(runner.work_dir, VALIDATED), f'{_progress(runner.train_loop)[0]}')
 
     def after_look(self, runner: Runner) -> None:
         """Called between two steps, after each of the batches that a hook looks at on all ranks."""
         if self._agreed() and self._stepped(runner, runner.iter):
             self._end(runner, runner.iter, 'a look at which is left')
+
+    @staticmethod
+    def _validation_is_due(runner: Runner) -> bool:
+        """Whether the run that is resumed ended behind an epoch or a step, but not its validation.
+
+        Checkpoints are written before.
+        """
+        loop, noted = runner.train_loop, Path(runner.work_dir, VALIDATED)
+        now, end = _progress(loop)
+        if not now:
+            if is_main_process():
+                noted.unlink(missing_ok=True)  # of a run that was there before
+            return False
+        if isinstance(loop, EpochBasedTrainLoop):
+            began = runner.message_hub.get_info(BEGAN)
+            if began is not None and began[0] == now:  # in the middle of the next epoch
+                return False
+        loop._decide_current_val_interval()
+        last = torch.tensor(int(noted.read_text()) if is_main_process() and noted.exists() else 0)
+        broadcast(last)  # a file may reach other machines later
+        return last < now and now >= loop.val_begin and (
+            now % loop.val_interval == 0 or now == end)
 
     @staticmethod
     def _end(runner: Runner, step: int, where: str) -> None:
@@ -114,3 +144,10 @@ class InterruptionHook(Hook):
     def _stepped(runner: Runner, step: int) -> bool:
         """Whether no gradient waits for the optimizer, which no checkpoint would have."""
         return step % accumulated(runner) == 0 or step == runner.max_iters
+
+
+def _progress(loop: Any) -> Tuple[int, int]:
+    """Of a training, how many epochs are done, and of how many; steps, where it counts these."""
+    if isinstance(loop, EpochBasedTrainLoop):
+        return loop.epoch, loop.max_epochs
+    return (loop.iter, loop.max_iters) if isinstance(loop, IterBasedTrainLoop) else (0, 0)
