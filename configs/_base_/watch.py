@@ -20,9 +20,9 @@ probe_pipeline = [
 probe = dict(type='mmpretrain.ImageNet', data_root='data/imagenet/', pipeline=probe_pipeline)
 custom_hooks = [
     dict(type='multissl_mm.GradientHook', interval=200),  # steps; from here on epochs
-    # With the pipeline of the training data.
+    # With the pipeline of the training data, without labels.
     dict(type='multissl_mm.ForgettingHook', interval=10, max_samples=4096,
-         dataset=dict(type='mmpretrain.ImageNet', data_root='data/imagenet/', split='val')),
+         dataset=dict(type='multissl_mm.PictureFolder', data_root='data/imagenet/', split='val')),
     dict(type='multissl_mm.KNNHook', interval=10, max_bank=50000, max_queries=10000,
          bank=dict(probe, split='train'), queries=dict(probe, split='val')),
 ]

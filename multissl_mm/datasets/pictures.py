@@ -6,11 +6,8 @@ from mmcv.transforms import BaseTransform
 from PIL import Image
 
 from ..registry import TRANSFORMS
-from ..utils.images import decoding, find_turn, read_content, to_rgb
+from ..utils.images import decoding, find_turn, read_content, to_rgb, upright_size
 
-#: Turns that swap width and height.
-ON_ITS_SIDE = (Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270,
-               Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90)
 #: Scales at which a JPEG can be decoded: one of so many pixels in each direction.
 REDUCTIONS = (8, 4, 2, 1)
 
@@ -49,9 +46,8 @@ class Picture:
             self._turn = find_turn(opened)
         self._opened: Optional[Image.Image] = opened
         self._reducible = opened.format == 'JPEG'
-        width, height = opened.size
         #: Width and height, the right way up.
-        self.size = (height, width) if self._turn in ON_ITS_SIDE else (width, height)
+        self.size = upright_size(opened)
 
     def reductions(self) -> Sequence[int]:
         """By how much it can be reduced while it is decoded, which is faster."""

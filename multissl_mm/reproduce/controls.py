@@ -111,8 +111,12 @@ def control_config(control: Control) -> Config:
 
 def _run(steps: Steps, folder: Path, control: Control, options: Sequence[str]) -> Dict[str, float]:
     """Scores on training and held-out scenes."""
-    config, final = folder / 'config.py', folder / FINAL
+    config, final, told = folder / 'config.py', folder / FINAL, folder / 'options.json'
+    if final.exists() and (json.loads(told.read_text()) if told.exists() else []) != [*options]:
+        raise MultiSSLError(f'{folder} was made with other --cfg-options than '
+                            f'{" ".join(options) or "none"}; remove it, or choose another --out')
     write_atomically(config, control_config(control).pretty_text)
+    write_atomically(told, json.dumps(options))
     steps.run(f'{control.title}: training', folder.name, project_file('tools/train.py'),
               str(config), '--work-dir', str(folder), '--resume',
               *(['--cfg-options', *options] if options else []), done=final)

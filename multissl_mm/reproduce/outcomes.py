@@ -2,12 +2,13 @@
 import json
 import os
 import shlex
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Dict, Sequence
 
 from ..engine.hooks.checkpoint import FINAL
 from ..errors import MultiSSLError
-from ..utils.files import write_atomically
+from ..utils.files import atomic_path, write_atomically
 from ..utils.project import project_folder
 from .costs import cost, curves
 from .plan import Step
@@ -37,13 +38,12 @@ def publish(result: Path, step: Step, encoder: Encoder, link: Path) -> None:
     if not encoder.trained or encoder.checkpoint is None or encoder.checkpoint.name not in OWN:
         return
     own = encoder.checkpoint.parent
-    if link.is_symlink():  # perhaps of other settings
-        link.unlink()
-    if own.is_dir() and not link.exists():
-        try:
-            link.symlink_to(os.path.relpath(own, link.parent), target_is_directory=True)
-        except OSError:  # a file system without links
-            pass
+    if not own.is_dir() and link.is_symlink():  # to another, perhaps of other settings
+        link.unlink(missing_ok=True)
+    if own.is_dir() and (link.is_symlink() or not link.exists()):
+        # In one step, as another command may publish the same; a file system may have no links.
+        with suppress(MultiSSLError), atomic_path(link, durable=False) as part:
+            part.symlink_to(os.path.relpath(own, link.parent), target_is_directory=True)
     watched = curves(own)
     if watched:
         write_atomically(link.with_name(f'{link.name}_curves.json'), json.dumps(watched))

@@ -124,7 +124,7 @@ class PictureRun(TableRun):
     def heldout(self) -> List[str]:
         """ImageNet's pictures for validation; of streets those of VOC's layout."""
         if self.scale.full:
-            return ['dataset.type=mmpretrain.ImageNet', 'dataset.data_root=data/imagenet/',
+            return ['dataset.type=multissl_mm.PictureFolder', 'dataset.data_root=data/imagenet/',
                     'dataset.split=val']
         return ['dataset.type=mmpretrain.CustomDataset', 'dataset.with_label=False',
                 f'dataset.data_root={self.scale.data.as_posix()}',

@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import time
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -17,6 +18,7 @@ from ..runtime import add_cfg_options, apply_options, git_state, load_config, ve
 from ..runtime.continuity import essentials
 from ..utils.digest import digest, file_digest
 from ..utils.files import write_atomically
+from ..utils.images import files_below
 from ..utils.nested import dicts
 from ..utils.project import PACKAGE
 
@@ -225,21 +227,19 @@ def _code_digest(package: Path) -> str:
 def folder_digest(root: str) -> str:
     """Names of all files below a folder, and of up to 10,000 their sizes and 4 KiB out of them.
 
-    So data that were made anew are noticed; one changed file of a million need not be. Hidden files
-    do not count. Of a file it is the digest of its content.
+    So data that were made anew are noticed; one changed file of a million need not be. Files behind
+    links count, hidden ones do not, and of one that cannot be opened the name alone. Of a file it
+    is the digest of its content.
     """
     if os.path.isfile(root):
         return file_digest(root)[:16]
     if not os.path.isdir(root):
         return 'absent'
-    names = sorted(os.path.relpath(os.path.join(folder, name), root)
-                   for folder, _, files in os.walk(root) for name in files
-                   if not name.startswith('.'))
+    names = sorted(os.path.relpath(path, root) for path in files_below(root))
     sha, every = hashlib.sha256(repr(names).encode()), -(-len(names) // LOOKED_AT) or 1
     for name in names[::every]:
-        path = os.path.join(root, name)
-        size = os.path.getsize(path)
-        with open(path, 'rb') as file:
+        with suppress(OSError), open(os.path.join(root, name), 'rb') as file:
+            size = os.fstat(file.fileno()).st_size
             file.seek(max(0, (size - LOOKED_IN) // 2))
             sha.update(f'{size}'.encode() + file.read(LOOKED_IN))
     return sha.hexdigest()[:16]

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import IO, Callable, Dict, Iterator, Union
 
 from ..errors import MultiSSLError
+from ..utils.files import not_written
 
 #: Seconds that a run waits for one that is just ending, as after a restart.
 WAIT = 10.
 #: Bytes that logs and the config take.
 LEAST = 1 << 20
+#: The file in a folder that is locked; it stays.
+LOCK = '.lock'
 _held: Dict[str, IO[str]] = {}
 
 
@@ -26,7 +29,7 @@ def hold(work_dir: Union[str, Path]) -> None:
     Raises:
         MultiSSLError: If another process has it, or nothing can be written there.
     """
-    path = Path(work_dir, '.lock').absolute()
+    path = Path(work_dir, LOCK).absolute()
     if str(path) in _held:
         return
     try:
@@ -70,6 +73,23 @@ def alone(path: Path, waiting: Callable[[str], None], stopped: Callable[[], bool
                 waiting(_owner(file))
                 said = True
             time.sleep(.2)
+        yield
+
+
+@contextmanager
+def one_writer(folder: Path) -> Iterator[None]:
+    """A block in which no other process writes to a folder; who comes second waits, and says so.
+
+    Raises:
+        MultiSSLError: If nothing can be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        open(folder / LOCK, 'a+').close()
+    except OSError as error:
+        raise not_written(folder, error) from error
+    with alone(folder / LOCK, lambda owner: print(
+            f'{folder}: waits for {owner}, which writes there', flush=True), lambda: False):
         yield
 
 

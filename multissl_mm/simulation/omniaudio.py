@@ -12,6 +12,7 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple
 import numpy as np
 
 from ..datasets.ear_pairs import EAR_PAIRS
+from ..runtime.lock import one_writer
 from ..utils.files import not_written
 from ..utils.keyed_random import key_to_seed
 from ..utils.sounds import write_sound
@@ -105,6 +106,8 @@ def _write_video(folder: Path, index: int, scene: Scene, how: Recording) -> None
 def write_omniaudio(root: Path, seed: int, count: int, how: Recording, workers: int) -> bool:
     """Writes ``count`` scenes unless they are there; goes on where it was interrupted.
 
+    One process at a time writes to a folder.
+
     Returns:
         bool: Whether anything had to be done.
 
@@ -120,9 +123,12 @@ def write_omniaudio(root: Path, seed: int, count: int, how: Recording, workers: 
     import_av(), impulse_responses(how.head, how.rate)  # without these nothing is begun
     if how.recordings:
         recordings(how.recordings, how.rate)
-    write_manifest(path, manifest, done=False)
-    parallel(partial(_write_nth, root, seed, how), count, workers, 'OmniAudio layout', chunk=1)
-    write_manifest(path, manifest, done=True)
+    with one_writer(root):
+        if read_manifest(path, manifest):  # another process has written them meanwhile
+            return False
+        write_manifest(path, manifest, done=False)
+        parallel(partial(_write_nth, root, seed, how), count, workers, 'OmniAudio layout', chunk=1)
+        write_manifest(path, manifest, done=True)
     return True
 
 

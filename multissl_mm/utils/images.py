@@ -4,7 +4,7 @@ import os
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Iterator, List, Optional, Set, Union
+from typing import Any, Iterator, List, Optional, Set, Tuple, Union
 
 import numpy as np
 from mmengine.fileio import get
@@ -23,6 +23,9 @@ _TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
           4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
           6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
           8: Image.Transpose.ROTATE_90}
+#: Turns that swap width and height.
+_ON_ITS_SIDE = (Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270,
+                Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90)
 #: Formats whose pixels of more than 8 bits have 16, though Pillow widens them to 32.
 _SIXTEEN_BITS = ('PNG', 'PPM')
 #: What lies behind pictures of grey and alpha, as in MMCV.
@@ -103,6 +106,12 @@ def find_turn(image: Image.Image) -> Optional[Image.Transpose]:
         raise
     except Exception:  # Pillow's parser has no error of its own
         return None
+
+
+def upright_size(image: Image.Image) -> Tuple[int, int]:
+    """Width and height of a picture, the right way up by its EXIF."""
+    width, height = image.size
+    return (height, width) if find_turn(image) in _ON_ITS_SIDE else (width, height)
 
 
 def to_rgb(image: Image.Image, file_format: Optional[str]) -> Image.Image:

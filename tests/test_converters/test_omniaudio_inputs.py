@@ -1,7 +1,9 @@
 """Scenes as people have them: links, odd names, turned and damaged videos, dead microphones."""
 import json
 import shutil
+from concurrent.futures import ProcessPoolExecutor
 from fractions import Fraction
+from multiprocessing import get_context
 
 import av
 import numpy as np
@@ -221,3 +223,28 @@ def test_files_where_folders_are_to_be_written(root, tmp_path):
             with pytest.raises(MultiSSLError, match=f'{name} is {what}, where a folder is to'):
                 write_omniaudio(out, 0, 1, sounds.HOW, 1)
     assert json.loads((root / 'manifest.json').read_text())['done']
+
+
+def test_two_at_once(tmp_path, capfd):
+    """They shared a folder of what was half written, and could take it for a scene."""
+    fork = get_context('fork')
+    begin = fork.Barrier(2)
+
+    def both(work):
+        with ProcessPoolExecutor(2, fork, begin.wait) as pool:
+            return list(pool.map(work, (tmp_path, tmp_path)))
+
+    assert sorted(both(_simulated)) == [False, True]
+    assert both(_converted) == [[1], [1]]
+    assert capfd.readouterr().out.count('waits for process') == 2
+    for path in (tmp_path / 'public' / 'scene0001', tmp_path / 'out' / 'scene0001'):
+        assert sorted(p.name for p in path.parent.iterdir() if p.is_dir()) == [path.name]
+        assert len(list(path.iterdir())) >= 5
+
+
+def _simulated(folder):
+    return write_omniaudio(folder / 'public', 0, 1, sounds.HOW._replace(seconds=6.), 1)
+
+
+def _converted(folder):
+    return [e['scene'] for e in convert(folder / 'public', folder / 'out', sounds.CONVERTED).good]

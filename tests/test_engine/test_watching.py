@@ -25,7 +25,7 @@ from multissl_mm.engine.hooks.gradient import GradientHook, by_task, compare, fl
 from multissl_mm.engine.hooks.knn import accuracy, features
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.models.pretext import TaskOutput
-from multissl_mm.registry import MODELS
+from multissl_mm.registry import DATASETS, MODELS
 from multissl_mm.runtime import RunOptions, build_runner, prepare_cfg
 from multissl_mm.utils.stopping import Interrupted, listening
 
@@ -426,6 +426,12 @@ def test_base_config(scope, tmp_path):
     cfg = Config.fromfile(path)
     built = [HOOKS.build(hook) for hook in cfg.custom_hooks]
     assert [type(hook).__name__ for hook in built] == ['GradientHook', 'ForgettingHook', 'KNNHook']
+    # Pictures for validation as they are unpacked, not in folders of their classes.
+    (tmp_path / 'val').mkdir()
+    for name in 'ab':
+        Image.new('RGB', (8, 8)).save(tmp_path / 'val' / f'{name}.png')
+    watched = dict(cfg.custom_hooks[1].dataset, data_root=str(tmp_path))
+    assert len(DATASETS.build(watched)) == 2
     image = np.zeros((300, 400, 3), np.uint8)
     data = dict(img=image, img_shape=(300, 400), ori_shape=(300, 400), gt_label=3)
     for transform in cfg.custom_hooks[2].bank.pipeline[1:]:

@@ -150,6 +150,11 @@ def test_coverage_is_what_one_counts(tmp_path):
                                atol=1e-6)
     with pytest.raises(MultiSSLError, match='1.png: 10 x 8 pixels are too few for 12 x 2 cells'):
         linear.coverage(split, (2, 12))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # held upright: what is shown has 8 x 10 pixels
+    Image.new('RGB', (10, 8)).save(tmp_path / 'a' / '1.png', exif=exif)
+    with pytest.raises(MultiSSLError, match='1.png: its EXIF turns it by 90 degrees'):
+        linear.coverage(split, (2, 4))
 
 
 def cells(seed, count=30):

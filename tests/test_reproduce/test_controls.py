@@ -44,6 +44,8 @@ def test_what_is_run_and_what_holds(tmp_path, monkeypatch):
     assert len(trained) == 2 and all('--cfg-options train_cfg.max_epochs=3' in c for c in trained)
     assert json.loads((tmp_path / 'out' / 'scores.json').read_text())['a'] == dict(
         train=.6, val=.6)
+    with pytest.raises(MultiSSLError, match='out/a was made with other --cfg-options than none;'):
+        run_sound_controls(['a'], tmp_path / 'out')
     with pytest.raises(MultiSSLError, match='there is no control d; there are a, b, c'):
         run_sound_controls(['d'], tmp_path)
 

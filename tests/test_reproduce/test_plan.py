@@ -3,13 +3,17 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from recorded import RecordedSteps, python_step
 from rich.console import Console
 
+from multissl_mm.engine.hooks.checkpoint import FINAL
 from multissl_mm.errors import MultiSSLError
+from multissl_mm.reproduce import outcomes
 from multissl_mm.reproduce.plan import Plan
 from multissl_mm.reproduce.steps import Steps
 from multissl_mm.reproduce.store import Store
@@ -91,3 +95,26 @@ def test_what_another_process_makes_is_waited_for(tmp_path):
         other.communicate('x')
     thread.join()
     assert made['a'].done.read_text() == 'theirs' and 'done before' in console.export_text()
+
+
+def test_two_commands_publish_one_row(tmp_path, monkeypatch):
+    """As of two tables that share a folder: one took the link away that the other was to."""
+    monkeypatch.setattr(outcomes, 'cost', lambda trained: {})
+    what = SimpleNamespace(read_made=dict, name='m-1', settings='1')
+    done, link = tmp_path / 'svm.json', tmp_path / 'seed0' / 'm'
+    done.write_text('{"mAP": 1}')
+    encoders = []
+    for name in 'ab':
+        (tmp_path / name).mkdir()
+        encoders.append(SimpleNamespace(trained=[(what, 1)],
+                                        checkpoint=tmp_path / name / FINAL))
+
+    def publish(encoder):
+        for _ in range(50):
+            outcomes.publish(link.with_name('m_svm.json'), SimpleNamespace(what=what, done=done),
+                             encoder, link)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(publish, encoders))
+    assert link.resolve() in (tmp_path / 'a', tmp_path / 'b')
+    assert sorted(path.name for path in link.parent.iterdir()) == ['m', 'm_svm.json']

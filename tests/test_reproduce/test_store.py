@@ -208,3 +208,19 @@ def test_data_that_were_made_anew_are_noticed(tmp_path):
     assert folder_digest(str(tmp_path)) == before
     store = Store(tmp_path / 'runs')
     assert store.named('x', 0, 'y').name != store.named('x', 1, 'y').name
+
+
+def test_data_behind_links_are_noticed(tmp_path):
+    """As on machines where data are shared; a link to nothing stopped every command."""
+    root, elsewhere = tmp_path / 'root', tmp_path / 'elsewhere'
+    root.mkdir(), elsewhere.mkdir()
+    empty = folder_digest(str(root))
+    (root / 'train').symlink_to(elsewhere, target_is_directory=True)
+    (elsewhere / 'a.jpg').write_bytes(b'a picture')
+    (elsewhere / 'again').symlink_to(root, target_is_directory=True)  # round and round
+    before = folder_digest(str(root))
+    (elsewhere / 'a.jpg').write_bytes(b'b picture')
+    assert len({empty, before, folder_digest(str(root))}) == 3
+    (root / 'dead.jpg').symlink_to(tmp_path / 'nowhere')
+    assert folder_digest(str(root)) == folder_digest(str(root))
+

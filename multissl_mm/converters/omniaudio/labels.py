@@ -11,6 +11,7 @@ from rich.progress import Progress
 from ...datasets.classes import CLASSES
 from ...datasets.omniaudio import CONVERTER, read_index
 from ...errors import MultiSSLError
+from ...runtime.lock import one_writer
 from ...utils.checkpoint import compare, load_state_dict_file, some
 from ...utils.files import AnyPath, atomic_path, remove_leftovers, write_atomically
 from .video import crop, read_frames
@@ -195,6 +196,13 @@ def label(out: Path, by: Dict[str, Any], load: Callable[[], Segmenter],
     Raises:
         MultiSSLError: If the index cannot be used.
     """
+    read_index(str(out / 'index.json'))  # there is one
+    with one_writer(out):
+        return _label(out, by, load, root)
+
+
+def _label(out: Path, by: Dict[str, Any], load: Callable[[], Segmenter], root: Optional[Path]
+           ) -> Labelled:
     index = read_index(str(out / 'index.json'))
     meta = index['metainfo']
     root = root or out / meta['source']

@@ -17,6 +17,7 @@ from ...datasets.classes import CLASSES
 from ...datasets.ear_pairs import EAR_PAIRS, PAIR_NAMES
 from ...datasets.omniaudio import VERSION
 from ...errors import MultiSSLError, in_one_line
+from ...runtime.lock import one_writer
 from ...utils.checkpoint import some
 from ...utils.digest import file_digest
 from ...utils.files import check_folder, free_bytes, kinds, write_atomically
@@ -205,7 +206,8 @@ def convert(root: Path, out: Path, options: Options = DEFAULT,
 
     The recordings stay where they are. ``out`` gets, for each scene, arrays that are read piece by
     piece (frames, flow, masks, and labels where the scene has them), and ``index.json``, which
-    names all segments that are not silent. Finished scenes are not done again.
+    names all segments that are not silent. Finished scenes are not done again. One process at a
+    time writes there.
 
     Args:
         root (Path): The public layout: ``scene%04d/`` with ``VIDEO_%04d_cropped.mp4`` and
@@ -225,6 +227,12 @@ def convert(root: Path, out: Path, options: Options = DEFAULT,
     check_folder(out)
     import_av()  # without it no scene could be converted
     scenes = find_scenes(root) if scenes is None else scenes
+    with one_writer(out):
+        return _convert(root, out, options, scenes, workers)
+
+
+def _convert(root: Path, out: Path, options: Options, scenes: Sequence[int], workers: int
+             ) -> Converted:
     good: List[Dict[str, Any]] = []
     bad: Dict[int, str] = {}
     work = partial(_try_scene, root, out, options)

@@ -6,6 +6,7 @@ from typing import List, NamedTuple, Optional, Tuple
 
 import cv2
 import numpy as np
+from PIL import Image
 from pycocotools.coco import COCO
 
 from ...errors import MultiSSLError
@@ -13,6 +14,7 @@ from ...utils.checkpoint import some
 from ...utils.cli import progress_bar
 from ...utils.coco import check_coco
 from ...utils.files import AnyPath
+from ...utils.images import decoding, upright_size
 from ...utils.listed import check_there
 
 #: Share of a cell that a class must cover at least to be there.
@@ -86,7 +88,8 @@ def coverage(split: COCOSplit, size: Tuple[int, int], progress: bool = False) ->
         ndarray: (N, K, h, w), float32, shares from 0 to 1.
 
     Raises:
-        MultiSSLError: If a picture has fewer pixels than cells, or a mask cannot be read.
+        MultiSSLError: If a picture has fewer pixels than cells, a mask cannot be read, or masks are
+            of a picture on its side.
     """
     height, width = size
     found = split.annotations
@@ -98,6 +101,12 @@ def coverage(split: COCOSplit, size: Tuple[int, int], progress: bool = False) ->
             raise MultiSSLError(f'{split.paths[i]}: {columns} x {rows} pixels are too few for '
                                 f'{width} x {height} cells; leave it out, or choose a smaller '
                                 '--image-size')
+        with decoding(split.paths[i]), Image.open(split.paths[i]) as image:
+            on_its_side = upright_size(image) == (rows, columns) != (columns, rows)
+        if on_its_side:
+            raise MultiSSLError(f'{split.paths[i]}: its EXIF turns it by 90 degrees, but its '
+                                f'annotations are of {columns} x {rows} pixels as they are stored; '
+                                'remove its EXIF, or turn the annotations')
         masks = np.zeros((len(column), rows, columns), np.uint8)
         for item in found.imgToAnns.get(number, []):
             try:
