@@ -132,19 +132,63 @@ class OmniAudioDataset(BaseDataset):
         """Of what the samples show, wherever the folders lie.
 
         That is what the converter was told and noted of every scene, and the sizes of the
-        recordings as they are now.
+        recordings as they are now; labels that were added since only where they are read.
         """
         self.full_init()
+        labels = any('labels' in getattr(step, 'keys', ()) for step in self.pipeline.transforms)
         meta = dict(read_index(self.ann_file)['metainfo'], source=None)
         scenes, segments = {}, []
         for info in map(self.get_data_info, range(len(self))):
             segments.append((info['scene'], info['start'], info['pairs']))
             if info['scene'] not in scenes:
                 noted = files_of_scene(info).get('scene.json')
-                scenes[info['scene']] = (noted and get_text(noted),
+                text = noted and get_text(noted)
+                if text and not labels:
+                    text = before_labelling(text)
+                scenes[info['scene']] = (text,
                                          file_size(info['video']),
                                          {k: file_size(v) for k, v in info['tracks'].items()})
         return digest((meta, scenes, segments))
+
+
+def before_labelling(note: str) -> str:
+    """``scene.json`` as the converter wrote it, whether labels were added since or not."""
+    noted = json.loads(note)
+    if noted.pop('labelled_by', None) is None:
+        return note
+    noted['entry']['arrays'].remove('labels')
+    return json.dumps(noted)
+
+
+def unlabelled(root: str) -> Dict[str, Optional[str]]:
+    """Of files that labelling has written, what was in them before; None where there was none.
+
+    Args:
+        root (str): Folder of the index, or of anything else.
+
+    Returns:
+        dict: By their paths in the folder; empty where the converter wrote all labels, or none.
+    """
+    path = osp.join(root, 'index.json')
+    before: Dict[str, Optional[str]] = {}
+    if not osp.isfile(path):
+        return before
+    try:
+        with open(path, encoding='utf-8') as file:
+            index = json.load(file)
+        for entry in index['data_list']:
+            folder = f'scene{entry["scene"]:04d}'
+            with open(osp.join(root, folder, 'scene.json'), encoding='utf-8') as file:
+                note = file.read()
+            if before_labelling(note) != note:
+                before[osp.join(folder, 'scene.json')] = before_labelling(note)
+                before[osp.join(folder, 'labels.npy')] = None
+                entry['arrays'] = [name for name in entry['arrays'] if name != 'labels']
+    except (OSError, ValueError, KeyError, TypeError):  # packed, or another's
+        return {}
+    if before:
+        before['index.json'] = json.dumps(index)
+    return before
 
 
 def files_of_scene(info: dict) -> Dict[str, str]:

@@ -137,7 +137,7 @@ class TableRun:
         cfg = merged(config, tuple(options))
         what = self.store.named(
             key, seed, deciding(config, tuple(options)), self.gpus,
-            self.store.data(*data_roots(cfg)), [encoder.origin for encoder in before])
+            self._seen(cfg), [encoder.origin for encoder in before])
         experts = before[:len(row.parts)]
         options += [f'model.experts.{k}.backbone.init_cfg.checkpoint='
                     f'{short_path(expert.checkpoint)}' for k, expert in enumerate(experts)]
@@ -181,7 +181,7 @@ class TableRun:
         data: List[str] = []
         if row.average:  # batch norm is measured on what is trained on
             options = self.data_options()
-            data = self.store.data(*data_roots(merged(config, tuple(options))))
+            data = self._seen(merged(config, tuple(options)))
         what = self.store.named(key, seed, kind, digest(merged(config, ()).model.backbone), *data,
                                 [part.origin for part in parts])
         target = what.path / f'{kind}.pth'
@@ -194,6 +194,14 @@ class TableRun:
             what, tuple(need for part in parts for need in part.needs)))
         return Encoder(config, target, (what.origin, target.name), (target, ), tuple(
             dict.fromkeys(trained for part in parts for trained in part.trained)))
+
+    def _seen(self, cfg: Config) -> List[str]:
+        """What is in the folders of a training: labels of scenes only where it reads them."""
+        nodes = [node for split in ('train', 'val')
+                 for node in dicts(cfg.get(f'{split}_dataloader'))]
+        return self.store.data(
+            *sorted({str(node['data_root']) for node in nodes if node.get('data_root')}),
+            labels=any('labels' in (node.get('keys') or ()) for node in nodes))
 
     def train(self, title: str, log: str, what: Stored, config: str, options: Sequence[str],
               seed: int, done: Path, needs: Tuple[Path, ...]) -> Step:
@@ -246,7 +254,7 @@ class TableRun:
             lengths.append(f'train_cfg.val_interval={length}')
         what = self.store.named(
             f'{key}_{run}', self.seed, deciding(config, (*options, *lengths)), self.gpus,
-            self.store.data(*data_roots(cfg)), encoder.origin)
+            self._seen(cfg), encoder.origin)
         step = self.train(title, f'seed{self.seed}_{key}_{run}', what, config,
                           [*init, *options, *lengths], self.seed, what.json, encoder.needs)
         return step._replace(collect=lambda: collect(what, prefix, 100. if percent else 1.))
@@ -258,10 +266,3 @@ def checkpoints(cfg: Config) -> List[str]:
     ends = list(accumulate(cfg.train_cfg.get('stages', ())))[:-1]
     kept = math.gcd(interval, *ends)
     return [] if kept == interval else [f'default_hooks.checkpoint.interval={kept}']
-
-
-def data_roots(cfg: Config) -> List[str]:
-    """Folders that a training takes its samples from."""
-    loaders = [cfg.get(f'{split}_dataloader') for split in ('train', 'val')]
-    return sorted({str(node['data_root']) for loader in loaders for node in dicts(loader)
-                   if node.get('data_root')})

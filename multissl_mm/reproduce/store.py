@@ -8,12 +8,14 @@ import shutil
 import time
 from contextlib import suppress
 from functools import cache
+from io import BytesIO
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 from mmengine.config import Config
 
+from ..datasets.omniaudio import unlabelled
 from ..runtime import add_cfg_options, apply_options, git_state, load_config, versions
 from ..runtime.continuity import essentials
 from ..utils.digest import digest, file_digest
@@ -115,7 +117,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._data: Dict[str, str] = {}
+        self._data: Dict[Tuple[str, bool], str] = {}
         self._names: Dict[str, str] = {}
 
     def named(self, key: str, seed: int, *determined: Any) -> Stored:
@@ -132,12 +134,16 @@ class Store:
                 not Stored(self.folder, name).finished, name))
         return Stored(self.folder, self._names[short], settings)
 
-    def data(self, *roots: str) -> List[str]:
-        """Of folders of data, what is in them; each is looked at once."""
+    def data(self, *roots: str, labels: bool = True) -> List[str]:
+        """Of folders of data, what is in them; each is looked at once.
+
+        Args:
+            labels (bool): Also labels that were added to scenes of sound.
+        """
         for root in roots:
-            if root not in self._data:
-                self._data[root] = folder_digest(root)
-        return [self._data[root] for root in roots]
+            if (root, labels) not in self._data:
+                self._data[root, labels] = folder_digest(root, {} if labels else unlabelled(root))
+        return [self._data[root, labels] for root in roots]
 
     def begin(self, what: Stored, done: Path, title: str, command: Sequence[str],
               inputs: Sequence[str], threads: int) -> None:
@@ -224,22 +230,29 @@ def _code_digest(package: Path) -> str:
     return sha.hexdigest()[:16]
 
 
-def folder_digest(root: str) -> str:
+def folder_digest(root: str, instead: Mapping[str, Optional[str]] = {}) -> str:
     """Names of all files below a folder, and of up to 10,000 their sizes and 4 KiB out of them.
 
     So data that were made anew are noticed; one changed file of a million need not be. Files behind
     links count, hidden ones do not, and of one that cannot be opened the name alone. Of a file it
     is the digest of its content.
+
+    Args:
+        instead (dict): Texts that count in place of files, by paths below the folder; None for a
+            file that does not count.
     """
     if os.path.isfile(root):
         return file_digest(root)[:16]
     if not os.path.isdir(root):
         return 'absent'
-    names = sorted(os.path.relpath(path, root) for path in files_below(root))
+    names = sorted(name for path in files_below(root)
+                   if instead.get(name := os.path.relpath(path, root), '') is not None)
     sha, every = hashlib.sha256(repr(names).encode()), -(-len(names) // LOOKED_AT) or 1
     for name in names[::every]:
-        with suppress(OSError), open(os.path.join(root, name), 'rb') as file:
-            size = os.fstat(file.fileno()).st_size
+        text = instead.get(name)
+        with suppress(OSError), open(os.path.join(root, name), 'rb') if text is None else BytesIO(
+                text.encode()) as file:
+            size = file.seek(0, os.SEEK_END)
             file.seek(max(0, (size - LOOKED_IN) // 2))
             sha.update(f'{size}'.encode() + file.read(LOOKED_IN))
     return sha.hexdigest()[:16]

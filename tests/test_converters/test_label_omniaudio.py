@@ -13,6 +13,7 @@ from commands import run_tool
 from multissl_mm.converters.omniaudio import convert, label_omniaudio, labels
 from multissl_mm.datasets import LoadClip, LoadPanorama, OmniAudioDataset
 from multissl_mm.errors import MultiSSLError
+from multissl_mm.reproduce.store import Store
 from multissl_mm.simulation.omniaudio import write_omniaudio
 from multissl_mm.utils.files import atomic_path
 
@@ -63,6 +64,24 @@ def test_labels_are_of_the_middle_frame_and_of_what_moves(out):
         np.testing.assert_array_equal(found, expected * masks)
         assert found.any()
     assert all('labels' in arrays for arrays in arrays_of(out))
+
+
+def test_what_needs_no_labels_sees_the_same_data(out):
+    """After it whatever had been trained without labels was of other data, and trained again."""
+    def digests():
+        readers = [OmniAudioDataset(str(out), split=None, pipeline=[LoadPanorama([key])])
+                   for key in ('frames', 'labels')]
+        store = Store(out / 'runs')
+        return [store.data(str(out), labels=False), readers[0].content_digest(),
+                store.data(str(out)), readers[1].content_digest()]
+
+    before = digests()
+    assert before[0] == before[2]  # those of the third scene are the recordings' own
+    label(out)
+    after = digests()
+    assert after[:2] == before[:2] and after[2] != before[2] and after[3] != before[3]
+    label(out, by=dict(BY, config='other.py'))
+    assert digests()[:2] == before[:2] and digests()[2] != after[2]
 
 
 def test_the_model_sees_the_frame_that_is_stored(out):

@@ -54,6 +54,21 @@ def test_every_row_names_configs_that_exist(tmp_path, monkeypatch, full, key):
         assert all(f'runs/{part}-' in text for part in row.parts)
 
 
+def test_scenes_are_of_what_identifies_a_result(tmp_path, monkeypatch):
+    """Their labels only where they are learned from."""
+    monkeypatch.chdir(tmp_path)
+    run, seen = run_of(tmp_path), []
+
+    def data(*roots, labels=True):
+        seen.append((*roots, labels))
+        return ['x']
+
+    monkeypatch.setattr(run.store, 'data', data)
+    for name, read in (('vr', {False}), ('s3r', {False}), ('sp', {False, True})):
+        evaluate(run, 'b', [name])
+        assert set(seen) == {('data/demo/omniaudio_32x128/', labels) for labels in read}
+
+
 def test_given_weights_are_not_trained(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run = run_of(tmp_path, full=True, given=dict(supervised='x.pth'))

@@ -106,7 +106,7 @@ class InterruptionHook(Hook):
         loop._decide_current_val_interval()
         last = torch.tensor(int(noted.read_text()) if is_main_process() and noted.exists() else 0)
         broadcast(last)  # a file may reach other machines later
-        return last < now and now >= loop.val_begin and (
+        return int(last) < now and now >= loop.val_begin and (
             now % loop.val_interval == 0 or now == end)
 
     @staticmethod
