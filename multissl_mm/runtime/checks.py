@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 
 from ..errors import MultiSSLError
 from ..utils.model import unwrap
+from ..utils.names import bare
 from ..utils.nested import dicts, located
 from ..utils.wrappers import children
 
@@ -33,11 +34,11 @@ def check_stage_hook(cfg: Config) -> None:
     Raises:
         MultiSSLError: If the model learns its tasks one after the other and nothing leads it.
     """
-    kind = str((cfg.get('model') or {}).get('type')).rpartition('.')[2]
+    kind = bare((cfg.get('model') or {}).get('type'))
     hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or [])]
     staged = kind in ('IncrementalLearning', 'Rehearsal', 'ProgressiveNet')
     if staged and len(cfg.model.get('tasks', [])) > 1 and not any(
-            'ILStageHook' in str((hook or {}).get('type')) for hook in hooks):
+            'ILStageHook' in bare((hook or {}).get('type')) for hook in hooks):
         raise MultiSSLError(f'{kind} would learn its first task for ever: add default_hooks.stage='
                             "dict(type='multissl_mm.ILStageHook') and, for the epochs of every "
                             "stage, train_cfg=dict(type='multissl_mm.StagedTrainLoop', "

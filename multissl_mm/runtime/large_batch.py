@@ -5,6 +5,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from ..errors import MultiSSLError
+from ..utils.names import bare
 from ..utils.nested import dicts
 
 WARMUP = 10  # epochs
@@ -117,7 +118,7 @@ def _warmed(cfg: Config) -> List[Dict[str, Any]]:
     listed: List[Any] = [rules] if isinstance(rules, dict) else list(rules)
     schedule = []
     for rule in listed:
-        name = rule.type.split('.')[-1]
+        name = bare(rule.type)
         if name == 'WarmRestartLR':
             rule.update(warmup=max(share, rule.get('warmup', .3)), convert_to_iter_based=True)
         elif name == 'CosineAnnealingLR' and not rule.get('begin', 0):
