@@ -166,10 +166,11 @@ class AlgorithmTask(PretextTask):
         return now - before
 
     def _divergence(self, new: Tensor, old: Tensor) -> Tensor:
-        candidates = gathered(old).t()  # (C, ranks * N)
-        now, before = (F.log_softmax(z.float() @ candidates / self.distill_temperature, dim=1)
-                       for z in (new, old))
-        return F.kl_div(now, before, reduction='batchmean', log_target=True)
+        candidates = gathered(old.float()).t()  # (C, ranks * N)
+        with torch.autocast(new.device.type, enabled=False):
+            now, before = (F.log_softmax(z.float() @ candidates / self.distill_temperature, dim=1)
+                           for z in (new, old))
+            return F.kl_div(now, before, reduction='batchmean', log_target=True)
 
     def reset(self) -> None:
         for module in self.algorithm.children():
