@@ -44,6 +44,7 @@ class IncrementalLearning(StagedMultiSSL):
         if not isinstance(distill_weights, dict) or 'type' not in distill_weights:
             distill_weights = dict(type='multissl_mm.FixedWeights', weights=distill_weights)
         self.distill_weights = MODELS.build(dict(distill_weights, names=old))
+        self.distill_weights.check(self.backbone)
         self.distill = MODELS.build(
             dict(distill or dict(type='multissl_mm.ResponseDistillation'), names=old))
         for name in old:
