@@ -17,6 +17,7 @@ from ..errors import MultiSSLError
 from ..runtime import check_data, check_keys, preprocessor_cfg
 from ..utils.figures import save_figure
 from ..utils.images import read_image
+from ..utils.names import bare
 from ..utils.nested import dicts
 from ..utils.wrappers import origin
 
@@ -142,7 +143,7 @@ def _with_frames(dataset: Any) -> Any:
     dataset = copy.deepcopy(dataset)
     for node in dicts(dataset):
         steps = [step for step in node.get('pipeline') or [] if isinstance(step, dict)]
-        names = [str(step.get('type')).rpartition('.')[2] for step in steps]
+        names = [bare(step.get('type')) for step in steps]
         if 'LoadClip' in names and 'PackSound' in names:
             pack = steps[names.index('PackSound')]
             pack['keys'] = ('frames', *pack.get('keys', ('clip', )))

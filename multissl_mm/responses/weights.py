@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..errors import MultiSSLError
 from ..models.pretext import Outputs, TaskOutput, weighted
 from ..registry import MODELS
-from ..utils.model import flat_gradients, total
+from ..utils.model import flat_gradients, refuse_checkpointing, total
 
 _STAGE = 'multissl_mm/stage'
 
@@ -49,6 +49,9 @@ class FixedWeights(nn.Module):
         """
         return {name: weighted(output, self.weights.get(name, 1.))
                 for name, output in kept.items()}
+
+    def check(self, backbone: nn.Module) -> None:
+        """Refuses a backbone that they cannot be measured on."""
 
     def reset(self) -> None:
         """A stage starts."""
@@ -135,6 +138,10 @@ class RatioWeights(FixedWeights):
         return {name: TaskOutput(weighted(output, weight).losses,
                                  {**output.metrics, 'weight': weight})
                 for (name, output), weight in zip(kept.items(), weights)}
+
+    def check(self, backbone: nn.Module) -> None:
+        refuse_checkpointing(backbone, 'model.distill_weights.type RatioWeights',
+                             'give distill_weights as numbers')
 
     def _measure(self, learned: TaskOutput, kept: Outputs, backbone: nn.Module,
                  before: Tensor) -> Tensor:

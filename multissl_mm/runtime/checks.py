@@ -1,6 +1,6 @@
 """What is looked at before anything is built."""
 import tempfile
-from typing import Any
+from typing import Any, Optional
 
 from mmengine.config import Config
 from mmengine.runner import IterBasedTrainLoop, Runner
@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 
 from ..errors import MultiSSLError
 from ..utils.model import unwrap
+from ..utils.names import bare
 from ..utils.nested import dicts, located
 from ..utils.wrappers import children
 
@@ -33,11 +34,11 @@ def check_stage_hook(cfg: Config) -> None:
     Raises:
         MultiSSLError: If the model learns its tasks one after the other and nothing leads it.
     """
-    kind = str((cfg.get('model') or {}).get('type')).rpartition('.')[2]
+    kind = bare((cfg.get('model') or {}).get('type'))
     hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or [])]
     staged = kind in ('IncrementalLearning', 'Rehearsal', 'ProgressiveNet')
     if staged and len(cfg.model.get('tasks', [])) > 1 and not any(
-            'ILStageHook' in str((hook or {}).get('type')) for hook in hooks):
+            'ILStageHook' in bare((hook or {}).get('type')) for hook in hooks):
         raise MultiSSLError(f'{kind} would learn its first task for ever: add default_hooks.stage='
                             "dict(type='multissl_mm.ILStageHook') and, for the epochs of every "
                             "stage, train_cfg=dict(type='multissl_mm.StagedTrainLoop', "
@@ -106,14 +107,7 @@ def check_steps(runner: Runner) -> None:
     loader = runner.train_dataloader
     if not hasattr(loader, 'batch_size') or not hasattr(loader, 'dataset'):
         return
-    samples, ranks = len(loader.dataset), runner.world_size
-    if not len(loader):
-        on = f' on each of {ranks} ranks' if ranks > 1 else ''
-        raise MultiSSLError(
-            f'train_dataloader: {samples} samples are less than a batch of {loader.batch_size}'
-            f'{on}, and with drop_last no epoch would have a step of the optimizer; give more '
-            'data, or a smaller train_dataloader.batch_size')
-    _refuse_single(runner)
+    check_batches(runner, loader.batch_size, len(loader), 'train_dataloader.batch_size')
     for entry in dicts(runner.cfg.get('param_scheduler')):
         _compare_length(runner, entry)
     samples = _distinct(loader.dataset)
@@ -126,6 +120,28 @@ def check_steps(runner: Runner) -> None:
                 'older views of itself; a shorter queue is better')
 
 
+def check_batches(runner: Runner, size: Optional[int], steps: int, key: str) -> None:
+    """The part of :func:`check_steps` that a size of batches decides.
+
+    Args:
+        runner (Runner): Before it trains; its training data are built.
+        size (int, optional): Per process.
+        steps (int): Of an epoch in such batches.
+        key (str): Where a config says the size.
+
+    Raises:
+        MultiSSLError: If an epoch has no step, or a batch a single sample.
+    """
+    samples, ranks = len(runner.train_dataloader.dataset), runner.world_size
+    if not steps:
+        on = f' on each of {ranks} ranks' if ranks > 1 else ''
+        raise MultiSSLError(
+            f'train_dataloader: {samples} samples are less than a batch of {size}{on}, and with '
+            'drop_last no epoch would have a step of the optimizer; give more data, or a smaller '
+            f'{key}')
+    _refuse_single(runner, size, key)
+
+
 def _distinct(dataset: Any) -> int:
     """Samples of a dataset, those that a wrapper repeats once."""
     inner = children(dataset)
@@ -134,10 +150,10 @@ def _distinct(dataset: Any) -> int:
     return min(len(dataset), sum(map(_distinct, inner))) if inner else len(dataset)
 
 
-def _refuse_single(runner: Runner) -> None:
+def _refuse_single(runner: Runner, size: Optional[int], key: str) -> None:
     """Refuses a batch of one sample where it has no statistics: in self-supervised models."""
     loader = runner.train_dataloader
-    size, sampler = loader.batch_size, loader.sampler
+    sampler = loader.sampler
     last = len(sampler) % size if size and hasattr(sampler, '__len__') else 0
     if size != 1 and (last != 1 or loader.drop_last):
         return
@@ -147,11 +163,10 @@ def _refuse_single(runner: Runner) -> None:
     if learns_alone and any(isinstance(layer, _BatchNorm) and not (
             isinstance(layer, SyncBatchNorm) and runner.world_size > 1)
             for layer in model.modules()):
-        what, key = ('train_dataloader.batch_size is 1', 'batch_size') if size == 1 else \
+        what, instead = (f'{key} is 1', f'{key} of 2 or more') if size == 1 else \
             (f'train_dataloader: of {len(sampler)} samples in batches of {size} the last has 1',
-             'drop_last=True or another train_dataloader.batch_size')
-        raise MultiSSLError(f'{what}, but the model normalises by batch; give '
-                            f'train_dataloader.{key}' + ' of 2 or more' * (size == 1))
+             f'train_dataloader.drop_last=True or another {key}')
+        raise MultiSSLError(f'{what}, but the model normalises by batch; give {instead}')
 
 
 def _compare_length(runner: Runner, entry: dict) -> None:

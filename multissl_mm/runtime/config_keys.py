@@ -23,7 +23,7 @@ from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.utils.data import DataLoader
 
 from ..errors import MultiSSLError
-from ..utils.names import arguments, nearest, or_unregistered, parameters
+from ..utils.names import arguments, bare, nearest, or_unregistered, parameters
 from ..utils.nested import dicts, located
 
 #: Top-level entries that MMEngine, MMPretrain, MMDetection or this package read.
@@ -112,7 +112,7 @@ def check_keys(cfg: Config) -> None:
 
 def _check_loop(loop: dict) -> None:
     """What MMEngine refuses by a RuntimeError, and what no loop but one reads."""
-    kind = str(loop.get('type', 'EpochBasedTrainLoop')).rpartition('.')[2]
+    kind = bare(loop.get('type', 'EpochBasedTrainLoop'))
     if loop.get('stages') and kind in ('EpochBasedTrainLoop', 'IterBasedTrainLoop',
                                        'EpochTrainLoop'):
         raise MultiSSLError(

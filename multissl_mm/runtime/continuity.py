@@ -10,6 +10,7 @@ from mmengine.utils import digit_version
 
 from ..errors import MultiSSLError
 from ..utils.content import data_digest
+from ..utils.names import bare
 from ..utils.wrappers import children
 from ..version import __version__
 
@@ -58,8 +59,8 @@ def essentials(cfg: Config) -> Dict[str, str]:
 def _acting(hooks: Any) -> Dict[str, Any]:
     """Hooks that change what a run comes to, by their types, in whatever order they stand."""
     found = [hook for hook in (hooks.values() if isinstance(hooks, Mapping) else hooks or [])
-             if isinstance(hook, Mapping) and not _WATCHING.search(str(hook.get('type')))]
-    return {str(hook.get('type')).rpartition('.')[2]: hook for hook in found}
+             if isinstance(hook, Mapping) and not _WATCHING.search(bare(hook.get('type')))]
+    return {bare(hook.get('type')): hook for hook in found}
 
 
 def data_of(dataset: Any) -> Optional[str]:

@@ -11,6 +11,7 @@ from ..errors import MultiSSLError
 from ..utils.checkpoint import some
 from ..utils.coco import check_coco, check_names, is_coco
 from ..utils.listed import check_data_list, check_list, check_no_code, check_voc
+from ..utils.names import bare
 from ..utils.nested import dicts
 from .class_lists import (
     Labels,
@@ -65,7 +66,7 @@ def _find(dataset: dict, where: str) -> Optional[str]:
 def _look_into(path: str, dataset: dict, where: str, scope: str, learned: bool
                ) -> Optional[Labels]:
     """Looks at an annotation file; says how a dataset in COCO's layout numbers its classes."""
-    kind = str(dataset.get('type')).rpartition('.')[2]
+    kind = bare(dataset.get('type'))
     check_no_code(path, f'{where}.ann_file')
     if _has_bom(path) and not getattr(
             dataset_type(dataset.get('type'), scope), '__module__', '').startswith('multissl_mm.'):

@@ -5,6 +5,8 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from ..errors import MultiSSLError
+from ..utils.names import bare
+from ..utils.nested import dicts
 
 WARMUP = 10  # epochs
 #: From so many base batches on the optimizer becomes one with a rate per layer.
@@ -28,7 +30,8 @@ def use_large_batch(cfg: Config, ranks: int) -> Config:
     of Adam, AdamW                    times the square root of ``r``; from ``r = 4`` on LAMB
     warm-up                           linear, 10 epochs of every stage, but at most 30 % of it
     momentum ``m`` of what follows    ``m ** r``: 0.999 at 256 is 0.984 at 4,096, so that an epoch
-                                      moves the momentum encoder as far as before
+                                      moves the momentum encoder as far as before; a teacher's, too,
+                                      and an algorithm's ``base_momentum``, which is ``1 - m``
     queues                            at least 4 batches
     ================================  =============================================================
 
@@ -43,8 +46,8 @@ def use_large_batch(cfg: Config, ranks: int) -> Config:
         Config: ``cfg``.
 
     Raises:
-        MultiSSLError: If the config says no base, or has an optimizer that this recipe does not
-            know.
+        MultiSSLError: If the config says no base, counts steps instead of epochs, or has an
+            optimizer that this recipe does not know.
     """
     base = (cfg.get('auto_scale_lr') or {}).get('base_batch_size')
     if not base:
@@ -57,14 +60,15 @@ def use_large_batch(cfg: Config, ranks: int) -> Config:
         print_log(f'--large-batch: {batch} is no more than base_batch_size {base}; nothing is '
                   'changed', logger='current')
         return cfg
+    if not cfg.train_cfg.get('stages') and not cfg.train_cfg.get('max_epochs'):
+        raise MultiSSLError('--large-batch: train_cfg has no max_epochs, and the recipe counts its '
+                            'warm-up in epochs; give max_epochs instead of max_iters, or change '
+                            'rate and warm-up in the config')
     cfg.auto_scale_lr.base_batch_size = batch
     _scale_optimizer(cfg, times)
     cfg.param_scheduler = _warmed(cfg)
     model = cfg.model
-    if 'momentum' in model or model.get('tasks'):
-        momentum = model.get('momentum', .999)
-        model.momentum = tuple(m**times for m in momentum) if isinstance(
-            momentum, (list, tuple)) else momentum**times
+    _scale_momentum(model, times)
     queues = [task for task in model.get('tasks', ()) if task.get('queue_len')]
     for task in queues:
         task.queue_len = max(task.queue_len, QUEUE * batch)
@@ -92,15 +96,29 @@ def _scale_optimizer(cfg: Config, times: float) -> None:
         own, custom_keys={**_PLAIN, **own.get('custom_keys', {})})
 
 
+def _scale_momentum(model: dict, times: float) -> None:
+    if 'momentum' in model or model.get('tasks'):
+        momentum = model.get('momentum', .999)
+        model['momentum'] = tuple(m**times for m in momentum) if isinstance(
+            momentum, (list, tuple)) else momentum**times
+    teacher = model.get('responses') or {}
+    if teacher.get('momentum') is not None:
+        teacher['momentum'] **= times
+    for node in dicts(model):
+        if 'base_momentum' in node:  # MMPretrain's count: the share of what is new
+            node['base_momentum'] = 1 - (1 - node['base_momentum'])**times
+
+
 def _warmed(cfg: Config) -> List[Dict[str, Any]]:
     """The schedule, with a warm-up that is counted in iterations."""
-    epochs = min(cfg.train_cfg.get('stages') or [cfg.train_cfg.max_epochs])
+    # A first stage of 0 epochs is of a model that is loaded.
+    epochs = min(n for n in cfg.train_cfg.get('stages') or [cfg.train_cfg.max_epochs] if n)
     share = min(WARMUP / epochs, .3)
     rules = cfg.get('param_scheduler') or []
     listed: List[Any] = [rules] if isinstance(rules, dict) else list(rules)
     schedule = []
     for rule in listed:
-        name = rule.type.split('.')[-1]
+        name = bare(rule.type)
         if name == 'WarmRestartLR':
             rule.update(warmup=max(share, rule.get('warmup', .3)), convert_to_iter_based=True)
         elif name == 'CosineAnnealingLR' and not rule.get('begin', 0):

@@ -1,11 +1,12 @@
 """Options applied to a config: what training and testing share."""
 import os.path as osp
-from typing import List, Optional
+from typing import Any, List, Optional
 
 from mmengine.config import Config
 from mmengine.device import get_device
 
 from ..errors import MultiSSLError
+from ..utils.names import bare
 from .cfg_options import apply_options
 from .checks import check_checkpoint_hook, check_numbers, check_stage_hook, check_temporary
 from .config import drop_pretrained, load_config
@@ -87,15 +88,21 @@ def _prepare_training(cfg: Config, options: RunOptions) -> None:
     dataset = (cfg.get('train_dataloader') or {}).get('dataset') or {}
     _add_hooks(cfg, [LEFT_OUT] * bool(dataset.get('max_skip')) + [INTERRUPTION])
     loop = cfg.get('train_cfg') or {}
-    if loop.get('by_epoch') or loop.get('type') == 'EpochBasedTrainLoop':
+    if loop.get('by_epoch') or _mmengines_epochs(loop.get('type')):
         loop.pop('by_epoch', None)
         loop['type'] = EPOCHS
 
 
+def _mmengines_epochs(kind: Any) -> bool:
+    """Whether a type is MMEngine's loop itself, which another package's may be called like."""
+    package = getattr(kind, '__module__', str(kind)).partition('.')[0]
+    return bare(kind) == 'EpochBasedTrainLoop' and package in ('mmengine', bare(kind))
+
+
 def _add_hooks(cfg: Config, wanted: List[str]) -> None:
     hooks = list(cfg.get('custom_hooks') or [])
-    there = [hook.get('type') for hook in hooks]
-    cfg.custom_hooks = hooks + [dict(type=name) for name in wanted if name not in there]
+    there = [bare(hook.get('type')) for hook in hooks]
+    cfg.custom_hooks = hooks + [dict(type=name) for name in wanted if bare(name) not in there]
 
 
 def _prepare_loader(loader: dict) -> None:
@@ -109,7 +116,7 @@ def _prepare_loader(loader: dict) -> None:
 
 
 def _with_strict_load(hooks: List[dict], testing: bool) -> List[dict]:
-    strict = [hook for hook in hooks if hook.get('type') == STRICT_LOAD]
+    strict = [hook for hook in hooks if bare(hook.get('type')) == bare(STRICT_LOAD)]
     if not strict:
         hooks.append(dict(type=STRICT_LOAD, check_init=not testing))
     elif testing:  # what a run leaves as its config would ask for weights that no test loads

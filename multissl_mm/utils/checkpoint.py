@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import MultiSSLError
+from .device import to_host
 from .files import AnyPath, atomic_path
 from .safe_load import CheckpointLoader, first_line
 
@@ -279,7 +280,7 @@ def not_finite(state_dict: Mapping[str, Tensor]) -> List[str]:
     """Keys of the tensors that have a NaN or an infinite value."""
     tensors = {k: v for k, v in state_dict.items()
                if isinstance(v, Tensor) and v.is_floating_point()}
-    finite = _to_host([torch.isfinite(v).all() for v in tensors.values()])
+    finite = to_host([torch.isfinite(v).all() for v in tensors.values()])
     return [key for key, good in zip(tensors, finite) if not good]
 
 
@@ -289,15 +290,10 @@ def digest(state_dict: Mapping[str, Tensor]) -> str:
     One pass over the tensors: the sum of the bits of each, which no order of summation changes.
     """
     tensors = {k: v.detach().flatten() for k, v in state_dict.items() if isinstance(v, Tensor)}
-    sums = _to_host([v.view(_INTEGERS.get(v.element_size(), torch.int64)).sum(dtype=torch.int64)
-                     for v in tensors.values()])
+    sums = to_host([v.view(_INTEGERS.get(v.element_size(), torch.int64)).sum(dtype=torch.int64)
+                    for v in tensors.values()])
     return hashlib.sha256(repr((list(tensors), sums)).encode()).hexdigest()[:16]
 
 
 #: By the size of a tensor's elements.
 _INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32}
-
-
-def _to_host(scalars: List[Tensor]) -> List[Any]:
-    """Values of scalars, with one wait for the device that they are on."""
-    return torch.stack([v.to(scalars[0].device) for v in scalars]).tolist() if scalars else []

@@ -1,5 +1,5 @@
-"""From the host to the device."""
-from typing import Union
+"""From the host to the device, and back."""
+from typing import Any, List, Sequence, Union
 
 import torch
 from torch import Tensor
@@ -18,3 +18,11 @@ def to_device(tensor: Tensor, device: Union[str, torch.device]) -> Tensor:
     if torch.device(device).type == 'cuda':
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=True)
+
+
+def to_host(scalars: Sequence[Tensor]) -> List[Any]:
+    """Values of scalars of one dtype, with one wait for the device that they are on.
+
+    Those that are on another one than the first come there first.
+    """
+    return torch.stack([v.to(scalars[0].device) for v in scalars]).tolist() if scalars else []

@@ -9,6 +9,7 @@ from mmengine.dist import broadcast
 from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
+from ..errors import MultiSSLError
 from .keyed_random import keyed_randomness
 
 
@@ -41,6 +42,26 @@ def flat_gradients(losses: Mapping[str, Tensor], module: nn.Module) -> Tensor:
         rows.append(torch.cat([(torch.zeros_like(p) if g is None else g).flatten().float()
                                for p, g in zip(params, grads)]))
     return torch.stack(rows)
+
+
+def refuse_checkpointing(backbone: nn.Module, key: str, instead: str) -> None:
+    """Looks whether a backbone gives gradients one by one, which one that recomputes does not.
+
+    MMCV's and MMPretrain's layers do it by :func:`torch.utils.checkpoint.checkpoint` in the way
+    that refuses :func:`torch.autograd.grad`.
+
+    Args:
+        backbone (nn.Module): Of the model.
+        key (str): What takes such gradients.
+        instead (str): What to do without it.
+
+    Raises:
+        MultiSSLError: If a layer has ``with_cp``.
+    """
+    if any(getattr(layer, 'with_cp', False) for layer in backbone.modules()):
+        raise MultiSSLError(f"{key} takes the tasks' gradients on the backbone one by one, which "
+                            'with_cp=True in model.backbone does not allow; leave with_cp out, or '
+                            f'{instead}')
 
 
 @contextmanager

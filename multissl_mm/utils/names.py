@@ -1,4 +1,4 @@
-"""Names that people mistype, and those that they mean."""
+"""Names that a config has: of types, and those that people mistype."""
 import difflib
 import inspect
 from typing import Any, Callable, Iterable, Mapping, Optional, Set, Tuple
@@ -7,6 +7,11 @@ from typing import Any, Callable, Iterable, Mapping, Optional, Set, Tuple
 def nearest(name: str, known: Iterable[str], cutoff: float = .6) -> Optional[str]:
     """The known name that is most like a misspelt one, if any is."""
     return next(iter(difflib.get_close_matches(name, sorted(known), 1, cutoff)), None)
+
+
+def bare(kind: Any) -> str:
+    """The name of a ``type`` of a config, a class or a text, without its package."""
+    return kind.__name__ if inspect.isclass(kind) else str(kind).rpartition('.')[2]
 
 
 def or_unregistered(near: Optional[str]) -> str:

@@ -6,6 +6,7 @@ MMPretrain (``KFoldDataset``), however they are nested.
 from typing import Any, List, Tuple
 
 from ..errors import MultiSSLError
+from .names import bare
 
 
 def children(dataset: Any) -> List[Any]:
@@ -73,7 +74,7 @@ def check_nested(cfg: Any, where: str) -> None:
         raise MultiSSLError(f'{where}.indices is {cfg["indices"]!r}, which leaves no sample; leave '
                             'it out, or let it be a number from 1 on')
     times = cfg.get('times')
-    if str(cfg.get('type')).rpartition('.')[2] == 'RepeatDataset' and not (
+    if bare(cfg.get('type')) == 'RepeatDataset' and not (
             isinstance(times, int) and times > 0):
         raise MultiSSLError(f'{where}.times is {times!r}; RepeatDataset repeats by a whole number '
                             'from 1 on')

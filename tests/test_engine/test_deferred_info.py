@@ -59,3 +59,18 @@ def test_the_device_is_asked_when_somebody_looks():
                     hook.after_train_iter(runner, step, None, dict(loss=loss, top1=loss.long()))
                 waits.append(bool(watch.waits))
         assert waits == expected
+
+
+def test_values_of_several_devices_are_noted(monkeypatch):
+    """A metric that a task has counted on the host beside losses on a GPU."""
+    def stack(values):  # as GPUs do it; fake tensors take any
+        assert len({v.device for v in values}) == 1
+        return SimpleNamespace(tolist=lambda: [0.] * len(values))
+
+    hook = DeferredInfoHook()
+    runner = SimpleNamespace(message_hub=MessageHub.get_instance('devices'))
+    monkeypatch.setattr(torch, 'stack', stack)
+    with FakeTensorMode():
+        hook.steps.append(dict(seen=torch.zeros(()), loss=torch.zeros((), device='cuda'), lr=.1))
+        hook.note(runner)
+    assert set(runner.message_hub.log_scalars) == {'train/seen', 'train/loss', 'train/lr'}

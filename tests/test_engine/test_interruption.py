@@ -67,16 +67,22 @@ def seen(folder):
     return Path(folder, 'seen.txt').read_text().splitlines()
 
 
-@pytest.mark.parametrize('name, checkpoint, stops', [
-    ('il_mocov2_densecl', {}, [2, 3, 7, 11]),  # the 3rd is an epoch's last, the 7th a stage's 1st
-    ('mtl_mocov2_densecl', dict(by_epoch=False, interval=2), [1, 5])])
-def test_stopped_anywhere_equals_never_stopped(images, tmp_path, name, checkpoint, stops):
+@pytest.mark.parametrize('name, checkpoint, stops, sizes', [
+    # The 3rd is an epoch's last, the 7th a stage's 1st.
+    ('il_mocov2_densecl', {}, [2, 3, 7, 11], None),
+    ('mtl_mocov2_densecl', dict(by_epoch=False, interval=2), [1, 5], None),
+    # The loader's own size is of neither; the 5th is a stage's 1st.
+    ('il_mocov2_densecl', {}, [1, 5], [12, 6])])
+def test_stopped_anywhere_equals_never_stopped(images, tmp_path, name, checkpoint, stops, sizes):
     """F12, F13: the epoch began anew, samples came twice, other weights."""
     def config(folder):
-        return tiny.tiny_config(name, images, tmp_path / folder,
-                                default_hooks__checkpoint=dict(
-                                    type='multissl_mm.AtomicCheckpointHook',
-                                    **dict(dict(interval=1, max_keep_ckpts=-1), **checkpoint)))
+        cfg = tiny.tiny_config(name, images, tmp_path / folder,
+                               default_hooks__checkpoint=dict(
+                                   type='multissl_mm.AtomicCheckpointHook',
+                                   **dict(dict(interval=1, max_keep_ckpts=-1), **checkpoint)))
+        if sizes:
+            cfg.default_hooks.stage.batch_sizes = sizes
+        return cfg
 
     train(config('whole'))
     for stop, number in zip(stops, [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGUSR2]):

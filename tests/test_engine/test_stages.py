@@ -51,6 +51,9 @@ def test_stages_have_their_own_batch_size_learning_rate_and_warm_up(images, tmp_
 @pytest.mark.parametrize('options, said', [
     (dict(warmup_epochs=2), 'warmup_epochs is 2, but a stage has only 2'),
     (dict(batch_sizes=[8]), 'one positive number for each of the 2 stages'),
+    (dict(batch_sizes=[8, 32]), '24 samples are less than a batch of 32.*batch_sizes.1'),
+    (dict(batch_sizes=[8, 1]), 'ILStageHook.batch_sizes.1 is 1, but the model'),
+    (dict(batch_sizes=[23, 8], drop_last=False), 'of 24 samples in batches of 23 the last has 1'),
     (dict(batch_sizes=[8, 6], convert=True), 'a schedule in param_scheduler counts iterations'),
     (dict(warmup_epochs=1, name='progressive_mocov2_densecl'),
      'is for Incremental.*a ProgressiveNet does not'),
@@ -60,6 +63,8 @@ def test_wrong_stages_are_named(images, tmp_path, options, said):
     if options.pop('convert', False):
         more['param_scheduler'] = [dict(type='CosineAnnealingLR', T_max=4, by_epoch=True,
                                         convert_to_iter_based=True)]
+    if 'drop_last' in options:
+        more['train_dataloader__drop_last'] = options.pop('drop_last')
     name = options.pop('name', 'il_mocov2_densecl')
     with pytest.raises(MultiSSLError, match=said):
         train(name, images, tmp_path / said[:9], **more, **stage_hook(**options))

@@ -419,6 +419,25 @@ def test_gradients_of_other_models_are_refused():
         GradientHook().before_train(SimpleNamespace(model=nn.Linear(1, 1)))
 
 
+def test_gradients_of_a_backbone_that_recomputes_are_refused(scope):
+    """By the hook, and by what weighs by gradients: they ended in a RuntimeError of torch."""
+    tasks = [dict(tiny.moco_task(), name='m'), dict(tiny.densecl_task(), name='d')]
+
+    def build(kind, tasks=tasks, **options):
+        return MODELS.build(dict(type=f'multissl_mm.{kind}', tasks=tasks,
+                                 backbone=dict(tiny.backbone(), with_cp=True), **options))
+
+    said = 'one by one, which with_cp=True in model.backbone does not allow.*'
+    with pytest.raises(MultiSSLError, match=f'GradientHook .*{said}remove the hook'):
+        GradientHook().before_train(SimpleNamespace(model=build('MultiTask')))
+    GradientHook().before_train(SimpleNamespace(model=build('MultiTask', tasks[:1])))
+    with pytest.raises(MultiSSLError, match=f"model.weighting 'pcgrad' .*{said}"):
+        build('MultiTask', weighting='pcgrad')
+    with pytest.raises(MultiSSLError, match=f'model.distill_weights.*{said}'):
+        build('IncrementalLearning', distill_weights=dict(type='multissl_mm.RatioWeights'))
+    build('IncrementalLearning', distill_weights=dict(type='multissl_mm.FallingWeights'))
+
+
 def test_base_config(scope, tmp_path):
     path = tmp_path / 'watched.py'
     bases = [str(tiny.CONFIGS / name) for name in ('il_mocov2_densecl.py', '_base_/watch.py')]

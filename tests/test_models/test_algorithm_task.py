@@ -8,6 +8,7 @@ from mmengine.logging import MessageHub
 from mmengine.registry import MODELS
 
 from multissl_mm.errors import MultiSSLError
+from multissl_mm.models.contrast import unit
 from multissl_mm.models.pretext import TaskBatch
 
 BACKBONE = dict(tiny.backbone(), base_channels=32)
@@ -175,6 +176,21 @@ def test_distillation_is_zero_where_nothing_moved(scope):
     other = {k: torch.nn.functional.normalize(v + .3 * torch.randn_like(v), dim=1)
              for k, v in responses.items()}
     assert task.distill_loss(other, responses).losses['loss_distill'] > 1e-3
+
+
+def test_distillation_in_half_precision(scope):
+    """Its similarities were rounded: small distances were others, even below zero."""
+    task = MODELS.build(dict(type='multissl_mm.AlgorithmTask',
+                             algorithm=dict(ALGORITHMS['SimCLR'][0], type='mmpretrain.SimCLR')))
+    torch.manual_seed(0)
+    for noise in (.03, .1, .3):
+        old = unit(torch.randn(64, 128))
+        new = unit(old + noise * unit(torch.randn(64, 128)))
+        exact = task.distill_loss(dict(query=new, key=new), dict(query=old, key=old))
+        with torch.autocast('cpu', torch.bfloat16):
+            half = task.distill_loss(dict(query=new, key=new), dict(query=old, key=old))
+        torch.testing.assert_close(half.losses, exact.losses)
+        assert half.losses['loss_distill'] > 0
 
 
 def test_a_feed_gives_the_rows_that_are_asked_for(scope):

@@ -291,6 +291,18 @@ def test_only_active_tasks_make(scope):
     assert model.tasks['turned'].made == 1
 
 
+def test_a_teacher_answers_to_the_views_that_were_made(scope):
+    """Once a step; without keys it was asked of others, and what had not moved had a distance."""
+    model = build(task('Turned', 'turned'), M, kind='IncrementalLearning')
+    model.finish_task('turned')
+    model.set_stage(1)
+    model.eval()  # as the teacher is
+    turned = model.tasks['turned']
+    for i, keyed in enumerate((samples(range(4)), None)):
+        losses = losses_of(model, samples=keyed)
+        assert losses['turned.loss_distill'] == 0 and turned.made == i + 1
+
+
 def test_keyed_integers():
     """The same for the same view, in whichever batch; all values alike."""
     order = torch.randperm(4000, generator=torch.Generator().manual_seed(0)).tolist()

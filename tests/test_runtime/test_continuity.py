@@ -11,12 +11,14 @@ import tiny
 import torch
 import toy
 from mmengine.config import Config
+from mmengine.hooks import EMAHook, EmptyCacheHook
 from ranks import on_ranks
 from runs import assert_same, last_checkpoint
 
 from multissl_mm import runtime
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.runtime import lock
+from multissl_mm.runtime.continuity import essentials
 from multissl_mm.runtime.processes import start_group
 from multissl_mm.runtime.resume import candidates
 
@@ -82,6 +84,11 @@ def test_what_does_not_matter_may_change(run, capsys):
               default_hooks__logger=dict(type='LoggerHook', interval=3),
               custom_hooks=[dict(type='EmptyCacheHook')]), resume='auto', train=False)
     assert '[resume]' not in capsys.readouterr().out
+
+
+def test_hooks_that_only_look_are_known_as_classes():
+    assert not essentials(Config(dict(custom_hooks=[dict(type=EmptyCacheHook)])))
+    assert essentials(Config(dict(custom_hooks=[dict(type=EMAHook)])))
 
 
 def test_other_data_are_refused(run, tmp_path):

@@ -41,6 +41,24 @@ def test_a_picture_moves_the_momentum_encoder_as_far(scope):
     assert use_large_batch(shipped('mocov2.py'), 64).model.momentum == pytest.approx(.984, abs=5e-4)
 
 
+def test_all_that_follows_moves_as_far(scope):
+    """MMPretrain counts 1 - m; a teacher may follow, too."""
+    cfg = shipped('mtl_byol_mocov2.py')
+    assert cfg.model.tasks[0].algorithm.base_momentum == pytest.approx(1 - cfg.model.momentum[0])
+    cfg.model.responses = dict(source='teacher', momentum=.99)
+    model = use_large_batch(cfg, 64).model
+    assert model.momentum == pytest.approx((.99**16, 1.))
+    assert model.tasks[0].algorithm.base_momentum == pytest.approx(1 - .99**16)
+    assert model.responses.momentum == pytest.approx(.99**16)
+
+
+def test_a_first_stage_that_is_loaded_has_no_warm_up(scope):
+    cfg = shipped('il_mocov2_densecl_from_stage1.py')
+    assert cfg.train_cfg.stages == [0, 200]
+    [schedule] = use_large_batch(cfg, 64).param_scheduler
+    assert schedule.warmup == 10 / 200
+
+
 def test_short_queues_hold_four_batches(scope):
     cfg = shipped('mocov2.py')
     cfg.model.tasks[0].queue_len = 1024
@@ -112,9 +130,11 @@ def test_four_ranks_learn_by_it(images, tmp_path):
 
 @pytest.mark.parametrize('change, words', [
     (dict(auto_scale_lr=None), 'no auto_scale_lr.base_batch_size'),
+    (dict(train_cfg=dict(_delete_=True, type='IterBasedTrainLoop', max_iters=9)),
+     'train_cfg has no max_epochs'),
     (dict(optim_wrapper=dict(optimizer=dict(type='Lion', lr=1.))), 'optimizer is Lion')])
 def test_what_it_cannot_scale(scope, change, words):
     cfg = shipped('mocov2.py')
-    cfg.update(change)
+    cfg.merge_from_dict(change)
     with pytest.raises(MultiSSLError, match=words):
         use_large_batch(cfg, 64)

@@ -7,11 +7,16 @@ import sys
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.runner import EpochBasedTrainLoop
 
 from multissl_mm import runtime
+from multissl_mm.engine import ILStageHook, StagedTrainLoop, StrictLoadHook
+from multissl_mm.engine.hooks import InterruptionHook
 from multissl_mm.errors import MultiSSLError
+from multissl_mm.models import IncrementalLearning
 from multissl_mm.runtime import prepare as prepare_module
 from multissl_mm.runtime import processes
+from multissl_mm.runtime.prepare import EPOCHS
 
 
 def set_device(monkeypatch, device):
@@ -77,6 +82,25 @@ def test_work_dir_options_and_hook():
     assert prepare(dict(work_dir='a'), work_dir='b').work_dir == 'b'
     own = [dict(stop, seconds=1.), dict(type=strict, check_init=False)]
     assert prepare(dict(custom_hooks=own)).custom_hooks == own
+
+
+@pytest.mark.parametrize('kind, expected', [
+    ('EpochBasedTrainLoop', EPOCHS), ('mmengine.EpochBasedTrainLoop', EPOCHS),
+    (EpochBasedTrainLoop, EPOCHS), ('other.EpochBasedTrainLoop', 'other.EpochBasedTrainLoop'),
+    (StagedTrainLoop, StagedTrainLoop)])
+def test_mmengines_loop_is_known_however_it_is_spelled(kind, expected):
+    assert prepare(dict(train_cfg=dict(type=kind))).train_cfg.type == expected
+
+
+def test_types_may_be_classes():
+    """A hook is not added again, and a staged model is known."""
+    own = [dict(type=InterruptionHook, seconds=1.), dict(type=StrictLoadHook, check_init=False)]
+    assert [hook.type for hook in prepare(dict(custom_hooks=own)).custom_hooks] == [
+        InterruptionHook, StrictLoadHook]
+    model = dict(type=IncrementalLearning, tasks=[dict(), dict()])
+    with pytest.raises(MultiSSLError, match='IncrementalLearning would learn its first task'):
+        prepare(dict(model=model))
+    assert prepare(dict(model=model, default_hooks=dict(stage=dict(type=ILStageHook))))
 
 
 def test_auto_scale_lr():

@@ -2,12 +2,12 @@
 from functools import partial
 from typing import Any, Callable, Dict, List, Optional, Union
 
-import torch
 from mmengine.hooks import LoggerHook, RuntimeInfoHook
 from mmengine.runner import Runner
 from torch import Tensor
 
 from ...registry import HOOKS
+from ...utils.device import to_host
 
 Values = Dict[str, Union[Tensor, float]]
 
@@ -62,9 +62,8 @@ class DeferredInfoHook(RuntimeInfoHook):
     def note(self, runner: Runner) -> None:
         """Writes down the steps since the last time, in their order."""
         steps, self.steps = self.steps, []
-        on_device = [v.double().reshape(()) for step in steps for v in step.values()
-                     if isinstance(v, Tensor)]
-        values = iter(torch.stack(on_device).tolist() if on_device else [])
+        values = iter(to_host([v.double().reshape(()) for step in steps for v in step.values()
+                               if isinstance(v, Tensor)]))
         for step in steps:
             for key, value in step.items():
                 runner.message_hub.update_scalar(

@@ -12,7 +12,7 @@ from ...errors import MultiSSLError
 from ...models.pretext import TaskOutput
 from ...models.protocols import Watchable
 from ...registry import HOOKS
-from ...utils.model import flat_gradients, total, unwrap
+from ...utils.model import flat_gradients, refuse_checkpointing, total, unwrap
 from .watching import report
 
 
@@ -43,11 +43,13 @@ class GradientHook(Hook):
         self._found: Optional[Tuple[Sequence[str], Tensor]] = None
 
     def before_train(self, runner: Runner) -> None:
-        """Refuses models whose losses it cannot see."""
+        """Refuses models whose losses, or whose gradients, it cannot see."""
         model = unwrap(runner.model)
         if not isinstance(model, Watchable):
             raise MultiSSLError('GradientHook looks at the losses of a model of multissl_mm, but '
                                 f'model is a {type(model).__name__}; remove the hook')
+        if len(model.tasks) != 1:  # with one there is nothing to compare
+            refuse_checkpointing(model.backbone, 'GradientHook', 'remove the hook')
 
     def before_train_iter(self, runner: Runner, batch_idx: int,
                           data_batch: Optional[dict] = None) -> None:

@@ -14,6 +14,7 @@ from ...models.protocols import Recorded, Staged
 from ...registry import HOOKS
 from ...responses.recording import check_room, check_writable, keep, keyed_sampler, record
 from ...responses.weights import tell_stage
+from ...runtime.checks import check_batches
 from ...utils.files import link_or_copy
 from ...utils.keyed_random import keyed_randomness
 from ...utils.model import unwrap
@@ -141,6 +142,9 @@ class ILStageHook(Hook):
             raise MultiSSLError('ILStageHook.batch_sizes: a schedule in param_scheduler counts '
                                 'iterations, of which stages have more or fewer; set its by_epoch '
                                 'to True and remove convert_to_iter_based')
+        for k, (size, steps) in enumerate(zip(batch_sizes, self._steps(runner))):
+            if self.stages[k]:
+                check_batches(runner, size, steps, f'ILStageHook.batch_sizes.{k}')
         # What the logger and schedules take for the length of the run.
         runner.train_loop._max_iters = sum(
             n * per for n, per in zip(self.stages, self._steps(runner)))

@@ -28,10 +28,10 @@ class EpochTrainLoop(EpochBasedTrainLoop):
 
     def run_epoch(self) -> None:
         """Iterates what is left of an epoch."""
+        self.runner.call_hook('before_train_epoch')  # a stage may begin, with batches of its own
         done = self._done()
         self.runner.message_hub.update_info(
             BEGAN, [self._epoch, self._iter - done, self._samples()])
-        self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
         for idx, data_batch in enumerate(self._rest(done), done):
             self.run_iter(idx, data_batch)

@@ -197,14 +197,15 @@ class MultiSSL(BaseModel):
 
     def learning_batch(self, views: Views, samples: Optional[Sequence],
                        learned: Sequence[PretextTask], kept: Sequence[PretextTask] = (),
-                       more: Iterable[str] = ()) -> TaskBatch:
+                       more: Iterable[str] = (), made: Optional[Views] = None) -> TaskBatch:
         """:meth:`batch` of a training step, with key features for the tasks that learn.
 
         Everything of these tasks that moves by momentum moves first, if the optimizer has made a
-        step. Tasks that are only kept bring no key views. ``more`` views are encoded, too.
+        step. Tasks that are only kept bring no key views. ``more`` views are encoded, too. ``made``
+        is what :meth:`make` gave for all of these tasks, where it was called before.
         """
         tasks = [*kept, *learned]
-        views = self.make(views, samples, tasks)
+        views = self.make(views, samples, tasks) if made is None else made
         batch = self._batch(views, samples, tasks, names={*needed(tasks, 'views'), *more})
         self._update_momentum(learned)
         batch.keys = self.encode_keys(views, learned)

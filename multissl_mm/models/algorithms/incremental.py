@@ -44,6 +44,7 @@ class IncrementalLearning(StagedMultiSSL):
         if not isinstance(distill_weights, dict) or 'type' not in distill_weights:
             distill_weights = dict(type='multissl_mm.FixedWeights', weights=distill_weights)
         self.distill_weights = MODELS.build(dict(distill_weights, names=old))
+        self.distill_weights.check(self.backbone)
         self.distill = MODELS.build(
             dict(distill or dict(type='multissl_mm.ResponseDistillation'), names=old))
         for name in old:
@@ -119,29 +120,31 @@ class IncrementalLearning(StagedMultiSSL):
                 self.teachers[name].follow(self.responders(name), self.responses.momentum)
 
     @torch.no_grad()
-    def old_responses(self, name: str, views: Views, samples: Optional[Sequence]) -> Responses:
-        """Responses to this batch that the task gave when it was finished."""
+    def old_responses(self, name: str, made: Views, samples: Optional[Sequence]) -> Responses:
+        """Responses to this batch, of :meth:`make`, that the task gave when it was finished."""
         if self.responses.stored:
             return self.responses.read(name, samples)
         teacher, task = self.teachers[name].module, self.tasks[name]
-        batch = self.batch(views, samples, [task], teacher['backbone'],
-                           self.distill.kept_views(task))
+        batch = self._batch(made, samples, [task], teacher['backbone'],
+                            self.distill.kept_views(task))
         return self.distill.targets(task, batch, teacher['layers'])
 
     def loss(self, views: Views, samples: Optional[Sequence]) -> Outputs:
         new = self.task_names[self._stage]
         # While the new layers warm up nothing moves that an old response could depend on.
         old = [] if self.warming_up else self.task_names[:self._stage]
-        kept = [self.tasks[name] for name in old]
+        kept, learns = [self.tasks[name] for name in old], [self.tasks[new]]
+        # Once, for the teachers, too: without keys a second time would give other labels.
+        made = self.make(views, samples, [*kept, *learns])
         batch = self.learning_batch(
-            views, samples, [self.tasks[new]], kept,
-            {view for task in kept for view in self.distill.learned_views(task)})
+            views, samples, learns, kept,
+            {view for task in kept for view in self.distill.learned_views(task)}, made)
         for name in (*old, new):
             if name in self.distill.names:
                 self.distill.check(name, self.tasks[name], batch)
         learned = self.tasks[new].loss(batch)
         distilled = {name: self.distill.loss(name, self.tasks[name], batch,
-                                             self.old_responses(name, views, samples))
+                                             self.old_responses(name, made, samples))
                      for name in old}
         return {new: learned, **self.distill_weights(learned, distilled, self.backbone)}
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ...errors import MultiSSLError
 from ...registry import MODELS
 from ...utils.keyed_random import key_to_seed
-from ...utils.model import total
+from ...utils.model import refuse_checkpointing, total
 from ..pretext import Outputs, PretextTask, TaskOutput, flatten, weighted
 from .base import MultiSSL, Views
 
@@ -49,6 +49,9 @@ class MultiTask(MultiSSL):
             raise MultiSSLError(f"model.weighting is '{weighting}'; it must be one of "
                                 f'{", ".join(WEIGHTINGS)}')
         self.weighting = weighting
+        if weighting == 'pcgrad':
+            refuse_checkpointing(self.backbone, "model.weighting 'pcgrad'",
+                                 'choose another weighting')
         if weighting == 'uncertainty':
             self.log_vars = nn.Parameter(torch.zeros(len(self.tasks)))
 

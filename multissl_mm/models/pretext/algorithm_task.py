@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from ...errors import MultiSSLError
 from ...registry import MODELS
 from ...utils.device import to_device
+from ...utils.names import bare
 from ..contrast import batch_info_nce, gathered, unit
 from ..heads import check_distance, temperature_of
 from .base import PretextTask, Responses, TaskBatch, TaskOutput
@@ -93,7 +94,7 @@ class AlgorithmTask(PretextTask):
                  distill: str = 'kl',
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
-        kind = str(algorithm.get('type')).rpartition('.')[2]
+        kind = bare(algorithm.get('type'))
         if kind in NATIVE:
             raise MultiSSLError(f'AlgorithmTask: use {NATIVE[kind]} for {kind}')
         if 'backbone' in algorithm:
@@ -165,10 +166,11 @@ class AlgorithmTask(PretextTask):
         return now - before
 
     def _divergence(self, new: Tensor, old: Tensor) -> Tensor:
-        candidates = gathered(old).t()  # (C, ranks * N)
-        now, before = (F.log_softmax(z.float() @ candidates / self.distill_temperature, dim=1)
-                       for z in (new, old))
-        return F.kl_div(now, before, reduction='batchmean', log_target=True)
+        candidates = gathered(old.float()).t()  # (C, ranks * N)
+        with torch.autocast(new.device.type, enabled=False):
+            now, before = (F.log_softmax(z.float() @ candidates / self.distill_temperature, dim=1)
+                           for z in (new, old))
+            return F.kl_div(now, before, reduction='batchmean', log_target=True)
 
     def reset(self) -> None:
         for module in self.algorithm.children():
