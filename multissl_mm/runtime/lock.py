@@ -4,7 +4,7 @@ import os
 import shutil
 import socket
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Callable, Dict, Iterator, Union
 
@@ -87,7 +87,7 @@ def one_writer(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         open(folder / LOCK, 'a+').close()
     except OSError as error:
-        raise not_written(folder, error) from error
+        raise not_written(error.filename or folder, error) from error
     with alone(folder / LOCK, lambda owner: print(
             f'{folder}: waits for {owner}, which writes there', flush=True), lambda: False):
         yield
@@ -109,9 +109,9 @@ def _taken(file: IO[str], what: Union[str, Path]) -> bool:
             return False
         print(f'[lock] {what}: its file system has no locks ({e.strerror}); see that no other run '
               'uses it')
-    file.truncate(0)
-    file.write(f'process {os.getpid()} on {socket.gethostname()}\n')
-    file.flush()
+    with suppress(OSError):  # a disk that is full: it is locked all the same
+        os.ftruncate(file.fileno(), 0)
+        os.write(file.fileno(), f'process {os.getpid()} on {socket.gethostname()}\n'.encode())
     return True
 
 

@@ -195,7 +195,7 @@ def test_the_command_goes_on_without_bad_scenes_and_resumes(root, tmp_path):
     assert '1 scenes, 0.1 minutes, 3 segments' in done.out
     assert 'without the pairs front and left (tracks missing): scenes 2' in done.out
     assert '1 scenes are left out' in done.out and '_Tr5.WAV has a sample' in done.out
-    assert sorted(p.name for p in out.iterdir()) == ['index.json', 'scene0002']
+    assert sorted(p.name for p in out.iterdir()) == ['.lock', 'index.json', 'scene0002']
     index = json.loads((out / 'index.json').read_text())
     assert [s['scene'] for s in index['data_list']] == [2]
     assert (out / index['metainfo']['source'] / index['data_list'][0]['video']).is_file()

@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 from mmengine.visualization import LocalVisBackend
 
 from multissl_mm import runtime
+from multissl_mm.engine.hooks import interruption
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.utils import files
 
@@ -298,6 +299,24 @@ def test_a_checkpoint_that_cannot_be_written_ends_nothing(tmp_path, monkeypatch,
     assert names(tmp_path) == {'final.pth', 'epoch_3.pth', 'last_checkpoint',
                                f'best_accuracy_epoch_{best}.pth'}
     assert (tmp_path / 'final.pth').samefile(tmp_path / 'epoch_3.pth')
+
+
+def test_what_was_validated_need_not_be_noted(tmp_path, monkeypatch, capfd):
+    """As on a disk that is full to the last byte."""
+    write = interruption.write_atomically
+
+    def full(path, text):
+        if path.name == interruption.VALIDATED:
+            raise MultiSSLError(f'{path}: cannot be written (No space left on device)')
+        write(path, text)
+
+    monkeypatch.setattr(interruption, 'write_atomically', full)
+    options = runtime.RunOptions('config.py')
+    cfg = runtime.prepare_cfg(validated(tmp_path, [1., 2., 0.], epochs=3), options)
+    runtime.build_runner(cfg, options).train()
+    assert (tmp_path / 'final.pth').exists()
+    log = capfd.readouterr()
+    assert (log.out + log.err).count('last_validation: cannot be written (No space') == 1
 
 
 def test_logs_that_cannot_be_written_end_nothing(tmp_path, monkeypatch, capsys):

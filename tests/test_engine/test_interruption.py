@@ -1,4 +1,5 @@
 """Asked to stop anywhere, and resumed: the same bits as never interrupted."""
+import gc
 import itertools
 import json
 import multiprocessing
@@ -186,6 +187,24 @@ def test_a_validation_that_fails_comes_again(tmp_path, loop, fails, validated):
     assert (tmp_path / 'validated.txt').read_text() == '2 ' * validated
 
 
+def test_a_run_that_goes_back_validates_again(tmp_path):
+    """From an older checkpoint: that later epochs were validated once says nothing of them now."""
+    def go(fails=0, resume='auto'):
+        cfg = toy.config(tmp_path, epochs=4, checkpoint=dict(interval=1, max_keep_ckpts=-1))
+        cfg.merge_from_dict(dict(
+            val_cfg={}, val_evaluator=dict(type='AskedMetric', folder=str(tmp_path), fails=fails),
+            val_dataloader=cfg.train_dataloader, experiment_name=f'{tmp_path.name}_{next(COUNT)}'))
+        options = runtime.RunOptions('config.py', resume=resume)
+        runtime.build_runner(runtime.prepare_cfg(cfg, options), options).train()
+
+    go(fails=100)
+    with pytest.raises(ConnectionError):  # in the validation of epoch 3
+        go(fails=6, resume=str(tmp_path / 'epoch_1.pth'))
+    go(fails=100, resume=str(tmp_path / 'epoch_3.pth'))
+    assert (tmp_path / 'validated.txt').read_text() == '2 ' * (4 + 1 + 2)
+    assert (tmp_path / 'last_validation').read_text() == '4'
+
+
 def ask_one_of_two(folder, validated):
     cfg = toy.config(folder, epochs=1000, checkpoint=dict(interval=1000))  # 1 step an epoch
     here = get_rank() == 1
@@ -241,6 +260,9 @@ def test_stopped_while_responses_are_recorded(images, tmp_path, monkeypatch):
     assert '1 of 6 pieces of work are kept' in ended.value.message
     train(config())
     assert len(count) == 2 + 5 and len(set(count)) == 6  # the second again
+    del ended  # which holds the loader of the run that it ended
+    gc.collect()
+    assert multiprocessing.active_children() == []  # a minute later it would end in another test
 
 
 def test_signals_do_what_they_did_outside(monkeypatch):

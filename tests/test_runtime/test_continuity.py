@@ -2,6 +2,7 @@
 import errno
 import multiprocessing
 import os
+import resource
 import shutil
 import tempfile
 from pathlib import Path
@@ -215,6 +216,21 @@ def test_one_run_at_a_time(tmp_path, monkeypatch):
     os.waitpid(pid, 0)
     lock.hold(tmp_path)  # whatever ended it
     lock.hold(tmp_path)
+
+
+def test_a_lock_on_a_full_disk(tmp_path):
+    """Whoever has it could not write its name: an error without a file's name."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        with lock.one_writer(tmp_path / 'data'):
+            assert (tmp_path / 'data' / lock.LOCK).read_text() == ''
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    (tmp_path / 'file').touch()
+    with pytest.raises(MultiSSLError, match='file: cannot be written'):
+        with lock.one_writer(tmp_path / 'file'):
+            pass
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason='root may write anywhere')

@@ -79,35 +79,39 @@ class InterruptionHook(Hook):
             self._end(runner, runner.iter, 'whose validation is left')
 
     def after_val_epoch(self, runner: Runner, metrics: Optional[dict] = None) -> None:
-        if is_main_process():
-            write_atomically(Path(runner.work_dir, VALIDATED), f'{_progress(runner.train_loop)[0]}')
+        self._note_validated(runner, _progress(runner.train_loop)[0])
 
     def after_look(self, runner: Runner) -> None:
         """Called between two steps, after each of the batches that a hook looks at on all ranks."""
         if self._agreed() and self._stepped(runner, runner.iter):
             self._end(runner, runner.iter, 'a look at which is left')
 
-    @staticmethod
-    def _validation_is_due(runner: Runner) -> bool:
+    def _validation_is_due(self, runner: Runner) -> bool:
         """Whether the run that is resumed ended behind an epoch or a step, but not its validation.
 
         Checkpoints are written before.
         """
         loop, noted = runner.train_loop, Path(runner.work_dir, VALIDATED)
         now, end = _progress(loop)
-        if not now:
-            if is_main_process():
-                noted.unlink(missing_ok=True)  # of a run that was there before
-            return False
-        if isinstance(loop, EpochBasedTrainLoop):
-            began = runner.message_hub.get_info(BEGAN)
-            if began is not None and began[0] == now:  # in the middle of the next epoch
-                return False
-        loop._decide_current_val_interval()
         last = torch.tensor(int(noted.read_text()) if is_main_process() and noted.exists() else 0)
         broadcast(last)  # a file may reach other machines later
-        return int(last) < now and now >= loop.val_begin and (
-            now % loop.val_interval == 0 or now == end)
+        if int(last) > now:  # of a run that was there before, or had gone further
+            self._note_validated(runner, now)
+        began = runner.message_hub.get_info(BEGAN)
+        if began is not None and began[0] == now:  # in the middle of the next epoch
+            return False
+        if int(last) >= now or now < loop.val_begin:
+            return False
+        loop._decide_current_val_interval()
+        return now % loop.val_interval == 0 or now == end
+
+    @staticmethod
+    def _note_validated(runner: Runner, done: int) -> None:
+        if is_main_process():
+            try:
+                write_atomically(Path(runner.work_dir, VALIDATED), f'{done}')
+            except MultiSSLError as error:  # as on a full disk
+                runner.logger.warning(f'{error}; where this run is resumed it may validate twice')
 
     @staticmethod
     def _end(runner: Runner, step: int, where: str) -> None:
