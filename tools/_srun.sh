@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What slurm_train.sh and slurm_test.sh share: _srun.sh PARTITION JOB_NAME SCRIPT ARGUMENTS
-# SIGUSR1 comes SIGNAL_SECONDS (120) before the time limit, so that a training keeps what it has done.
+# SIGUSR1 comes SIGNAL_SECONDS (120) before the time limit, so that a training keeps what it has done;
+# in a batch job, whose time limit is not srun's, where that has #SBATCH --signal=USR1@120.
 # With REQUEUE=1 a batch job whose run says "try again later" (75) is put into the queue again.
 set -eu
 TOOLS=$(cd "$(dirname "$0")" && pwd)
@@ -13,7 +14,7 @@ if [ "$PER_NODE" -gt 0 ]; then
     [ "$GPUS" -ge "$PER_NODE" ] || PER_NODE=$GPUS
     where+=(--ntasks-per-node "$PER_NODE" --gres "gpu:$PER_NODE")
 fi
-[ "$SCRIPT" != train.py ] || where+=(--signal "USR1@${SIGNAL_SECONDS:-120}")
+[ "$SCRIPT" != train.py ] || [ -n "${SLURM_JOB_ID:-}" ] || where+=(--signal "USR1@${SIGNAL_SECONDS:-120}")
 # 10: eight workers of the training loader, the process itself and what it writes meanwhile.
 # SRUN_ARGS is a list of words.
 # shellcheck disable=SC2206

@@ -119,15 +119,19 @@ def _building(cfg: Config, seed: int) -> Iterator[None]:
 
 
 def _preparation(cfg: Config) -> Union[NormalisePixels, ToSpectrograms]:
-    """What the config's ``data_preprocessor`` does to raw inputs; ImageNet's where it has none."""
+    """What the config's ``data_preprocessor`` does to raw inputs.
+
+    Where there is none it is ImageNet's; one without ``mean``, as YOLOX's, leaves pixels alone.
+    """
     preprocessor = preprocessor_cfg(cfg) or {}
     kind = MODELS.get(preprocessor['type']) if preprocessor.get('type') else None
     if isinstance(kind, type) and issubclass(kind, SoundPreprocessor):
         return ToSpectrograms(MODELS.build(preprocessor))
-    if not preprocessor.get('mean'):
+    if not preprocessor:
         return NormalisePixels(**IMAGENET)
     to_rgb = preprocessor.get('to_rgb', preprocessor.get('bgr_to_rgb', False))
-    return NormalisePixels(preprocessor['mean'], preprocessor['std'], to_rgb)
+    return NormalisePixels(preprocessor.get('mean') or (0., ) * 3,
+                           preprocessor.get('std') or (1., ) * 3, to_rgb)
 
 
 def _device(name: str) -> str:

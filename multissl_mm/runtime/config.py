@@ -33,6 +33,8 @@ def load_config(path: Union[AnyPath, Config]) -> Config:
     except Exception as e:  # a config is a program, of somebody else
         raise MultiSSLError(f'{path}: this config cannot be read: {type(e).__name__}: {e}') from e
     _check_generation(cfg)
+    if of_package and 'default_scope' not in cfg:  # as of MMPretrain's headless models
+        cfg.default_scope = package
     return cfg
 
 

@@ -9,7 +9,7 @@ from typing import Callable, Iterable, Iterator, TypeVar
 
 from ..errors import MultiSSLError
 from .build_errors import fault_of_config
-from .stopping import TRY_AGAIN, Ended, Interrupted, ending
+from .stopping import TRY_AGAIN, Ended, Interrupted, deaf, ending
 
 T = TypeVar('T')
 
@@ -31,8 +31,9 @@ def run_tool(main: Callable[[], None]) -> None:
         print(f'{_rank()}{e.message}', file=sys.stderr)
         raise
     except Interrupted as e:
-        print(f'{_rank()}{e.message}', file=sys.stderr)
-        _leave_group(TRY_AGAIN)
+        with deaf():  # a launcher signals the others once one has ended, whose status is to be 75
+            print(f'{_rank()}{e.message}', file=sys.stderr)
+            _leave_group(TRY_AGAIN)
         raise
     except (MultiSSLError, OSError, KeyError, TypeError) as e:
         # An unknown `type` is MMEngine's KeyError; other KeyErrors and TypeErrors are bugs of ours,

@@ -24,7 +24,15 @@ def total(values: Iterable[Tensor]) -> Tensor:
 
 
 def pooled(outs: Sequence[Tensor]) -> Tensor:
-    """The last of a backbone's outputs, (N, C, ...), averaged over its positions: (N, C)."""
+    """The last of a backbone's outputs, (N, C, ...), averaged over its positions: (N, C).
+
+    Raises:
+        MultiSSLError: If that is none, as of MAE, whose last one is an order of patches.
+    """
+    if outs[-1].dim() < 2 or not outs[-1].is_floating_point():
+        raise MultiSSLError(f'the last output of this backbone, {outs[-1].dtype} of shape '
+                            f'{tuple(outs[-1].shape)}, is no (N, C, ...) of features; load it with '
+                            'the config of a model that is built on it')
     return outs[-1].flatten(2).mean(2) if outs[-1].dim() > 2 else outs[-1]
 
 

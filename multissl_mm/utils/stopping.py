@@ -5,7 +5,7 @@ import threading
 import time
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, Callable, Iterable, Iterator, Optional
+from typing import Any, Callable, Iterable, Iterator, Optional, Union
 
 #: What schedulers send before they end a job (SIGTERM; SIGUSR1 or SIGUSR2 where users choose it),
 #: and Ctrl-C.
@@ -60,6 +60,13 @@ def listening() -> Iterator[None]:
 
 
 @contextmanager
+def deaf() -> Iterator[None]:
+    """A block in which signals that ask a process to stop do nothing: it is on its way out."""
+    with _handled(SIGNALS, signal.SIG_IGN):
+        yield
+
+
+@contextmanager
 def ending() -> Iterator[None]:
     """A block that a signal which asks a process to stop ends where it is, as an error would.
 
@@ -95,7 +102,8 @@ def later() -> Iterator[None]:
 
 
 @contextmanager
-def _handled(numbers: Iterable[int], handler: Callable[[int, Optional[FrameType]], Any]
+def _handled(numbers: Iterable[int],
+             handler: Union[signal.Handlers, Callable[[int, Optional[FrameType]], Any]]
              ) -> Iterator[None]:
     global _received
     if threading.current_thread() is not threading.main_thread():

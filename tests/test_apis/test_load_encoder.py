@@ -57,6 +57,9 @@ def test_normalisation_is_the_configs():
                    data_preprocessor=dict(mean=[1, 2, 3], std=[1, 1, 1], bgr_to_rgb=False)),
         data_preprocessor=dict(mean=[0, 0, 0], std=[1, 1, 1], to_rgb=True)))
     assert settings(cfg) == dict(mean=(1, 2, 3), std=(1, 1, 1), to_rgb=False)
+    raw = dict(type='mmdet.DetDataPreprocessor', pad_size_divisor=32)  # as of YOLOX
+    assert settings(Config(dict(model=dict(backbone=backbone, data_preprocessor=raw)))) == dict(
+        mean=(0, 0, 0), std=(1, 1, 1), to_rgb=False)
     pixels = torch.randint(256, (2, 3, 5, 4), dtype=torch.uint8)
     expected = pixels.flip(1).float() - torch.tensor([1., 2., 3.]).view(3, 1, 1)  # BGR
     assert torch.equal(load_encoder(cfg, 'random').prepare(pixels), expected)
@@ -166,6 +169,17 @@ def test_configs_of_other_packages():
     encoder = load_encoder('mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py', 'random')
     assert type(encoder.backbone).__module__.startswith('mmdet')
     assert encoder.prepare.settings == IMAGENET and len(encoder(torch.zeros(1, 3, 64, 64))) == 4
+    # Without a default_scope of its own.
+    encoder = load_encoder('mmpretrain::dinov2/vit-small-p14_dinov2-pre_headless.py', 'random')
+    assert type(encoder.backbone).__module__.startswith('mmpretrain')
+
+
+def test_an_output_that_is_no_representation(tmp_path):
+    """The last of MAE's three is an order of patches, drawn anew each time."""
+    backbone = dict(type='mmpretrain.MAEViT', arch='deit-tiny', img_size=32, patch_size=16)
+    encoder = load_encoder(Config(dict(model=dict(backbone=backbone))), 'random')
+    with pytest.raises(MultiSSLError, match=r'last output of this backbone, torch.int64 of shape'):
+        encoder.embed(torch.zeros(2, 3, 32, 32))
 
 
 # ---------------------------------------------------------------------- whole models

@@ -49,6 +49,9 @@ def test_slurm(tmp_path):
                   '[--quotatype] [auto] [python]',
                   'train.py] [c.py] [--work-dir] [work] [--launcher] [slurm]'):
         assert piece in output
+    output = start(tmp_path, 'tools/slurm_train.sh', 'part', 'job', 'c.py', 'work',
+                   SLURM_JOB_ID='7')
+    assert '--signal' not in output  # of a step Slurm takes none: the batch script says it
     output = start(tmp_path, 'tools/slurm_test.sh', 'part', 'job', 'c.py', 'x.pth',
                  GPUS_PER_NODE='0')
     assert '--gres' not in output and 'test.py] [c.py] [x.pth] [--launcher] [slurm]' in output

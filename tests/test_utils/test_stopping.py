@@ -14,9 +14,18 @@ from multissl_mm.evaluation.voc07.svm import in_parallel
 from multissl_mm.reproduce import Steps
 from multissl_mm.reproduce.plan import Plan
 from multissl_mm.reproduce.store import Store
+from multissl_mm.utils import cli
 from multissl_mm.utils.cli import run_tool
 from multissl_mm.utils.pool import worker_pool
-from multissl_mm.utils.stopping import Ended, ending, later, requested
+from multissl_mm.utils.stopping import (
+    SIGNALS,
+    TRY_AGAIN,
+    Ended,
+    Interrupted,
+    ending,
+    later,
+    requested,
+)
 
 pytestmark = pytest.mark.timeout(120)
 #: Says that it is there, and stays; the pipe is at its end when nobody is there any more.
@@ -109,6 +118,26 @@ def test_other_ends_of_a_pool():
         pool.submit(divmod, 1, 0).result()
     with pytest.raises(BrokenProcessPool), worker_pool(1) as pool:
         pool.submit(os._exit, 3).result()
+
+
+def test_on_its_way_out_with_75_a_rank_stays_so(monkeypatch, capsys):
+    """Once one has ended a launcher signals the others: they died of it."""
+    left = []
+
+    def leave(status):
+        for number in SIGNALS:
+            os.kill(os.getpid(), number)
+        left.append(status)
+
+    def work():
+        raise Interrupted('kept')
+
+    monkeypatch.setattr(cli, '_leave_group', leave)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Interrupted):
+        run_tool(work)
+    assert left == [TRY_AGAIN] and 'kept' in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 @pytest.mark.parametrize('error', [None, MultiSSLError('a worker was killed')])
