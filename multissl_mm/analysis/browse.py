@@ -8,13 +8,13 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from mmengine.config import Config
-from mmengine.registry import DATASETS, FUNCTIONS, MODELS, DefaultScope
+from mmengine.registry import DATASETS, FUNCTIONS, DefaultScope
 from torch import Tensor, nn
 
 from ..datasets import PAIR_NAMES, KeyedDataset, ViewKey
 from ..datasets.keyed import damaged_picture
 from ..errors import MultiSSLError
-from ..runtime import check_data, check_keys, preprocessor_cfg
+from ..runtime import build_preprocessor, check_data, check_keys
 from ..utils.figures import save_figure
 from ..utils.images import read_image
 from ..utils.names import bare
@@ -66,7 +66,7 @@ def browse_dataset(cfg: Config, out: Path, split: str = 'train', count: int = 4,
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine')):
         dataset = DATASETS.build(_with_frames(loader.dataset))
         dataset.full_init()
-        preprocessor = _preprocessor(cfg)
+        preprocessor = build_preprocessor(cfg)
         collate = FUNCTIONS.get((loader.get('collate_fn') or dict(type='pseudo_collate'))['type'])
         rows = []
         for index in range(first, min(first + count, len(dataset))):
@@ -90,14 +90,6 @@ def _sample(dataset: Any, key: ViewKey) -> Any:
         if damage is None:
             raise
         raise damage from error
-
-
-def _preprocessor(cfg: Config) -> nn.Module:
-    model = cfg.get('model') or {}
-    found = preprocessor_cfg(cfg)
-    if found and not found.get('type'):  # the model knows of what kind
-        return MODELS.build(dict(model, data_preprocessor=found)).data_preprocessor
-    return MODELS.build(found or dict(type='BaseDataPreprocessor'))
 
 
 def _names(cfg: Config) -> List[str]:

@@ -10,6 +10,7 @@ from rich.table import Table
 from ..errors import MultiSSLError
 from ..utils.checkpoint import some
 from ..utils.figures import save_figure
+from ..utils.names import told_apart
 from .curves import draw_line, finish, grid
 from .runs import Run, read_run
 
@@ -56,8 +57,8 @@ def compare_runs(work_dirs: Sequence[Union[str, Path]], out: Path, keys: str = K
 def load(work_dirs: Sequence[Union[str, Path]]) -> List[Run]:
     """The runs under names that tell them apart: of their folders, or else their paths."""
     runs = [read_run(work_dir) for work_dir in work_dirs]
-    if len({run.name for run in runs}) < len(runs):
-        runs = [run._replace(name=str(work_dir)) for run, work_dir in zip(runs, work_dirs)]
+    names = told_apart([run.name for run in runs], [str(work_dir) for work_dir in work_dirs])
+    runs = [run._replace(name=name) for run, name in zip(runs, names)]
     if len({run.name for run in runs}) < len(runs):
         raise MultiSSLError('compare_runs: the same work_dir is named twice')
     return runs

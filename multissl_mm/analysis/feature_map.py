@@ -14,6 +14,7 @@ from ..evaluation.voc07 import PooledFeatures, extract_features, load_voc2007, n
 from ..runtime import load_config
 from ..utils.figures import save_figure
 from ..utils.images import is_image
+from ..utils.names import told_apart
 
 #: Name of a panel -> points (N, 2), and what their two axes are.
 Points = Dict[str, Tuple[np.ndarray, Tuple[str, str]]]
@@ -102,15 +103,20 @@ def draw_feature_map(config: str, checkpoints: Sequence[str], data: str, out: Pa
     cfg: Config = load_config(config)
     paths, labels = labelled_images(data, max_images, classes)
     maps: Points = {}
-    for checkpoint in dict.fromkeys(checkpoints):
+    for checkpoint, name in _panel_names(checkpoints).items():
         encoder = load_encoder(cfg, checkpoint, prefix=prefix, seed=seed)
         features = extract_features(PooledFeatures(encoder, layer), paths, image_size, batch_size,
                                     workers)
-        name = ('random weights' if is_random(checkpoint) else
-                '/'.join(Path(checkpoint).parts[-2:]))
         maps[name] = to_two_dimensions(features, method, seed)
     save_figure(draw(maps, labels, f'{METHODS[method]} of {layer}, {Path(config).stem}'), out)
     return maps
+
+
+def _panel_names(checkpoints: Sequence[str]) -> Dict[str, str]:
+    """Each checkpoint once, and a name that no other one has: two parts of its path, or all."""
+    once = list(dict.fromkeys('random' if is_random(c) else str(c) for c in checkpoints))
+    names = told_apart(['/'.join(Path(c).parts[-2:]) for c in once], once)
+    return {c: 'random weights' if is_random(c) else name for c, name in zip(once, names)}
 
 
 def draw(maps: Points, labels: Sequence[str], title: str) -> Figure:

@@ -30,7 +30,8 @@ def read_log(work_dir: Union[str, Path]) -> Tuple[List[dict], Path]:
 
     Returns:
         tuple: One dict a line, each with ``iter`` and ``epoch``, in the order of the steps; steps
-        that were done again are there once. And the file that the last of them are of.
+        that were done again are there once. Validations have those of the step before, also where
+        a resumed run begins with one. And the file that the last of them are of.
 
     Raises:
         MultiSSLError: If there is no such folder, or nothing of a training in it.
@@ -45,9 +46,13 @@ def read_log(work_dir: Union[str, Path]) -> Tuple[List[dict], Path]:
     lines: List[dict] = []
     used: Optional[Path] = None
     for path in files:
-        new = _read_lines(path)
+        first, new = _read_lines(path)
         if new:  # a run that only tested has none
-            lines, used = [line for line in lines if line['iter'] < new[0]['iter']] + new, path
+            lines, used = [line for line in lines if line['iter'] < new[0]['iter']], path
+        for line in first:
+            if _insert(line, lines):
+                used = path
+        lines += new
     if used is None:
         raise MultiSSLError(f'{files[-1]}: no training step is logged yet')
     return lines, used
@@ -75,7 +80,9 @@ def read_run(work_dir: Union[str, Path]) -> Run:
     return Run(Path(work_dir).resolve().name, curves, _stages(used.with_name('config.py')))
 
 
-def _read_lines(path: Path) -> List[dict]:
+def _read_lines(path: Path) -> Tuple[List[dict], List[dict]]:
+    """Validations that a start begins with, as they are; all else, with ``iter`` and ``epoch``."""
+    first: List[dict] = []
     lines: List[dict] = []
     for number, text in enumerate(path.read_text().splitlines(), 1):
         try:
@@ -84,11 +91,30 @@ def _read_lines(path: Path) -> List[dict]:
             # The last line of a run that was killed may be torn.
             print(f'{path}, line {number}: left out, it is not whole')
             continue
-        if 'iter' not in line and lines:  # a validation: MMEngine gives it an epoch only
-            line.update(iter=lines[-1]['iter'], epoch=lines[-1]['epoch'])
         if 'iter' in line:
             lines.append(dict({'epoch': 1}, **line))
-    return lines
+        elif lines:  # a validation: MMEngine gives it an epoch only
+            lines.append(dict(line, iter=lines[-1]['iter'], epoch=lines[-1]['epoch']))
+        else:
+            first.append(line)
+    return first, lines
+
+
+def _insert(validation: dict, lines: List[dict]) -> bool:
+    """Puts a validation behind the step of an earlier start that it is of, if there is one."""
+    step = validation.get('step', 0)  # 0 if nothing was trained
+    # MMEngine says nowhere of what. Steps are logged of every epoch, so more are iterations.
+    unit = 'epoch' if step <= max((line['epoch'] for line in lines), default=0) else 'iter'
+    before = [k for k, line in enumerate(lines) if line[unit] <= step]
+    if not before:
+        return False
+    last = lines[before[-1]]
+    new = dict(validation, iter=last['iter'], epoch=last['epoch'])
+    lines.insert(before[-1] + 1, new)
+    # It may have been done before, and the start ended before it was noted.
+    lines[:] = [line for line in lines if line is new or line.keys() != new.keys()
+                or any(line[key] != new[key] for key in ('iter', 'step'))]
+    return True
 
 
 def _stages(config: Path) -> List[Tuple[str, float, float]]:

@@ -30,7 +30,9 @@ def cost(trainings: Sequence[Tuple[Stored, Optional[str]]]) -> Dict[str, float]:
             continue
         cfg = Config.fromfile(log.with_name('config.py'))
         last = _end_of_stage(cfg, stage)
-        steps = [line for line in lines if 'time' in line and line['epoch'] <= last]
+        # A validation has a time, too, of its own batches, and no loss.
+        steps = [line for line in lines if {'time', 'loss'} <= line.keys()
+                 and line['epoch'] <= last]
         before = 0
         for line in steps:
             total['seconds'] += line['time'] * (line['iter'] - before)

@@ -5,8 +5,10 @@ from importlib.util import find_spec
 from typing import Any, Union
 
 from mmengine.config import Config
+from torch import nn
 
 from ..errors import MultiSSLError
+from ..registry import MODELS
 from ..utils.files import AnyPath
 from ..utils.nested import dicts
 
@@ -60,6 +62,15 @@ def _package_folder(package: str, path: str) -> str:
 def preprocessor_cfg(cfg: Config) -> Any:
     """The entry of a config's data preprocessor, the model's own before others', as Runner does."""
     return (cfg.get('model') or {}).get('data_preprocessor') or cfg.get('data_preprocessor')
+
+
+def build_preprocessor(cfg: Config) -> nn.Module:
+    """A config's data preprocessor, in the present scope; one that changes nothing if it has none.
+    """
+    model, found = cfg.get('model') or {}, preprocessor_cfg(cfg)
+    if found and not found.get('type'):  # the model knows of what kind
+        return MODELS.build(dict(model, data_preprocessor=found)).data_preprocessor
+    return MODELS.build(found or dict(type='BaseDataPreprocessor'))
 
 
 def drop_pretrained(node: object) -> None:

@@ -1,12 +1,17 @@
-"""Names that a config has: of types, and those that people mistype."""
+"""Names that a config has: of types, and those that people mistype; those in a picture."""
 import difflib
 import inspect
-from typing import Any, Callable, Iterable, Mapping, Optional, Set, Tuple
+from typing import Any, Callable, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = .6) -> Optional[str]:
     """The known name that is most like a misspelt one, if any is."""
     return next(iter(difflib.get_close_matches(name, sorted(known), 1, cutoff)), None)
+
+
+def told_apart(short: Sequence[str], long: Sequence[str]) -> List[str]:
+    """The short names of some things, or where two of these are the same the long ones of all."""
+    return list(short if len(set(short)) == len(short) else long)
 
 
 def bare(kind: Any) -> str:

@@ -98,3 +98,20 @@ def test_feature_map(images, labelled, tmp_path, monkeypatch):
     with pytest.raises(MultiSSLError, match='y.pth: does not fit model.backbone'):
         feature_map.draw_feature_map(str(path), [str(tmp_path / 'y.pth')], str(labelled),
                                      tmp_path / 'y.png')
+
+
+def test_checkpoints_whose_short_names_are_the_same(images, labelled, tmp_path):
+    """Each has its panel; one that is given twice has one."""
+    cfg = tiny.tiny_config('mocov2', images, tmp_path)
+    cfg.dump(tmp_path / 'config.py')
+    paths = []
+    for seed in (1, 2):
+        paths.append(str(tmp_path / f'seed{seed}' / 'mocov2' / 'final.pth'))
+        Path(paths[-1]).parent.mkdir(parents=True)
+        backbone = load_encoder(cfg, 'random', seed=seed).backbone
+        torch.save({f'backbone.{k}': v for k, v in backbone.state_dict().items()}, paths[-1])
+    maps = feature_map.draw_feature_map(
+        str(tmp_path / 'config.py'), [*paths, 'random', paths[0], 'none'], str(labelled),
+        tmp_path / 'x.png', method='pca', image_size=32, workers=0)
+    assert list(maps) == [*paths, 'random weights']
+    assert not np.allclose(*(maps[path][0] for path in paths))

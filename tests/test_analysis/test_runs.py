@@ -9,6 +9,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from multissl_mm.analysis import compare, compare_runs, curves, draw_curves, read_run
+from multissl_mm.analysis.runs import read_log
 from multissl_mm.errors import MultiSSLError
 
 STAGES = dict(
@@ -57,6 +58,39 @@ def test_a_resumed_run_is_one_run(run, capsys):
     assert found.curves['coco/bbox_mAP'][0].tolist() == [3] and found.epochs == 3.5
     assert found.stages == [('stage 1: m', 0, 2), ('stage 2: d', 2, 4)]
     assert not {'iter', 'epoch', 'step'} & found.curves.keys()
+
+
+def test_a_resumed_run_may_begin_with_a_validation(tmp_path):
+    """Killed in the validation behind epoch 2; what is logged first has no step before it."""
+    steps = [line(i, loss=1 / i) for i in range(5, 31, 5)]
+    work_dir = write(tmp_path / 'x', '20260101_000000', [
+        *steps[:2], {'coco/bbox_mAP': .1, 'step': 1}, *steps[2:4]], STAGES)
+    write(tmp_path / 'x', '20260101_010000', [{'coco/bbox_mAP': .3, 'step': 2}], STAGES)
+    lines, used = read_log(work_dir)  # of a run that has only its last validation left, too
+    assert lines[-1] == {'coco/bbox_mAP': .3, 'step': 2, 'iter': 20, 'epoch': 2}
+    assert used.parent.parent.name == '20260101_010000'
+    # Killed again before it was noted, so that it is done again; then a test of it all.
+    write(tmp_path / 'x', '20260101_020000', [
+        {'coco/bbox_mAP': .4, 'step': 2}, *steps[4:], {'coco/bbox_mAP': .5, 'step': 3}], STAGES)
+    write(tmp_path / 'x', '20260101_030000', [{'coco/bbox_mAP': .9, 'step': 0}], STAGES)
+    x, y = read_run(work_dir).curves['coco/bbox_mAP']
+    assert x.tolist() == [1, 2, 3] and y.tolist() == [.1, .4, .5]
+    # From the end of epoch 1 again: what comes later stays until it is done again.
+    write(tmp_path / 'x', '20260101_040000', [{'coco/bbox_mAP': .2, 'step': 1}], STAGES)
+    x, y = read_run(work_dir).curves['coco/bbox_mAP']
+    assert x.tolist() == [1, 2, 3] and y.tolist() == [.2, .4, .5]
+    with pytest.raises(MultiSSLError, match='no training step is logged yet'):
+        read_log(write(tmp_path / 'y', 'start', [{'coco/bbox_mAP': .2, 'step': 1}]))
+
+
+def test_a_validation_of_a_run_that_counts_iterations(tmp_path):
+    steps = [dict(loss=1., lr=.1, iter=i, step=i) for i in range(10, 61, 10)]
+    work_dir = write(tmp_path / 'x', '20260101_000000', steps)
+    write(tmp_path / 'x', '20260101_010000', [
+        {'mIoU': 7., 'step': 45}, dict(loss=2., lr=.1, iter=50, step=50)])
+    lines, _ = read_log(work_dir)
+    assert [line['iter'] for line in lines] == [10, 20, 30, 40, 40, 50]
+    assert lines[4]['mIoU'] == 7 and lines[5]['loss'] == 2
 
 
 def test_stages_may_have_epochs_of_different_lengths(tmp_path):

@@ -308,6 +308,75 @@ def test_averaged_backbones(images, tmp_path):
     assert not (tmp_path / 'no.pth').exists()
 
 
+def write_backbones(cfg: Config, tmp_path: Path) -> tuple:
+    """Random weights of two seeds, all statistics .3 and 2, as after a training of either."""
+    states, paths = [], []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        states.append({k: torch.full_like(v, .3) if k.endswith('running_mean') else
+                       torch.full_like(v, 2.) if k.endswith('running_var') else v
+                       for k, v in MODELS.build(cfg.model.backbone).state_dict().items()})
+        paths.append(str(tmp_path / f'{seed}.pth'))
+        torch.save(dict(state_dict=put('backbone.', states[-1])), paths[-1])
+    return states, paths
+
+
+def kept(state: dict) -> set:
+    """Layers with the statistics of :func:`write_backbones`."""
+    return {k.rpartition('.')[0] for k, v in state.items()
+            if k.endswith('running_var') and (v == 2).all()
+            and (state[k.replace('var', 'mean')] == .3).all()}
+
+
+@pytest.mark.parametrize('name, beginnings', [
+    ('mocov2', ('bn1', 'layer1.')), ('progressive_mocov2_densecl', ('columns.0.', ))])
+def test_averaged_backbones_keep_the_statistics_of_frozen_layers(name, beginnings, images,
+                                                                 tmp_path):
+    cfg = tiny.tiny_config(name, images, tmp_path / 'work')
+    if name == 'mocov2':
+        cfg.model.backbone.frozen_stages = 1
+    cfg.dump(tmp_path / 'config.py')
+    config, out, no = (str(tmp_path / file) for file in ('config.py', 'out.pth', 'no.pth'))
+    states, paths = write_backbones(cfg, tmp_path)
+    average_backbones(config, out, paths, batches=2)
+    found = backbone_state_dict(load_state_dict_file(out))
+    assert kept(found) == {k for k in kept(states[0]) if k.startswith(beginnings)}
+    measured = [v for k, v in found.items()
+                if k.endswith('running_var') and not k.startswith(beginnings)]
+    assert measured and not any((v == 1).all() for v in measured)
+
+    key = 'bn1.running_mean' if name == 'mocov2' else 'columns.0.bn1.running_mean'
+    states[1][key] += 1
+    torch.save(dict(state_dict=put('backbone.', states[1])), paths[1])
+    with pytest.raises(MultiSSLError, match=f'2.pth: {key} is another than in .*1.pth'):
+        average_backbones(config, no, paths)
+    assert not (tmp_path / 'no.pth').exists()
+
+
+def test_averaged_backbones_of_a_classifier(images, tmp_path):
+    """A model that knows of what kind its preprocessor is, and sees one picture, not views."""
+    cfg = Config.fromfile(str(tiny.CONFIGS / 'demo/supervised.py'))
+    names = sorted(path.name for path in (images / 'train' / 'n00000000').iterdir())[:8]
+    (tmp_path / 'train.txt').write_text(''.join(f'n00000000/{name} 0\n' for name in names))
+    cfg.model.backbone = tiny.backbone()
+    cfg.train_dataloader.batch_size = 8
+    cfg.train_dataloader.dataset.dataset.update(
+        data_root=str(images), ann_file=str(tmp_path / 'train.txt'))
+    cfg.dump(tmp_path / 'config.py')
+    states, paths = write_backbones(cfg, tmp_path)
+    average_backbones(str(tmp_path / 'config.py'), str(tmp_path / 'out.pth'), paths[:1], batches=1)
+    found = backbone_state_dict(load_state_dict_file(str(tmp_path / 'out.pth')))
+    backbone = MODELS.build(tiny.backbone())
+    backbone.load_state_dict(states[0])
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        data = next(iter(Runner.build_dataloader(cfg.train_dataloader, seed=0)))
+        preprocess = MODELS.build(dict(cfg.data_preprocessor, type='ClsDataPreprocessor'))
+    pictures = preprocess(data, True)['inputs']
+    assert pictures.shape == (8, 3, 64, 64)
+    torch.testing.assert_close(found['bn1.running_mean'],
+                               backbone.conv1(pictures).mean((0, 2, 3)))
+
+
 def test_averaged_backbones_of_sound(scenes, tmp_path):
     """Batch norm is measured on the clips of segments."""
     cfg = sounds.sound_config('b', scenes, tmp_path / 'work')

@@ -160,3 +160,17 @@ def test_costs_are_those_of_the_logs_and_of_a_stage_alone(trained):
     assert cost([(Stored(trained.folder, 'none'), None)])['steps'] == 0
     found = curves(trained.path)
     assert found['curves'] == {'forgetting/m': [[3.], [.25]]} and len(found['stages']) == 2
+
+
+def test_validations_cost_nothing(tmp_path):
+    """Neither in between nor where a resumed run begins with one."""
+    what, validation = Stored(tmp_path, 'x'), dict(top1=1., time=9., step=1)
+    watch = dict(iter=5, epoch=1, forgetting=.5)  # behind a step that is not logged
+    for start, lines in (
+            ('1', [dict(iter=4, epoch=1, time=.5, loss=1.), watch, validation]),
+            ('2', [validation, dict(iter=9, epoch=2, time=.5, loss=1.)])):
+        logs = what.path / start / 'vis_data'
+        logs.mkdir(parents=True)
+        (logs / 'scalars.json').write_text('\n'.join(map(json.dumps, lines)))
+        (logs / 'config.py').write_text('train_dataloader = dict(batch_size=8)\n')
+    assert cost([(what, None)]) == dict(steps=9, samples=72, seconds=4.5)
