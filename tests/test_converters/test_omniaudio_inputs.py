@@ -1,5 +1,6 @@
 """Scenes as people have them: links, odd names, turned and damaged videos, dead microphones."""
 import json
+import os
 import shutil
 from concurrent.futures import ProcessPoolExecutor
 from fractions import Fraction
@@ -17,6 +18,7 @@ from multissl_mm.converters.omniaudio import convert, convert_scene, find_scenes
 from multissl_mm.converters.omniaudio.video import read_frames
 from multissl_mm.datasets import OmniAudioDataset
 from multissl_mm.errors import MultiSSLError
+from multissl_mm.runtime import lock
 from multissl_mm.simulation.omniaudio import write_omniaudio
 
 VIDEO = 'scene0001/VIDEO_0001_cropped.mp4'
@@ -225,18 +227,25 @@ def test_files_where_folders_are_to_be_written(root, tmp_path):
     assert json.loads((root / 'manifest.json').read_text())['done']
 
 
-def test_two_at_once(tmp_path, capfd):
+def test_two_at_once(tmp_path, monkeypatch, capfd):
     """They shared a folder of what was half written, and could take it for a scene."""
-    fork = get_context('fork')
-    begin = fork.Barrier(2)
+    fork, owner = get_context('fork'), lock._owner
+    waiting = fork.Barrier(3)
 
-    def both(work):
-        with ProcessPoolExecutor(2, fork, begin.wait) as pool:
-            return list(pool.map(work, (tmp_path, tmp_path)))
+    def met(file):  # called by who waits
+        waiting.wait(100)
+        return owner(file)
 
-    assert sorted(both(_simulated)) == [False, True]
-    assert both(_converted) == [[1], [1]]
-    assert capfd.readouterr().out.count('waits for process') == 2
+    def both(work, folder):
+        with ProcessPoolExecutor(2, fork) as pool, lock.one_writer(folder):
+            found = pool.map(work, (tmp_path, tmp_path))
+            waiting.wait(100)  # both wait for this process, and then one for the other
+        return list(found)
+
+    monkeypatch.setattr(lock, '_owner', met)
+    assert sorted(both(_simulated, tmp_path / 'public')) == [False, True]
+    assert both(_converted, tmp_path / 'out') == [[1], [1]]
+    assert capfd.readouterr().out.count(f'waits for process {os.getpid()} on') == 4
     for path in (tmp_path / 'public' / 'scene0001', tmp_path / 'out' / 'scene0001'):
         assert sorted(p.name for p in path.parent.iterdir() if p.is_dir()) == [path.name]
         assert len(list(path.iterdir())) >= 5
