@@ -16,6 +16,7 @@ from ..engine.hooks.forgetting import heldout_losses
 from ..engine.hooks.gradient import GradientHook, compare
 from ..engine.hooks.knn import accuracy, features
 from ..utils.files import write_atomically
+from ..utils.names import bare
 from ..utils.project import project_file
 from .models import Sizes, backbone, device, tasks, training_step
 from .timing import Seconds, interleaved, quiet, ratio
@@ -51,7 +52,7 @@ def measure_hook_overhead(sizes: Sizes = Sizes(), rounds: int = 7,  # noqa: B008
         out (Path, optional): JSON file for the results.
         console (Console, optional): Where the table is printed.
     """
-    hooks = {hook['type'].rpartition('.')[2]: hook for hook in Config.fromfile(
+    hooks = {bare(hook['type']): hook for hook in Config.fromfile(
         config or project_file('configs/_base_/watch.py')).custom_hooks}
     seconds = interleaved(build(sizes, hooks), rounds)
 

@@ -22,6 +22,7 @@ from ..models import SoundPreprocessor
 from ..registry import MODELS
 from ..runtime import load_config
 from ..utils.files import write_atomically
+from ..utils.names import bare
 from ..utils.sounds import write_sound
 from .timing import interleaved, quiet, ratio
 
@@ -119,7 +120,7 @@ def write_noise(root: Path, rate: int) -> None:
 def sound_pipeline(cfg: Config, preprocessor: SoundPreprocessor) -> Tuple[List[ConfigDict], dict]:
     """What of the training pipeline reads sound, and how that is packed."""
     steps = cfg.train_dataloader.dataset.dataset.pipeline
-    load = [step for step in steps if step.type.split('.')[-1] in ('LoadClip', 'LoadOtherSlice')]
+    load = [step for step in steps if bare(step.type) in ('LoadClip', 'LoadOtherSlice')]
     pack = next((step for step in steps if step.type.endswith('PackSound')), dict(keys=()))
     keys = [key for key in pack['keys'] if key in preprocessor.sounds]
     if not load or not keys:

@@ -180,8 +180,8 @@ def unlabelled(root: str) -> Dict[str, Optional[str]]:
             folder = f'scene{entry["scene"]:04d}'
             with open(osp.join(root, folder, 'scene.json'), encoding='utf-8') as file:
                 note = file.read()
-            if before_labelling(note) != note:
-                before[osp.join(folder, 'scene.json')] = before_labelling(note)
+            if (written := before_labelling(note)) != note:
+                before[osp.join(folder, 'scene.json')] = written
                 before[osp.join(folder, 'labels.npy')] = None
                 entry['arrays'] = [name for name in entry['arrays'] if name != 'labels']
     except (OSError, ValueError, KeyError, TypeError):  # packed, or another's

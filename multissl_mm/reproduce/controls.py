@@ -11,6 +11,7 @@ from rich.table import Table
 from ..engine.hooks.checkpoint import FINAL
 from ..errors import MultiSSLError
 from ..utils.files import write_atomically
+from ..utils.names import bare
 from ..utils.project import project_file
 from .data import RECORDED, converted, sound_data
 from .steps import Steps
@@ -100,7 +101,7 @@ def control_config(control: Control) -> Config:
     dataset = cfg.train_dataloader.dataset.dataset
     if control.noise:
         steps = [dict(step) for step in dataset.pipeline]
-        last = max(i for i, step in enumerate(steps) if step['type'].split('.')[-1].startswith(
+        last = max(i for i, step in enumerate(steps) if bare(step['type']).startswith(
             ('LoadClip', 'LoadOther')))
         dataset.pipeline = [*steps[:last + 1], dict(type='multissl_mm.SoundToNoise'),
                             *steps[last + 1:]]

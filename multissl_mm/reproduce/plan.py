@@ -143,7 +143,6 @@ class Plan:
 
     def _make(self, step: Step, steps: Steps) -> None:
         """Makes a step, or waits for the process that does, which may be another job's."""
-        self.store.folder.mkdir(parents=True, exist_ok=True)
         with alone(step.what.lock, lambda owner: steps.console.print(
                 f'{step.title}: waits for {owner}, which makes it', style='yellow',
                 highlight=False, markup=False), lambda: steps.stopped):

@@ -140,10 +140,14 @@ class Store:
         Args:
             labels (bool): Also labels that were added to scenes of sound.
         """
-        for root in roots:
-            if (root, labels) not in self._data:
-                self._data[root, labels] = folder_digest(root, {} if labels else unlabelled(root))
-        return [self._data[root, labels] for root in roots]
+        return [self._digest(root, labels) for root in roots]
+
+    def _digest(self, root: str, labels: bool) -> str:
+        if (root, labels) not in self._data:
+            before = {} if labels else unlabelled(root)
+            self._data[root, labels] = folder_digest(root, before) if labels or before else \
+                self._digest(root, True)
+        return self._data[root, labels]
 
     def begin(self, what: Stored, done: Path, title: str, command: Sequence[str],
               inputs: Sequence[str], threads: int) -> None:

@@ -57,14 +57,19 @@ def alone(path: Path, waiting: Callable[[str], None], stopped: Callable[[], bool
     """What one process at a time does, whoever comes second after the first.
 
     Args:
-        path (Path): Of the file that is locked; it stays.
+        path (Path): Of the file that is locked; it stays. Its folder is made where needed.
         waiting (callable): Told once who has it, if anybody.
         stopped (callable): Whether to wait no longer.
 
     Raises:
-        MultiSSLError: If it was to wait no longer.
+        MultiSSLError: If it was to wait no longer, or nothing can be written there.
     """
-    with open(path, 'a+') as file:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, 'a+')
+    except OSError as error:
+        raise not_written(error.filename or path, error) from error
+    with file:
         said = False
         while not _taken(file, path):
             if stopped():
@@ -83,11 +88,6 @@ def one_writer(folder: Path) -> Iterator[None]:
     Raises:
         MultiSSLError: If nothing can be written there.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        open(folder / LOCK, 'a+').close()
-    except OSError as error:
-        raise not_written(error.filename or folder, error) from error
     with alone(folder / LOCK, lambda owner: print(
             f'{folder}: waits for {owner}, which writes there', flush=True), lambda: False):
         yield

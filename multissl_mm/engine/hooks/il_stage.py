@@ -142,12 +142,12 @@ class ILStageHook(Hook):
             raise MultiSSLError('ILStageHook.batch_sizes: a schedule in param_scheduler counts '
                                 'iterations, of which stages have more or fewer; set its by_epoch '
                                 'to True and remove convert_to_iter_based')
-        for k, (size, steps) in enumerate(zip(batch_sizes, self._steps(runner))):
+        per_epoch = list(self._steps(runner))
+        for k, (size, steps) in enumerate(zip(batch_sizes, per_epoch)):
             if self.stages[k]:
                 check_batches(runner, size, steps, f'ILStageHook.batch_sizes.{k}')
         # What the logger and schedules take for the length of the run.
-        runner.train_loop._max_iters = sum(
-            n * per for n, per in zip(self.stages, self._steps(runner)))
+        runner.train_loop._max_iters = sum(n * per for n, per in zip(self.stages, per_epoch))
         runner.message_hub.update_info('max_iters', runner.max_iters)
         runner.optim_wrapper.initialize_count_status(runner.model, runner.iter, runner.max_iters)
         sizes = ", ".join(map(str, batch_sizes))
