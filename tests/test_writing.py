@@ -34,6 +34,7 @@ ALLOWED = {
     'multissl_mm/converters/omniaudio/scenes.py: save': 'a folder gets its name when it is whole',
     'multissl_mm/reproduce/steps.py: open': 'a log, which grows',
     'multissl_mm/runtime/lock.py: open': 'a lock, which is held open',
+    'multissl_mm/runtime/logs.py: open': 'a log, whose torn line it ends',
     'multissl_mm/simulation/omniaudio.py: open': 'a folder gets its name when it is whole',
     'multissl_mm/simulation/omniaudio.py: savez_compressed': 'the same',
 }

@@ -50,7 +50,7 @@ def main() -> None:
                         'launcher)')
     parser.add_argument('--jobs', type=int, default=1, metavar='N', help='commands that run at '
                         'once; at demo size as many as there are cores are fastest. With several '
-                        'GPUs each gets one')
+                        'GPUs each gets one, or as many as --gpus')
     parser.add_argument('--print', action='store_true', dest='printed', help='print jobs for Slurm '
                         'instead')
     parser.add_argument('--fresh', action='store_true', help='make anew what other code has made')

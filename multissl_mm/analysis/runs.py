@@ -1,5 +1,4 @@
 """What a run has logged, read back."""
-import json
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Tuple, Union
 
@@ -7,6 +6,7 @@ import numpy as np
 from mmengine.config import Config
 
 from ..errors import MultiSSLError
+from ..utils.files import read_json_lines
 
 
 class Run(NamedTuple):
@@ -84,13 +84,7 @@ def _read_lines(path: Path) -> Tuple[List[dict], List[dict]]:
     """Validations that a start begins with, as they are; all else, with ``iter`` and ``epoch``."""
     first: List[dict] = []
     lines: List[dict] = []
-    for number, text in enumerate(path.read_text().splitlines(), 1):
-        try:
-            line = json.loads(text)
-        except ValueError:
-            # The last line of a run that was killed may be torn.
-            print(f'{path}, line {number}: left out, it is not whole')
-            continue
+    for line in read_json_lines(path):
         if 'iter' in line:
             lines.append(dict({'epoch': 1}, **line))
         elif lines:  # a validation: MMEngine gives it an epoch only

@@ -11,18 +11,20 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
+from mmengine.structures import BaseDataElement
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
 from ..errors import MultiSSLError
 from ..models.algorithms.base import needed
-from ..models.protocols import Recorded
+from ..models.protocols import Recorded, Staged
 from ..runtime import load_config
 from ..utils.files import write_atomically
-from .loader import WORKER, measure_loader, write_pictures
+from .loader import WORKER, is_crops, measure_loader, pipeline, write_pictures
 from .models import device, training_step
 from .ram import measure_worker, node_ram, resident
+from .step_time import record
 from .timing import interleaved, quiet
 
 IMAGENET = 1_281_167
@@ -78,11 +80,7 @@ class Sizes(NamedTuple):
 
 def build(cfg: Config) -> Tuple[Any, List[Tensor]]:
     """The model of a config, and two pictures as its views, each (2, 3, H, W)."""
-    crops = [step for step in cfg.train_dataloader.dataset.dataset.pipeline
-             if step.type.endswith('CropViews')]
-    if not crops:
-        raise MultiSSLError('train_dataloader.dataset.dataset.pipeline has no CropViews: the costs '
-                            'of picture configs are known')
+    crops = [step for step in pipeline(cfg) if is_crops(step)]
     quiet()
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         model = MODELS.build(cfg.model)
@@ -135,9 +133,12 @@ def measure_machine(cfg: Config, batch_size: int = 8, rounds: int = 3, count: in
     model, views = build(cfg)
     model = model.to(device()).train()
     batch = [view[:1].repeat(batch_size, 1, 1, 1).to(device()) for view in views]
-    seconds = interleaved(dict(step=training_step(model, batch, None)), rounds)
-    process = resident()
+    samples = [BaseDataElement(metainfo=dict(sample_idx=i, replica=0)) for i in range(batch_size)]
     with tempfile.TemporaryDirectory(dir='.') as folder:
+        if isinstance(model, Recorded) and model.responses.stored and not isinstance(model, Staged):
+            record(model, batch, samples, f'{folder}/responses')
+        seconds = interleaved(dict(step=training_step(model, batch, samples)), rounds)
+        process = resident()
         cfg.dump(f'{folder}/config.py')
         paths = write_pictures(Path(folder), count)
         spent = measure_loader(f'{folder}/config.py', paths, rounds=rounds,
@@ -194,7 +195,11 @@ def estimate(cfg: Config, found: Sizes, machine: Machine, gpus: int, nodes: int 
     bound = min(rates, key=rates.__getitem__)
     hours = samples * epochs / rates[bound] / 3600
     replicas = cfg.model.get('responses', {}).get('replicas', 1)
-    checkpoint = cfg.default_hooks.checkpoint.get('max_keep_ckpts', 1) + len(stages or [])
+    hook = cfg.default_hooks.checkpoint
+    checkpoint = hook.get('max_keep_ckpts', -1)
+    if checkpoint <= 0:  # all of them
+        checkpoint = -(-epochs // max(1, hook.get('interval', 1)))
+    checkpoint += len(stages or [])
     bank = {name: size * samples * replicas / 1e9 for name, size in found.responses.items()}
     if stages:  # nobody is held to what the last task answers
         bank.pop(list(bank)[-1], None) if len(bank) == len(stages) else None

@@ -19,6 +19,7 @@ from ..registry import MODELS
 from ..runtime import load_config
 from ..utils.files import atomic_path, write_atomically
 from ..utils.keyed_random import keyed_randomness
+from ..utils.names import bare
 from .timing import interleaved, quiet, ratio
 
 THEIRS, SHIPPED = 'MMPretrain', 'MMPretrain, decoded by OpenCV'
@@ -82,11 +83,8 @@ def write_pictures(root: Path, count: int) -> List[str]:
 
 def ways(cfg: Config, paths: Sequence[str]) -> Dict[str, Callable[[], None]]:
     """By name a function that makes all views once."""
-    steps = cfg.train_dataloader.dataset.dataset.pipeline
-    crops = next((step for step in steps if step.type.endswith('CropViews')), None)
-    if crops is None:
-        raise MultiSSLError('train_dataloader.dataset.dataset.pipeline has no CropViews; name a '
-                            'config that builds on configs/_base_/imagenet_two_views.py')
+    steps = pipeline(cfg)
+    crops = next(step for step in steps if is_crops(step))
     preprocessor = MODELS.build(cfg.data_preprocessor)
     views = dict(type='MultiView', num_views=crops.num_views, transforms=crops.transforms)
 
@@ -96,6 +94,25 @@ def ways(cfg: Config, paths: Sequence[str]) -> Dict[str, Callable[[], None]]:
 
     return {THEIRS: theirs('pillow'), SHIPPED: theirs('cv2'), WORKER: making(steps, paths),
             ALL: making(steps, paths, preprocessor)}
+
+
+def pipeline(cfg: Config) -> List[Any]:
+    """Of pretraining with pictures.
+
+    Raises:
+        MultiSSLError: If a config has none that crops views.
+    """
+    dataset = (cfg.get('train_dataloader') or {}).get('dataset') or {}
+    steps = (dataset.get('dataset') or {}).get('pipeline') or []
+    if not any(map(is_crops, steps)):
+        raise MultiSSLError('train_dataloader.dataset.dataset.pipeline has no CropViews; name a '
+                            'config that builds on configs/_base_/imagenet_two_views.py')
+    return steps
+
+
+def is_crops(step: Any) -> bool:
+    """Whether a step of a pipeline crops views."""
+    return bare(step['type']) == 'CropViews'
 
 
 def making(steps: Sequence[dict], paths: Sequence[str],

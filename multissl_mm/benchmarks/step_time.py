@@ -193,11 +193,12 @@ def build_step(name: str, sizes: Sizes, bank_root: str, on: Optional[str] = None
         model.set_stage(1, warming_up='warm-up' in name)
     model.train()
     if isinstance(model, Recorded) and model.responses.stored:
-        _record(model, views, samples, f'{bank_root}/{name}')
+        record(model, views, samples, f'{bank_root}/{name}')
     return training_step(model, views, samples, amp=amp)
 
 
-def _record(model: Any, views: list, samples: list, root: str) -> None:
+def record(model: Any, views: list, samples: list, root: str) -> None:
+    """Stores the responses of a batch below a folder, and lets its samples bring them."""
     model.eval()
     banks = []
     for who in model.responses.names:

@@ -1,5 +1,5 @@
 """What the paper claims, as data: which row is above which, and in what."""
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .intervals import (
     FAILS,
@@ -123,10 +123,14 @@ _SOUND: List[Claim] = [
 
 
 def _each(table: PaperTable, others: Sequence[str], *singles: str) -> List[Claim]:
-    """Every row of a table against some of its rows, in all of its columns."""
+    """Every row of a table against some of its rows, in all of its columns; each pair once."""
     columns = tuple(column.title for column in table.columns)
-    return [Claim(key, other, '', columns) for key in table.rows if key not in singles
-            for other in others if other != key]
+    pairs: Dict[FrozenSet[str], Claim] = {}
+    for key in table.rows:
+        for other in others if key not in singles else ():
+            if other != key:
+                pairs.setdefault(frozenset((key, other)), Claim(key, other, '', columns))
+    return [*pairs.values()]
 
 
 _LONG_PICTURES = ('mocov2_long', 'densecl_long', 'mtl_long')

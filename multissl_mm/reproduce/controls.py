@@ -10,7 +10,7 @@ from rich.table import Table
 
 from ..engine.hooks.checkpoint import FINAL
 from ..errors import MultiSSLError
-from ..utils.files import write_atomically
+from ..utils.files import read_json, write_atomically
 from ..utils.names import bare
 from ..utils.project import project_file
 from .data import RECORDED, converted, sound_data
@@ -113,21 +113,21 @@ def control_config(control: Control) -> Config:
 def _run(steps: Steps, folder: Path, control: Control, options: Sequence[str]) -> Dict[str, float]:
     """Scores on training and held-out scenes."""
     config, final, told = folder / 'config.py', folder / FINAL, folder / 'options.json'
-    if final.exists() and (json.loads(told.read_text()) if told.exists() else []) != [*options]:
+    if final.exists() and (read_json(told) if told.exists() else []) != [*options]:
         raise MultiSSLError(f'{folder} was made with other --cfg-options than '
                             f'{" ".join(options) or "none"}; remove it, or choose another --out')
     write_atomically(config, control_config(control).pretty_text)
     write_atomically(told, json.dumps(options))
+    given = ['--cfg-options', *options] if options else []
     steps.run(f'{control.title}: training', folder.name, project_file('tools/train.py'),
-              str(config), '--work-dir', str(folder), '--resume',
-              *(['--cfg-options', *options] if options else []), done=final)
+              str(config), '--work-dir', str(folder), '--resume', *given, done=final)
     found: Dict[str, float] = {}
     for split in ('train', 'val'):
         path = folder / f'{split}.json'
         steps.run(f'{control.title}: {split} scenes', f'{folder.name}_{split}',
                   project_file('tools/benchmarks/pretext_scores.py'), str(config), str(final),
                   '--split', split, '--replicas', '1' if split == 'train' else '2', '--out',
-                  str(path), done=path)
-        scores, = json.loads(path.read_text()).values()
+                  str(path), *given, done=path)
+        scores, = read_json(path).values()
         found[split] = scores[control.config][control.metric]
     return found

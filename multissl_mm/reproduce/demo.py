@@ -1,10 +1,10 @@
 """The main job in small, end to end."""
-import os
 from pathlib import Path
 from typing import Dict, Optional
 
 from rich.console import Console
 
+from ..utils.pool import cores
 from .bounds import picture_bounds, show_bounds
 from .data import picture_data
 from .pictures import COLUMNS, EVALUATIONS, TABLE4, PictureRun
@@ -45,7 +45,7 @@ def run_demo(out: Path = Path('work_dirs/demo'), console: Optional[Console] = No
     Returns:
         dict: Of every row, evaluation: seed: metrics.
     """
-    steps = Steps(out / 'logs', console=console, jobs=jobs or min(2, os.cpu_count() or 1))
+    steps = Steps(out / 'logs', console=console, jobs=jobs or min(2, cores()))
     picture_data(steps)
     run = PictureRun(TRADE_OFF.rows, out, steps, seed)
     plan = Plan(run.store)

@@ -1,5 +1,4 @@
 """Sound in small, end to end."""
-import json
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Tuple
 
@@ -11,6 +10,7 @@ from ..datasets.ear_pairs import EAR_PAIRS
 from ..datasets.omniaudio import read_index
 from ..engine.hooks.checkpoint import FINAL
 from ..utils.figures import save_figure
+from ..utils.files import read_json
 from ..utils.project import project_file
 from .data import converted, sound_data
 from .steps import Steps
@@ -51,7 +51,7 @@ def run_sound_demo(out: Path = Path('work_dirs/demo_sound'), console: Optional[C
               str(run / 'stage1_b.pth'), str(run / 'stage2_c.pth'), str(final), '--out',
               str(found), done=found)
     scores: Scores = dict(zip(('after stage 1 (B)', 'after stage 2 (C)', 'after stage 3 (A)'),
-                              json.loads(found.read_text()).values()))
+                              read_json(found).values()))
     show(scores, steps.console)
     draw(scores, converted(), out / 'stages.png')
     steps.console.print(

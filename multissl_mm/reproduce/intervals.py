@@ -19,7 +19,10 @@ class Interval(NamedTuple):
 
 def interval(values: Sequence[float]) -> Interval:
     """Of at least one value."""
-    mean, count = statistics.mean(values), len(values)
+    count = len(values)
+    if any(map(math.isnan, values)):
+        return Interval(math.nan, None, None, None, count)
+    mean = statistics.mean(values)
     if count < 2:
         return Interval(mean, None, None, None, count)
     from scipy.stats import t

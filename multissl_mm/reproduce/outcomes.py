@@ -4,11 +4,11 @@ import os
 import shlex
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Dict, Sequence
+from typing import Dict, Sequence
 
 from ..engine.hooks.checkpoint import FINAL
 from ..errors import MultiSSLError
-from ..utils.files import atomic_path, write_atomically
+from ..utils.files import atomic_path, read_json, read_json_lines, write_atomically
 from ..utils.project import project_folder
 from .costs import cost, curves
 from .plan import Step
@@ -26,7 +26,7 @@ def publish(result: Path, step: Step, encoder: Encoder, link: Path) -> None:
     gets a link of its name, and what was watched a file.
     """
     made, made_by = step.what.read_made(), [what.read_made() for what, _ in encoder.trained]
-    metrics = json.loads(step.done.read_text())
+    metrics = read_json(step.done)
     text = json.dumps({**metrics, 'made': dict(
         {k: v for k, v in made.items() if k != 'command'}, of=step.what.name,
         settings=step.what.settings,  # as they are called by the code of now
@@ -43,7 +43,8 @@ def publish(result: Path, step: Step, encoder: Encoder, link: Path) -> None:
     if own.is_dir() and (link.is_symlink() or not link.exists()):
         # In one step, as another command may publish the same; a file system may have no links.
         with suppress(MultiSSLError), atomic_path(link, durable=False) as part:
-            part.symlink_to(os.path.relpath(own, link.parent), target_is_directory=True)
+            part.symlink_to(os.path.relpath(own.resolve(), link.parent.resolve()),
+                            target_is_directory=True)
     watched = curves(own)
     if watched:
         write_atomically(link.with_name(f'{link.name}_curves.json'), json.dumps(watched))
@@ -69,8 +70,7 @@ def last_metrics(work_dir: Path, prefix: str) -> Dict[str, float]:
     found: Dict[str, float] = {}
     tests = '*/[0-9]*_[0-9]*.json'  # named by their time
     for path in sorted([*work_dir.glob('*/vis_data/scalars.json'), *work_dir.glob(tests)]):
-        for line in path.read_text().splitlines():
-            logged: Dict[str, Any] = json.loads(line)
+        for logged in read_json_lines(path):
             metrics = {k[len(prefix):]: v for k, v in logged.items() if k.startswith(prefix)}
             found = metrics or found
     if not found:

@@ -1,6 +1,7 @@
 """Steps that need each other, and the order in which they are made."""
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import partial
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple, Optional, Set, Tuple
@@ -64,17 +65,20 @@ class Plan:
 
     def due(self) -> List[Step]:
         """What has to be made: what is wanted and not there, and what that needs."""
-        anew: Set[Path] = set()
-        if self.fresh:
-            for done, step in self.steps.items():
-                if _of_other_code(step) or not anew.isdisjoint(step.needs):
-                    anew.add(done)
-        wanted, found = set(self._wanted), []
+        anew, wanted, found = self._anew(), set(self._wanted), []
         for done, step in reversed(self.steps.items()):
             if done in wanted and (done in anew or not done.exists()):
                 found.append(step)
                 wanted.update(step.needs)
         return found[::-1]
+
+    def _anew(self) -> Set[Path]:
+        """What is not to be gone on with: what other code has made, and what was made of it."""
+        anew: Set[Path] = set()
+        for done, step in self.steps.items() if self.fresh else ():
+            if _of_other_code(step) or not anew.isdisjoint(step.needs):
+                anew.add(done)
+        return anew
 
     def others(self) -> List[Step]:
         """What is there and was made by other code than this."""
@@ -91,14 +95,14 @@ class Plan:
         Raises:
             MultiSSLError: At the end, if steps have failed: the first, and how many more.
         """
-        due = self.due()
+        due, anew = self.due(), self._anew()
         steps.expect(len(due))
-        for step in due if self.fresh else ():
-            if _of_other_code(step) or step.done.exists():
+        for step in due:
+            if step.done in anew:  # also what is only begun
                 step.what.remove()
-        for done in self._wanted:
-            if done.exists():
-                self._publish(done)
+        there = [self.steps[done] for done in self._wanted if done.exists()]
+        failed = [error for step in there
+                  if (error := _failure(step, partial(self._publish, step)))]
         place = {step.done: k for k, step in enumerate(due)}
         order = TopologicalSorter({step.done: [need for need in step.needs if need in place]
                                    for step in due})
@@ -106,7 +110,6 @@ class Plan:
         ready: List[Path] = []
         started: Dict[Future, Path] = {}
         running: Set[Future] = set()
-        failed: List[MultiSSLError] = []
         with ThreadPoolExecutor(steps.jobs) as pool:
             try:
                 while True:
@@ -120,16 +123,16 @@ class Plan:
                         break
                     ended, running = wait(running, return_when=FIRST_COMPLETED)
                     for future in ended:
-                        try:
-                            future.result()
-                        except MultiSSLError as error:
+                        step = self.steps[started[future]]
+                        error = _failure(step, future.result)
+                        if not error:
+                            order.done(step.done)
+                            error = _failure(step, partial(self._publish, step))
+                        if error:
                             failed.append(error)
                             if ready or running:
                                 steps.console.print(f'{error}\n(the others go on)', style='red',
                                                     highlight=False, markup=False)
-                        else:
-                            self._publish(started[future])
-                            order.done(started[future])
             except (SystemExit, KeyboardInterrupt):  # this process was asked to stop
                 steps.stop()
                 raise
@@ -139,13 +142,15 @@ class Plan:
             behind = len(due) - len(started)
             more = [f'{len(failed) - 1} more failed'] * (len(failed) > 1) + [
                 f'{behind} that need them were not started'] * (behind > 0)
-            raise MultiSSLError(str(failed[0]) + ''.join(f'\n({text})' for text in more))
+            raise MultiSSLError(str(failed[0]) + ''.join(
+                f'\n({text})' for text in more)) from failed[0]
 
     def _make(self, step: Step, steps: Steps) -> None:
         """Makes a step, or waits for the process that does, which may be another job's."""
         with alone(step.what.lock, lambda owner: steps.console.print(
                 f'{step.title}: waits for {owner}, which makes it', style='yellow',
                 highlight=False, markup=False), lambda: steps.stopped):
+            self.store.adopt(step.what)
             self.store.begin(step.what, step.done, step.title, step.command,
                              [self.steps[need].what.name for need in step.needs], steps.threads)
             start = time.time()
@@ -154,9 +159,22 @@ class Plan:
                 step.collect()
             self.store.end(step.what, time.time() - start)
 
-    def _publish(self, done: Path) -> None:
-        for publish in self._wanted.get(done, ()):
+    def _publish(self, step: Step) -> None:
+        for publish in self._wanted.get(step.done, ()):
             publish()
+
+
+def _failure(step: Step, action: Callable[[], object]) -> Optional[MultiSSLError]:
+    """What is wrong with a step, if anything is; whatever it is, the others go on."""
+    try:
+        action()
+    except MultiSSLError as error:
+        return error
+    except Exception as error:
+        said = MultiSSLError(f'{step.title}: {type(error).__name__}: {error}')
+        said.__cause__ = error
+        return said
+    return None
 
 
 def _of_other_code(step: Step) -> bool:

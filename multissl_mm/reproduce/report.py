@@ -1,11 +1,10 @@
 """One HTML file that holds all that there is of some tables: numbers, verdicts, pictures, costs."""
-import json
 from collections import Counter
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-from ..utils.files import write_atomically
+from ..utils.files import read_json, write_atomically
 from ..utils.project import PACKAGE
 from .bounds import Bound
 from .claims import CLAIMS, Checked, check, counted, surviving
@@ -13,7 +12,18 @@ from .costs import cost, curves, named_trainings
 from .drawing import inlined, watched
 from .intervals import FAILS, HOLDS, OPEN, Interval, interval
 from .pictures import CONTROLS
-from .results import Column, Found, PaperTable, csv_text, in_paper, mixed, rank, values, written
+from .results import (
+    Column,
+    Found,
+    PaperTable,
+    csv_text,
+    in_paper,
+    mixed,
+    rank,
+    seed_folders,
+    values,
+    written,
+)
 from .row import Row
 
 #: Of claims.
@@ -163,7 +173,7 @@ def _subject(name: str, parts: Sequence[Tuple[PaperTable, Path, Mapping[str, Fou
     for table, out, found in parts:
         results.update(found)
         for key in found:
-            watched_of = [_curves(path, key) for path in sorted(out.glob('seed*'))]
+            watched_of = [_curves(path, key) for path in seed_folders(out)]
             if any(watched_of):
                 logged[table.rows[key].title] = [one for one in watched_of if one]
     checked = check(name, results)
@@ -181,7 +191,7 @@ def _subject(name: str, parts: Sequence[Tuple[PaperTable, Path, Mapping[str, Fou
 def _curves(folder: Path, key: str) -> Optional[Dict[str, Any]]:
     """What a row's run has logged on its way, by its file or, of earlier versions, its logs."""
     path = folder / f'{key}_curves.json'
-    return json.loads(path.read_text()) if path.is_file() else curves(folder / key)
+    return read_json(path) if path.is_file() else curves(folder / key)
 
 
 def _claim(subject: str, checked: Checked) -> Dict[str, Any]:

@@ -2,6 +2,7 @@
 import csv
 import io
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
@@ -10,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..utils.figures import save_figure
-from ..utils.files import write_atomically
+from ..utils.files import read_json, write_atomically
 from .columns import Column, Found, values
 from .drawing import trade_off
 from .intervals import Interval, interval
@@ -56,9 +57,10 @@ class PaperTable:
         for run in dict.fromkeys(column.run for column in self.columns):
             # Concatenated encoders are always frozen.
             name = run.replace('_frozen', '') if self.rows[key].frozen else run
-            files = sorted(out.glob(f'seed*/{key}_{name}.json'))
+            files = [path for folder in seed_folders(out)
+                     if (path := folder / f'{key}_{name}.json').is_file()]
             if files:
-                found[run] = {path.parent.name: json.loads(path.read_text()) for path in files}
+                found[run] = {path.parent.name: read_json(path) for path in files}
         return found
 
     def found(self, out: Path) -> Dict[str, Found]:
@@ -129,6 +131,11 @@ class PaperTable:
                               in_paper(self.rows[key], column),
                               ' '.join(f'{seed}={value}' for seed, value in got.items())])
         return csv_text(lines)
+
+
+def seed_folders(out: Path) -> List[Path]:
+    """Of the results of each seed; none of those that someone moved aside."""
+    return sorted(path for path in out.glob('seed*') if re.fullmatch(r'seed-?\d+', path.name))
 
 
 def csv_text(lines: Iterable[Sequence]) -> str:

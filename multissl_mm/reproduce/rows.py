@@ -1,5 +1,4 @@
 """How the encoders of a table come about and are evaluated, with one seed."""
-import json
 import math
 from itertools import accumulate
 from pathlib import Path
@@ -9,6 +8,7 @@ from mmengine.config import Config
 
 from ..engine.hooks.checkpoint import FINAL
 from ..utils.digest import digest
+from ..utils.files import read_json
 from ..utils.nested import dicts
 from ..utils.project import project_file
 from .outcomes import collect, publish
@@ -222,7 +222,7 @@ class TableRun:
         A result of other settings, data or weights stays until there is the new one.
         """
         result = self.result(key, run)
-        there = json.loads(result.read_text()) if result.is_file() else {}
+        there = read_json(result) if result.is_file() else {}
         if there and 'made' not in there and not plan.fresh:
             self.steps.console.print(f'{result}: taken as it is; it does not say what it was made '
                                      'of', style='yellow', highlight=False, soft_wrap=True)

@@ -47,6 +47,7 @@ class SecondHeadRun(SoundRun):
         root = converted(second_head_folder(self.scale)).as_posix()
         scenes = 'test_dataloader.dataset.dataset.'
         for task, run, step in self.models(key, encoder, runs):
+            plan.add(step)  # its model is tested, also where its own result is kept without it
             self.want(plan, key, run, encoder, step)
             there = f'{run}{_THERE}'
             what = self.store.named(f'{key}_{there}', self.seed, 'test', self.store.data(root),

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from ..errors import MultiSSLError
 from ..utils.files import not_written
+from ..utils.pool import cores
 from ..utils.stopping import later
 
 
@@ -29,21 +30,23 @@ class Steps:
         console (Console, optional): Where progress is printed.
         jobs (int): How many commands run at once (:meth:`Plan.carry_out`), each of which has its
             share of the cores. Defaults to 1.
+        gpus (int): That a command is for. Defaults to 1.
     """
 
     def __init__(self, logs: Path, total: Optional[int] = None,
-                 console: Optional[Console] = None, jobs: int = 1) -> None:
+                 console: Optional[Console] = None, jobs: int = 1, gpus: int = 1) -> None:
         self.logs, self.total, self.number, self.ended, self.jobs = logs, total, 0, 0, jobs
         self._lock, self.stopped = threading.Lock(), False
         self._expected = time.time(), 0  # since when, how many
         self._running: List[subprocess.Popen] = []
         self.console = console or Console()
         self.start = time.time()
-        # With several GPUs and several commands at once each has one of them.
-        gpus = torch.cuda.device_count()
+        # With more GPUs than a command is for, and several commands at once, each has its own.
+        self._gpus = gpus
+        shares = torch.cuda.device_count() // gpus
         self._slots: queue.SimpleQueue[Optional[int]] = queue.SimpleQueue()
         for job in range(jobs):
-            self._slots.put(job % gpus if jobs > 1 and gpus > 1 else None)
+            self._slots.put(job % shares if jobs > 1 and shares > 1 else None)
         logs.mkdir(parents=True, exist_ok=True)
 
     def run(self, title: str, log: str, *command: str, done: Optional[Path] = None) -> None:
@@ -111,12 +114,13 @@ class Steps:
                  ) -> Iterator[subprocess.Popen]:
         """A command, whose end is waited for where this process was asked to stop."""
         process: Optional[subprocess.Popen] = None
-        gpu = self._slots.get()
+        slot = self._slots.get()
         try:
             with later():  # or nobody would know of a command that has just begun
                 process = subprocess.Popen(
                     command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                    env={**os.environ, **self._share(gpu)})
+                    # What starts a launcher of several processes reads which Python it is for.
+                    env={**os.environ, 'PYTHON': sys.executable, **self._share(slot)})
                 self._running.append(process)
             if self.stopped:  # meanwhile
                 _end(process)
@@ -129,7 +133,7 @@ class Steps:
                 write(rest)
             raise
         finally:
-            self._slots.put(gpu)
+            self._slots.put(slot)
             if process is not None:
                 self._running.remove(process)
 
@@ -139,15 +143,17 @@ class Steps:
         for process in list(self._running):
             _end(process)
 
-    def _share(self, gpu: Optional[int] = None) -> Dict[str, str]:
+    def _share(self, slot: Optional[int] = None) -> Dict[str, str]:
         """Environment of a command that runs beside others: threads that do not wait for cores."""
         if self.jobs == 1:
             return {}
         share = {name: str(self.threads) for name in (
             'OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'LOKY_MAX_CPU_COUNT')}
-        if gpu is not None:
+        if slot is not None:
             here = os.environ.get('CUDA_VISIBLE_DEVICES')
-            share['CUDA_VISIBLE_DEVICES'] = here.split(',')[gpu] if here else str(gpu)
+            names = here.split(',') if here else [*map(str, range(torch.cuda.device_count()))]
+            share['CUDA_VISIBLE_DEVICES'] = ','.join(
+                names[slot * self._gpus:(slot + 1) * self._gpus])
         return share
 
     @property
@@ -155,7 +161,7 @@ class Steps:
         """That a command has."""
         if self.jobs == 1:
             return torch.get_num_threads()
-        return max(1, (os.cpu_count() or 1) // self.jobs)
+        return max(1, cores() // self.jobs)
 
     @property
     def minutes(self) -> float:

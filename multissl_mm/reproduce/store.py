@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 import torch
 from mmengine.config import Config
@@ -19,7 +19,7 @@ from ..datasets.omniaudio import unlabelled
 from ..runtime import add_cfg_options, apply_options, git_state, load_config, versions
 from ..runtime.continuity import essentials
 from ..utils.digest import digest, file_digest
-from ..utils.files import write_atomically
+from ..utils.files import link_or_copy, read_json, write_atomically
 from ..utils.images import files_below
 from ..utils.nested import dicts
 from ..utils.project import PACKAGE
@@ -92,10 +92,12 @@ class Stored(NamedTuple):
 
     def read_made(self) -> Dict[str, Any]:
         """How it was made, as far as that is known."""
-        return json.loads(self.made.read_text()) if self.made.is_file() else {}
+        return read_json(self.made) if self.made.is_file() else {}
 
     def remove(self) -> None:
         """So that it is made anew."""
+        if self.path.is_symlink():
+            self.path.unlink()
         shutil.rmtree(self.path, ignore_errors=True)
         self.json.unlink(missing_ok=True)
         self.made.unlink(missing_ok=True)
@@ -129,10 +131,35 @@ class Store:
         short = digest([seed, *_of(determined, 'identity')])[:10]
         settings = digest(_of(determined, 'settings'))[:10]
         if short not in self._names:
-            there = {path.name.split('.')[0] for path in self.folder.glob(f'*-{short}*')}
-            self._names[short] = min(there, default=f'{key}-{short}', key=lambda name: (
-                not Stored(self.folder, name).finished, name))
+            self._names[short] = min(
+                self._there(short), default=f'{key}-{short}',
+                key=lambda name: (not Stored(self.folder, name).finished, name))
         return Stored(self.folder, self._names[short], settings)
+
+    def _there(self, identity: str) -> Set[str]:
+        """Under which names it is there; no leftover of a file that was being written is one."""
+        names = {path.name.removesuffix('.json').removesuffix('.made')
+                 for path in self.folder.glob(f'*-{identity}*')}
+        return {name for name in names
+                if name.endswith(f'-{identity}') and not name.startswith('.')}
+
+    def adopt(self, what: Stored) -> None:
+        """Takes what another command has finished under another name since this one was given."""
+        if os.path.lexists(what.path) and not what.path.exists():
+            what.path.unlink()  # a link to what was removed
+        others = [other for name in sorted(self._there(what.identity) - {what.name})
+                  if (other := Stored(self.folder, name)).finished
+                  and other.read_made().get('code') == code_digest()]
+        if not others or what.made.exists() or what.path.exists():
+            return
+        if others[0].path.is_dir():
+            try:
+                what.path.symlink_to(others[0].name, target_is_directory=True)
+            except OSError:  # a file system without links
+                return
+        for source, target in ((others[0].json, what.json), (others[0].made, what.made)):
+            if source.is_file():
+                link_or_copy(source, target)
 
     def data(self, *roots: str, labels: bool = True) -> List[str]:
         """Of folders of data, what is in them; each is looked at once.

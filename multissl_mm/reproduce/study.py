@@ -89,6 +89,8 @@ ROWS: Dict[str, Row] = {
     # Lengths of stages, and the rate at the restart.
     'short_m': Row('M -> D, KL, stages 1 : 3', 'il_mocov2_densecl', options=(
         *TEACHER, 'train_cfg.stages=[6,18]', 'model.distill_weights=1.')),
+    'short_m_nothing': Row('M -> D, nothing kept, stages 1 : 3', 'il_mocov2_densecl', options=(
+        *TEACHER, 'train_cfg.stages=[6,18]', 'model.distill_weights=0.')),
     'long_m': Row('M -> D, KL, stages 3 : 1', 'il_mocov2_densecl', options=(
         *TEACHER, 'train_cfg.stages=[18,6]', 'model.distill_weights=1.')),
     'gentle': _kept('M -> D, KL, half the rate, long warm-up', 'model.distill_weights=1.',

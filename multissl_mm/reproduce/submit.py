@@ -1,7 +1,9 @@
 """The same work as jobs of a cluster."""
 import shlex
+import shutil
+import sys
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from rich.console import Console
 
@@ -12,7 +14,8 @@ from .rows import TableRun
 
 
 def print_jobs(console: Console, tables: Sequence[PaperTable], runs: Sequence[TableRun],
-               asked: Sequence[str], options: Mapping[str, Any]) -> None:
+               asked: Sequence[str], options: Mapping[str, Any],
+               checkpoints: Mapping[str, Optional[str]] = {}) -> None:
     """Prints commands that put every row and seed into the queue of Slurm, in the order they need.
 
     Each job is this tool for one row and one seed. They share the store, so that a row's
@@ -27,6 +30,7 @@ def print_jobs(console: Console, tables: Sequence[PaperTable], runs: Sequence[Ta
         runs (sequence[TableRun]): One a seed.
         asked (sequence[str]): Rows.
         options (mapping): Further options of the tool.
+        checkpoints (mapping): Of rows that others have trained, by their keys.
     """
     rows = runs[0].rows
     jobs: Dict[Tuple[str, int], List[Tuple[str, int]]] = {}
@@ -58,7 +62,8 @@ def print_jobs(console: Console, tables: Sequence[PaperTable], runs: Sequence[Ta
 
     for (key, seed), needed in jobs.items():
         name = next(table.name for table in tables if key in table.rows)
-        command = _command(name, '--rows', key, '--seed', str(seed), *_options(options),
+        command = _command(name, '--rows', key, '--seed', str(seed), *_options(
+            dict(options, checkpoint=checkpoints.get(key))),
                            *(() if (key, seed) in wanted else ('--downstream', 'none')))
         after = ':'.join(f'${_variable(*job)}' for job in dict.fromkeys(needed))
         dependency = f'--dependency=afterok:{after} ' if needed else ''
@@ -73,7 +78,10 @@ def print_collecting(console: Console, name: str, options: Mapping[str, Any]) ->
 
 
 def _command(*words: str) -> str:
-    return shlex.join(['python', project_file('tools/reproduce.py'), *words])
+    found = shutil.which('python')  # the shorter, if it is of the same environment
+    here = found is not None and Path(found).parent == Path(sys.executable).parent
+    return shlex.join(['python' if here else sys.executable, project_file('tools/reproduce.py'),
+                       *words])
 
 
 def _say(console: Console, line: str) -> None:

@@ -108,7 +108,7 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
         raise MultiSSLError(f'--full is --scale paper, but --scale is {scale}')
     size = SCALES['paper' if full else scale or 'demo']
     if scenes == 'products':
-        size = _of_products(size, TARGETS[name])
+        size = _of_products(size, TARGETS[name], there=report)
     groups = _groups(TARGETS[name], size, out)
     every = [key for group in groups for table in group.tables for key in table.rows]
     runs = [run for group in groups for run in group.runs]
@@ -123,11 +123,17 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
     if checkpoint and len(groups) > 1:
         raise MultiSSLError(f'--checkpoint is of one row, and {name} is of pictures and of sound: '
                             'reproduce them one after the other')
+    given_row = {_receiver(rows, every): checkpoint} if checkpoint else {}
+    given.update(given_row)
+    # Of pictures and sound, those of which there is anything to do.
+    worked = [] if report else [
+        group for group in groups if (not rows or {*rows} & {*group.rows}) and (
+            not downstream or {*downstream} & {*group.runs, 'none'})]
     console = console or Console()
     plans: List[Tuple[Plan, Steps]] = []
-    for group in [] if report else groups:
+    for group in worked:
         # What is printed can be run as it is.
-        steps = Steps(group.out / 'logs', jobs=jobs, console=Console(
+        steps = Steps(group.out / 'logs', jobs=jobs, gpus=max(1, gpus), console=Console(
             stderr=True, quiet=console.quiet) if printed else console)
         _data(group, steps, size)
         asked = [key for key in rows or _default(group.tables, given) if key in group.rows]
@@ -136,9 +142,6 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
                 steps.console.print(f'without the row {key}: {GIVEN_AT[key]} is not there; '
                                     'docs/evidence.md says how it is made', style='yellow',
                                     highlight=False, soft_wrap=True)
-        if checkpoint:
-            given[others or ('supervised' if issubclass(group.kind, SoundRun) else 'detco')] = \
-                checkpoint
         store = Store(group.out.parent / 'runs')
         anyway = [(key, seed) for seed in seeds for key in asked]
         made = [group.kind(group.rows, group.out, steps, seed, size, gpus, given, anyway, store)
@@ -147,9 +150,10 @@ def reproduce_table(name: str, rows: Optional[Sequence[str]] = None,
             # Those that its encoders are made of may be rows of other tables.
             like = [table for table in TABLES.values()
                     if subject_of(table) == subject_of(group.tables[0])]
+            its = [run for run in downstream or () if run in (*group.runs, 'none')]
             print_jobs(console, [*group.tables, *like], made, asked, dict(
-                scale=size.name, scenes=scenes if size.products else '', downstream=downstream,
-                gpus=gpus, checkpoint=checkpoint, out=out and group.out, fresh=fresh))
+                scale=size.name, scenes=scenes if size.products else '', downstream=its,
+                gpus=gpus, out=out and group.out, fresh=fresh), given_row)
             continue
         plan = Plan(store, fresh)
         wanted = [run for run in downstream or group.runs if run in group.runs]
@@ -214,7 +218,7 @@ def _named(scale: Scale) -> str:
     return f'products_{size}' if scale.products else size
 
 
-def _of_products(scale: Scale, tables: Sequence[PaperTable]) -> Scale:
+def _of_products(scale: Scale, tables: Sequence[PaperTable], there: bool) -> Scale:
     others = [table.name for table in tables
               if subject_of(table) != 'pictures']
     if others or scale.full:
@@ -222,7 +226,7 @@ def _of_products(scale: Scale, tables: Sequence[PaperTable]) -> Scale:
         raise MultiSSLError(f'--scenes products is for tables of pictures that are made here: not '
                             f'for {what}')
     size = scale.of_products()
-    if not Path(size.products).is_dir():
+    if not there and not Path(size.products).is_dir():
         raise MultiSSLError(f'{size.products}: no such folder; tools/evidence/fetch.sh products '
                             'fetches the data set')
     return size
@@ -269,6 +273,18 @@ def _default(tables: Sequence[PaperTable], given: Iterable[str]) -> List[str]:
     every = {key for table in tables for key in table.rows}
     return list(dict.fromkeys([*(key for table in tables for key in table.default_rows),
                                *(key for key in given if key in every)]))
+
+
+def _receiver(rows: Optional[Sequence[str]], every: Sequence[str]) -> str:
+    """The row that a checkpoint is of: one that is asked for, or the table's of others' weights."""
+    takers = [*OTHERS, 'supervised'] if rows else OTHERS
+    found = next((row for row in takers if row in (rows or every)), None)
+    if found is None:
+        raise MultiSSLError('--checkpoint: name the row that it is of with --rows, one of '
+                            f'{", ".join((*OTHERS, "supervised"))}' if not rows else
+                            f'--checkpoint is of none of the rows {", ".join(rows)}; it may be of '
+                            f'{", ".join((*OTHERS, "supervised"))}')
+    return found
 
 
 def _refuse(asked: Iterable[str], known: Iterable[str], what: str) -> None:

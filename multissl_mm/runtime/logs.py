@@ -1,7 +1,8 @@
 """Logs that cannot be written end no run."""
 import logging
+import os
 import sys
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, Callable, List, Optional
 
 from mmengine.runner import Runner
@@ -21,10 +22,12 @@ def forgive_logs(runner: Runner) -> None:
                   'the run goes on, these lines are lost', file=sys.stderr, flush=True)
         return isinstance(error, OSError)
 
-    def forgiving(write: Callable[..., Any]) -> Callable[..., Any]:
+    def forgiving(write: Callable[..., Any], file: Callable[[], str]) -> Callable[..., Any]:
         @wraps(write)
         def written(*args: Any, **kwargs: Any) -> Any:
             try:
+                if said:
+                    _end_line(file())  # of which a part was written
                 return write(*args, **kwargs)
             except OSError as error:
                 say(error)
@@ -43,4 +46,14 @@ def forgive_logs(runner: Runner) -> None:
             vars(handler)['handleError'] = handling(handler)
     for backend in runner.visualizer._vis_backends.values():
         for name in ('add_scalar', 'add_scalars'):
-            setattr(backend, name, forgiving(getattr(backend, name)))
+            setattr(backend, name, forgiving(getattr(backend, name), partial(
+                getattr, backend, '_scalar_save_file', '')))
+
+
+def _end_line(path: str) -> None:
+    """So that what is written next to a log is a line of its own."""
+    if os.path.isfile(path) and os.path.getsize(path):
+        with open(path, 'rb+') as file:
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b'\n':
+                file.write(b'\n')

@@ -1,11 +1,11 @@
 """python -m multissl_mm.simulation OUT: writes the demo data."""
 import argparse
-import os
 import time
 from pathlib import Path
 
 from ..errors import MultiSSLError
 from ..utils.cli import run_tool
+from ..utils.pool import cores
 from .heads import KEMAR
 from .omniaudio import Recording, write_omniaudio
 from .products import products
@@ -42,7 +42,7 @@ def main() -> None:
                        'the script of the npm package omnitone (tools/evidence/fetch.sh head)')
     sound.add_argument('--recordings', metavar='FOLDER', help='what vehicles sound like, a folder '
                        'for each class, instead of their physics (tools/evidence/recordings.py)')
-    parser.add_argument('--workers', type=int, default=os.cpu_count())
+    parser.add_argument('--workers', type=int, default=cores())
     args = parser.parse_args()
     counts = {part: getattr(args, part) for part in PARTS}
     if min(*counts.values(), args.omniaudio) < 0 or args.size < 32 or not (

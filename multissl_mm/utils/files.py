@@ -1,5 +1,6 @@
 """Files that are whole or not there."""
 import glob
+import json
 import os
 import secrets
 import shutil
@@ -7,7 +8,7 @@ import socket
 from collections import Counter
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Iterable, Iterator, Union
+from typing import Any, Iterable, Iterator, Union
 
 from ..errors import MultiSSLError
 
@@ -69,6 +70,30 @@ def write_atomically(path: AnyPath, data: Union[str, bytes],
     """Writes text or bytes, see :func:`atomic_path`."""
     with atomic_path(path, durable) as part:
         part.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def read_json(path: AnyPath) -> Any:
+    """What is in a JSON file.
+
+    Raises:
+        MultiSSLError: If it is not whole, as what an earlier program, or a copy, may have left.
+    """
+    try:
+        return json.loads(Path(path).read_bytes())
+    except ValueError as e:
+        raise MultiSSLError(f'{path}: not whole JSON ({e}); remove it, and it is made anew') from e
+
+
+def read_json_lines(path: AnyPath) -> Iterator[Any]:
+    """What is in a log with JSON in every line.
+
+    Lines that are torn, as a kill or a full disk leaves them, are left out, and it is said.
+    """
+    for number, text in enumerate(Path(path).read_bytes().splitlines(), 1):
+        try:
+            yield json.loads(text)
+        except ValueError:
+            print(f'{path}, line {number}: left out, it is not whole')
 
 
 def check_folder(path: AnyPath) -> None:

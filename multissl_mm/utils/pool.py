@@ -10,6 +10,12 @@ from typing import Any, Callable, Iterator, Optional
 from .stopping import SIGNALS
 
 
+def cores() -> int:
+    """That this process may use, which a cluster's jobs may have fewer of than there are."""
+    affinity = getattr(os, 'sched_getaffinity', None)  # Linux
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
 @contextmanager
 def worker_pool(workers: int, prepare: Optional[Callable[[], Any]] = None
                 ) -> Iterator[ProcessPoolExecutor]:

@@ -51,6 +51,27 @@ def test_a_run_is_as_fast_as_what_is_slowest(cfg):
         cost.estimate(cfg, found, MACHINE, 9, 2)
 
 
+@pytest.mark.parametrize('kept, checkpoints', [({}, 4), (dict(max_keep_ckpts=1), 1),
+                                               (dict(max_keep_ckpts=-1), 4)])
+def test_all_checkpoints_are_kept_where_no_number_is_given(cfg, kept, checkpoints):
+    cfg.default_hooks.checkpoint = dict(type='CheckpointHook', interval=1, **kept)
+    one = cost.estimate(cfg, cost.Sizes(1, 10**9, {}, 1), MACHINE, 1)
+    assert one['checkpoints_gb'] == checkpoints + 2  # of four epochs, and one at each stage's end
+
+
+@pytest.mark.parametrize('name', ['supervised', 'concat_mocov2_densecl'])
+def test_what_makes_no_views_is_refused(name):
+    with pytest.raises(MultiSSLError, match='has no CropViews; name a config'):
+        cost.sizes(load_config(str(tiny.CONFIGS / f'{name}.py')))
+
+
+def test_a_step_of_stored_experts_reads_what_was_stored(scope, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cfg = tiny.tiny_config('euclidean-dist_mocov2_densecl', tmp_path, tmp_path)
+    assert cfg.model.responses.source == 'stored'
+    assert cost.measure_machine(cfg, 2, 1, 2).step > 0
+
+
 def test_memory_of_a_node(cfg):
     """Four processes with three workers each."""
     cfg.train_dataloader.update(batch_size=10, num_workers=3, prefetch_factor=4)

@@ -98,6 +98,8 @@ def test_the_papers_numbers_stand_below(tmp_path, capsys):
     (dict(name='table5'), 'there is no table5; tables are table2a'),
     (dict(name='table4', rows=['detco']), '--checkpoint'),
     (dict(name='all', rows=['detco'], checkpoint='x.pth'), 'one after the other'),
+    (dict(name='table3', checkpoint='x.pth'), 'name the row that it is of with --rows'),
+    (dict(name='table2a', rows=['a'], checkpoint='x.pth'), 'is of none of the rows a;'),
     (dict(name='table4', rows=['a']), 'table4 has no row a; it has random'),
     (dict(name='table2a', rows=['il_b_c']), 'table2a has no row il_b_c; it has random'),
     (dict(name='table4', downstream=['sp']),
@@ -117,6 +119,12 @@ def test_metrics_are_the_last_ones(tmp_path):
     assert last_metrics(tmp_path / 'run', 'coco/') == {'bbox_mAP': .25}
     with pytest.raises(MultiSSLError, match='has no coco metrics'):
         last_metrics(tmp_path, 'coco/')
+    # As a full disk leaves it, whose start was gone on with.
+    (folder / 'scalars.json').write_text('{"coco/bbox_mAP": 0.1}\n{"loss": 1.0, "lo')
+    later = folder.parents[1] / '2027' / 'vis_data'
+    later.mkdir(parents=True)
+    (later / 'scalars.json').write_text('{"coco/bbox_mAP": 0.25}\n')
+    assert last_metrics(tmp_path / 'run', 'coco/') == {'bbox_mAP': .25}
 
 
 def test_metrics_of_coco_are_kept_in_percent(tmp_path, monkeypatch):

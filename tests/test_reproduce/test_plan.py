@@ -1,4 +1,5 @@
 """Steps that need each other."""
+import json
 import subprocess
 import sys
 import threading
@@ -16,7 +17,7 @@ from multissl_mm.errors import MultiSSLError
 from multissl_mm.reproduce import outcomes
 from multissl_mm.reproduce.plan import Plan
 from multissl_mm.reproduce.steps import Steps
-from multissl_mm.reproduce.store import Store
+from multissl_mm.reproduce.store import Store, code_digest
 
 
 def planned(folder, *code):
@@ -118,3 +119,41 @@ def test_two_commands_publish_one_row(tmp_path, monkeypatch):
         list(pool.map(publish, encoders))
     assert link.resolve() in (tmp_path / 'a', tmp_path / 'b')
     assert sorted(path.name for path in link.parent.iterdir()) == ['m', 'm_svm.json']
+
+
+def test_what_was_begun_of_what_is_made_anew_begins_anew(tmp_path):
+    """Its checkpoints go on from weights of the other code."""
+    made_by = {'a': 'other', 'b': code_digest()}
+    plan, made = planned(tmp_path)
+    plan.fresh = True
+    plan.want(made['b'])
+    made['a'].done.parent.mkdir()
+    made['a'].done.write_text('{}')
+    for name, code in made_by.items():
+        made[name].what.made.write_text(json.dumps(dict(code=code)))
+        made[name].what.path.mkdir()
+    steps = RecordedSteps(tmp_path / 'logs', lambda done: {})
+    plan.carry_out(steps)
+    assert not made['a'].what.path.exists() and not made['b'].what.path.exists()
+    assert [Path(command.split()[-1]).name[0] for command in steps.commands] == ['a', 'b']
+
+
+@pytest.mark.parametrize('wrong', ['collect', 'publish'])
+def test_whatever_is_wrong_with_a_step_the_others_go_on(tmp_path, wrong):
+    """A torn log, or a folder that cannot be written, ended a night's work."""
+    def fail():
+        raise OSError('no space')
+
+    plan = Plan(Store(tmp_path / 'runs'))
+    steps = RecordedSteps(tmp_path / 'logs', lambda done: {})
+    made = [python_step(plan.store, name) for name in 'abc']
+    if wrong == 'collect':
+        steps.run = lambda title, log, *command, done: title == 'a' or done.write_text('{}')
+        made[0] = made[0]._replace(collect=fail)
+        (tmp_path / 'runs').mkdir()
+    for step in made:
+        plan.want(step, *([fail] if wrong == 'publish' and step.title == 'a' else ()))
+    with pytest.raises(MultiSSLError, match='^a: OSError: no space$') as caught:
+        plan.carry_out(steps)
+    assert isinstance(caught.value.__cause__.__cause__, OSError)
+    assert [step.done.exists() for step in made] == [wrong == 'publish', True, True]

@@ -38,6 +38,20 @@ def test_the_same_models_are_tested_with_another_head(tmp_path, monkeypatch):
     assert got['SP mAP, frozen'] == 20. and got['SP mAP, frozen, 2nd head'] == 10.
 
 
+def test_a_model_whose_result_is_kept_alone_is_made_again(tmp_path, monkeypatch):
+    """``runs/`` may be removed; the result that is there is not made again for itself."""
+    monkeypatch.chdir(tmp_path)
+    steps = RecordedSteps(tmp_path / 'logs', leave)
+    run = SecondHeadRun(ROWS, tmp_path / 'out', steps, 1, SCALES['demo'])
+    evaluate(run, 'random', ['sp'])
+    for path in (tmp_path / 'runs').iterdir():
+        path.unlink()
+    run.result('random', 'sp_second').unlink()
+    steps.commands.clear()
+    evaluate(run, 'random', ['sp'])
+    assert ['tools/test.py' in command for command in steps.commands] == [False, True]
+
+
 def test_metrics_of_a_test_are_found(tmp_path):
     folder = tmp_path / '20260101_000000'
     folder.mkdir()

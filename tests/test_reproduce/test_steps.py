@@ -1,4 +1,6 @@
 """The steps that long work is made of."""
+import sys
+
 import pytest
 from recorded import python_step
 from rich.console import Console
@@ -84,15 +86,28 @@ def test_asked_to_stop_nothing_more_is_started(tmp_path):
         steps.run('b', 'b', '-c', 'open("made", "w")')
 
 
+def test_a_launcher_starts_this_python(tmp_path, monkeypatch):
+    """Where an environment is not activated, ``python`` is another; so is make's variable."""
+    monkeypatch.setenv('PYTHON', 'another')
+    script = tmp_path / 'launch.sh'
+    script.write_text('echo "of $PYTHON"')
+    Steps(tmp_path, console=Console(quiet=True)).run('a script', 'x', str(script))
+    assert (tmp_path / 'x.log').read_text() == f'of {sys.executable}\n'
+
+
 def test_with_several_gpus_each_command_has_one(tmp_path, monkeypatch):
     monkeypatch.setattr('torch.cuda.device_count', lambda: 2)
     monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
 
-    def given(jobs):
-        steps = Steps(tmp_path, jobs=jobs)
+    def given(jobs, gpus=1):
+        steps = Steps(tmp_path, jobs=jobs, gpus=gpus)
         slots = [steps._slots.get() for _ in range(jobs)]
         return [steps._share(slot).get('CUDA_VISIBLE_DEVICES') for slot in slots]
 
     assert given(3) == ['0', '1', '0'] and given(1) == [None]
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '4,6')  # those that there are
     assert given(2) == ['4', '6']
+    monkeypatch.setattr('torch.cuda.device_count', lambda: 5)
+    monkeypatch.delenv('CUDA_VISIBLE_DEVICES')
+    # A launcher has as many as it was given processes.
+    assert given(2, 2) == ['0,1', '2,3'] and given(2, 4) == [None, None]

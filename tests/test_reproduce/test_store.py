@@ -13,6 +13,7 @@ from multissl_mm.reproduce.pictures import TABLE4, PictureRun
 from multissl_mm.reproduce.plan import Plan
 from multissl_mm.reproduce.row import Row
 from multissl_mm.reproduce.store import Store, deciding, folder_digest
+from multissl_mm.utils.files import atomic_path
 
 ROWS = {'m': Row('M', 'mocov2'), 'm_short': Row('M, short', 'mocov2', options=(
     'train_cfg.max_epochs=3', )), 'from_m': Row('M from M', 'mocov2', start='m')}
@@ -224,3 +225,49 @@ def test_data_behind_links_are_noticed(tmp_path):
     (root / 'dead.jpg').symlink_to(tmp_path / 'nowhere')
     assert folder_digest(str(root)) == folder_digest(str(root))
 
+
+def test_a_torn_file_is_no_name(tmp_path):
+    """It was that of the whole store, where the next training went, and which --fresh removed."""
+    store = Store(tmp_path)
+    what = store.named('m', 0, 'x')
+    with pytest.raises(KeyboardInterrupt), atomic_path(what.made) as part:
+        part.write_text('{}')
+        shutil.copy(part, left := tmp_path / f'{part.name[:-7]}left.partial')  # as of a kill
+        raise KeyboardInterrupt
+    assert left.name.startswith('.m-') and left.exists()
+    assert Store(tmp_path).named('m', 0, 'x') == what
+    assert Store(tmp_path).named('other', 0, 'x').name == f'other-{what.identity}'
+
+
+@pytest.mark.parametrize('links', [True, False])
+def test_what_another_command_made_meanwhile_is_taken(tmp_path, monkeypatch, links):
+    """Two tables have the same encoder under two names, which each chose when it began."""
+    mine, theirs = (Store(tmp_path).named(key, 0, 'x') for key in ('mtl', 'mtl_b_c_a'))
+    store, code = Store(tmp_path), stores.code_digest()
+    theirs.path.mkdir()
+    (theirs.path / 'final.pth').write_text('theirs')
+    theirs.json.write_text('{}')
+    theirs.made.write_text(json.dumps(dict(code=code)))
+    store.adopt(mine)
+    assert not mine.path.exists()  # it is not finished
+    theirs.made.write_text(json.dumps(dict(code='other', date='now')))
+    store.adopt(mine)
+    assert not mine.path.exists()
+    theirs.made.write_text(json.dumps(dict(code=code, date='now')))
+    if not links:
+        def no_links(*args, **kwargs):
+            raise OSError
+        monkeypatch.setattr(Path, 'symlink_to', no_links)
+    store.adopt(mine)
+    assert mine.path.exists() == mine.json.exists() == mine.finished == links
+    if links:
+        assert (mine.path / 'final.pth').read_text() == 'theirs'
+        shutil.rmtree(theirs.path)
+        mine.made.unlink()
+        store.adopt(mine)
+        assert not mine.path.is_symlink()  # in whose place nothing could be made
+        theirs.path.mkdir()
+        mine.json.unlink(missing_ok=True)
+        store.adopt(mine)
+        mine.remove()
+        assert not mine.path.exists() and theirs.path.is_dir()

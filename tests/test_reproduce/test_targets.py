@@ -1,6 +1,7 @@
 """All that can be asked for: sizes, jobs for a cluster, and the smallest of it in earnest."""
 import re
 import shlex
+import sys
 from itertools import accumulate
 from pathlib import Path
 
@@ -148,6 +149,61 @@ def test_weights_of_others_are_in_tables_once_they_are_there(tmp_path, monkeypat
     assert 'audioset_0' in jobs('table2a') and without not in capsys.readouterr().err
     assert jobs('table2a', 'audioset') == ['audioset_0']
     assert 'audioset_0' not in jobs('table3')  # which has no such row
+
+
+def test_checkpoints_are_of_the_row_that_takes_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ('sound_data', 'picture_data'):
+        monkeypatch.setattr(tables, name, lambda *args, **kwargs: None)
+    weights = tmp_path / GIVEN_AT['audioset']
+    weights.parent.mkdir(parents=True)
+    weights.write_text('weights')
+
+    def given(name, *rows):
+        console = Console(record=True, width=400)
+        reproduce_table(name, rows, ['none'], checkpoint='mine.pth', printed=True, console=console)
+        return [line.split('=')[0] for line in console.export_text().splitlines()
+                if '--checkpoint mine.pth' in line]
+
+    assert given('table4') == ['detco_0'] and given('table2b') == ['audioset_0']
+    assert given('table2a', 'audioset', 'supervised') == ['audioset_0']
+    assert given('table2a', 'supervised') == ['supervised_0']
+
+
+def test_nothing_is_done_for_the_other_subject(tmp_path, monkeypatch):
+    """``all --downstream svm`` trained everything of sound, and evaluated nothing."""
+    monkeypatch.chdir(tmp_path)
+    looked = []
+    monkeypatch.setattr(tables, '_data', lambda group, *args: looked.append(group.kind))
+
+    def jobs(**arguments):
+        looked.clear()
+        console = Console(record=True, width=400)
+        reproduce_table('all', printed=True, console=console, **arguments)
+        return [line.split('=')[0] for line in console.export_text().splitlines()[:-1]]
+
+    assert 'b_0' not in jobs(downstream=['svm']) and looked == [PictureRun]
+    assert 'b_0' in jobs(downstream=['none']) and looked == [SoundRun, PictureRun]
+    assert jobs(rows=['b'], downstream=['sp']) == ['b_0'] and looked == [SoundRun]
+    assert jobs(rows=['b']) == ['b_0'] and looked == [SoundRun]
+    console = Console(record=True, width=400)
+    reproduce_table('all', ['random'], ['svm', 'vr'], printed=True, console=console)
+    assert re.findall('--downstream (\\w+)', console.export_text()) == ['vr', 'svm']
+
+
+def test_jobs_run_this_python(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tables, '_data', lambda *args: None)
+
+    def python():
+        console = Console(record=True, width=400)
+        reproduce_table('table4', ['random'], printed=True, console=console)
+        return shlex.split(console.export_text().splitlines()[-1].split(': ')[1])[0]
+
+    monkeypatch.setenv('PATH', '')
+    assert python() == sys.executable
+    monkeypatch.setenv('PATH', str(Path(sys.executable).parent))
+    assert python() == 'python'
 
 
 def test_products_are_in_every_step_and_have_their_classes(tmp_path, monkeypatch):

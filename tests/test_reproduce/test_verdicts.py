@@ -1,7 +1,10 @@
 """Means, verdicts and powers, and the claims that they are of."""
+import math
+
 import pytest
 from scipy.stats import ttest_1samp
 
+from multissl_mm.errors import MultiSSLError
 from multissl_mm.reproduce.claims import CLAIMS, check, counted, surviving
 from multissl_mm.reproduce.columns import Column
 from multissl_mm.reproduce.drawing import trade_off
@@ -15,6 +18,7 @@ from multissl_mm.reproduce.intervals import (
     seeds_needed,
     verdict,
 )
+from multissl_mm.reproduce.pictures import TABLE4
 from multissl_mm.reproduce.results import rank
 
 
@@ -165,3 +169,25 @@ def test_a_row_far_off_does_not_leave_the_others_a_corner():
     assert trade_off('', [[('x', 'y')]], columns, first).axes[0].get_xlim()[1] > 90
     few = {**dict(list(results.items())[:3]), 'far': found(90, 21)}
     assert trade_off('', [[('x', 'y')]], columns, few).axes[0].get_xlim()[1] > 90
+
+
+def test_a_number_that_is_none_decides_nothing():
+    got = interval([1., math.nan, 3.])
+    assert math.isnan(got.mean) and got.low is None and verdict(got) == OPEN
+
+
+def test_a_pair_is_compared_once():
+    for claims, *_ in CLAIMS.values():
+        pairs = [(frozenset((claim.better, claim.worse)), title)
+                 for claim in claims for title in claim.columns]
+        assert len(set(pairs)) == len(pairs)
+
+
+def test_results_that_were_moved_aside_are_of_no_seed(tmp_path):
+    for name in ('seed0', 'seed1', 'seed1_old', 'seed1.bak', 'seeds'):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / 'random_svm.json').write_text('{"mAP": 1}')
+    assert list(TABLE4.collect(tmp_path, 'random')['svm']) == ['seed0', 'seed1']
+    (tmp_path / 'seed1' / 'random_svm.json').write_text('{"mAP": ')
+    with pytest.raises(MultiSSLError, match='seed1/random_svm.json: not whole JSON'):
+        TABLE4.collect(tmp_path, 'random')

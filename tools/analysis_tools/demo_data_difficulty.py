@@ -7,13 +7,13 @@ not tell good features from bad ones. The exit status is 1 if the mean AP (mAP) 
 not at least --gap points above that of the SVM.
 """
 import argparse
-import os
 from pathlib import Path
 
 import torch
 
 from multissl_mm.analysis.difficulty import measure_difficulty
 from multissl_mm.utils.cli import run_tool
+from multissl_mm.utils.pool import cores
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument('--lr', type=float, default=2e-3)
     parser.add_argument('--gap', type=float, default=15., help='mAP points')
     parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--workers', type=int, default=os.cpu_count())
+    parser.add_argument('--workers', type=int, default=cores())
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--traceback', action='store_true', help='show where an error comes from')
     args = parser.parse_args()

@@ -14,6 +14,7 @@ from multissl_mm.errors import MultiSSLError
 from multissl_mm.runtime import add_cfg_options, apply_options, load_config
 from multissl_mm.utils.cli import run_tool
 from multissl_mm.utils.permissions import ALLOW_OUTSIDE, add_permissions
+from multissl_mm.utils.pool import cores
 
 
 def main() -> None:
@@ -23,7 +24,7 @@ def main() -> None:
                         'mmdet::folder/name.py), or a folder of pictures')
     parser.add_argument('--splits', nargs='+', choices=['train', 'val', 'test'],
                         default=['train', 'val', 'test'], help='of a config (default: all)')
-    parser.add_argument('--workers', type=int, default=os.cpu_count(), help='processes')
+    parser.add_argument('--workers', type=int, default=cores(), help='processes')
     parser.add_argument('--out', metavar='JSON', help='file for the whole report')
     add_cfg_options(parser)
     add_permissions(parser, ALLOW_OUTSIDE)

@@ -6,11 +6,11 @@ ROOT is the public layout: scene%04d/ with VIDEO_%04d_cropped.mp4 and *_Tr1.WAV 
 scene whose files cannot be used is left out and reported at the end; finished ones are kept.
 """
 import argparse
-import os
 from pathlib import Path
 
 from multissl_mm.converters.omniaudio import Options, convert, find_scenes
 from multissl_mm.utils.cli import positive, run_tool
+from multissl_mm.utils.pool import cores
 
 DEFAULT = Options()
 
@@ -35,7 +35,7 @@ def main() -> None:
                         'its scene (default: %(default)s)')
     parser.add_argument('--scenes', type=int, nargs=2, metavar=('FIRST', 'LAST'), default=(),
                         help='only these; the index then names no others (default: all)')
-    parser.add_argument('--workers', type=positive, default=os.cpu_count())
+    parser.add_argument('--workers', type=positive, default=cores())
     parser.add_argument('--strict', action='store_true', help='exit with 1 if any scene is bad')
     parser.add_argument('--traceback', action='store_true', help='show where an error comes from')
     args = parser.parse_args()
