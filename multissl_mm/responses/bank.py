@@ -92,8 +92,9 @@ class ResponseBank:
             if found.get(key) != value:
                 raise MultiSSLError(
                     f'{self.root} holds responses recorded from {_OTHER.get(key, key)} '
-                    f'({key}: {found.get(key)}, this run has {value}); remove that folder to '
-                    'record again, or set model.responses.root to another one')
+                    f'({key}: {found.get(key)}, this run has {value}); remove that folder, or set '
+                    'model.responses.root to another one, for a run that will record them. One '
+                    "that is beyond the end of that task's stage must be resumed from there")
 
     def shards(self) -> List[Tuple[int, int]]:
         """All (replica, shard) pairs of a complete bank."""

@@ -54,7 +54,8 @@ class ResponseSource(nn.Module):
         self.names = list(names)
         self.stored, self.replicas, self.bank_cfg = source == 'stored', replicas, bank
         self.momentum = momentum
-        self.register_buffer('recorded', torch.zeros(len(self.names), 32, dtype=torch.uint8))
+        # Bytes, but long: MMEngine's SyncBuffersHook sums buffers over the ranks, and divides.
+        self.register_buffer('recorded', torch.zeros(len(self.names), 32, dtype=torch.long))
 
     def digest(self, name: str) -> str:
         """Hexadecimal digest of what the bank of ``name`` was recorded from."""
@@ -62,7 +63,7 @@ class ResponseSource(nn.Module):
 
     def set_digest(self, name: str, digest: bytes) -> None:
         """Notes what the bank of ``name`` is recorded from, 32 bytes."""
-        self.recorded[self.names.index(name)] = torch.tensor(list(digest), dtype=torch.uint8)
+        self.recorded[self.names.index(name)] = torch.tensor(list(digest))
 
     def read(self, name: str, samples: Optional[Sequence]) -> Responses:
         """Stored responses of ``name`` to the samples of a batch, each (N, ...), float32.

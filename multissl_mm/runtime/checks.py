@@ -1,6 +1,6 @@
 """What is looked at before anything is built."""
 import tempfile
-from typing import Any, Optional
+from typing import Any, List, Optional
 
 from mmengine.config import Config
 from mmengine.runner import IterBasedTrainLoop, Runner
@@ -35,14 +35,46 @@ def check_stage_hook(cfg: Config) -> None:
         MultiSSLError: If the model learns its tasks one after the other and nothing leads it.
     """
     kind = bare((cfg.get('model') or {}).get('type'))
-    hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or [])]
     staged = kind in ('IncrementalLearning', 'Rehearsal', 'ProgressiveNet')
     if staged and len(cfg.model.get('tasks', [])) > 1 and not any(
-            'ILStageHook' in bare((hook or {}).get('type')) for hook in hooks):
+            'ILStageHook' in bare((hook or {}).get('type')) for hook in _hooks(cfg)):
         raise MultiSSLError(f'{kind} would learn its first task for ever: add default_hooks.stage='
                             "dict(type='multissl_mm.ILStageHook') and, for the epochs of every "
                             "stage, train_cfg=dict(type='multissl_mm.StagedTrainLoop', "
                             'stages=[...])')
+
+
+def check_recomputing(cfg: Config) -> None:
+    """Looks whether MMEngine recomputes a backbone whose gradients are taken one by one.
+
+    That ``activation_checkpointing`` wraps modules of a model that is built; ``with_cp`` of layers
+    is seen by :func:`~multissl_mm.utils.model.refuse_checkpointing`.
+
+    Raises:
+        MultiSSLError: If so; names what takes such gradients.
+    """
+    listed = cfg.get('activation_checkpointing') or []
+    inside = [name for name in ([listed] if isinstance(listed, str) else listed)
+              if name.partition('.')[0] == 'backbone']
+    model = cfg.get('model') or {}
+    kinds = [bare((hook or {}).get('type')) for hook in _hooks(cfg)]
+    weights = model.get('distill_weights') or {}
+    for key, takes, instead in (
+            ('GradientHook', 'GradientHook' in kinds and len(model.get('tasks') or []) != 1,
+             'remove the hook'),
+            ("model.weighting 'pcgrad'", model.get('weighting') == 'pcgrad',
+             'choose another weighting'),
+            ('model.distill_weights.type RatioWeights',
+             bare(weights.get('type')) == 'RatioWeights', 'give distill_weights as numbers')):
+        if inside and takes:
+            raise MultiSSLError(
+                f"activation_checkpointing has {inside[0]}, but {key} takes the tasks' gradients "
+                f'on the backbone one by one, which that does not allow; leave {inside[0]} out, '
+                f'or {instead}')
+
+
+def _hooks(cfg: Config) -> List[dict]:
+    return [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or [])]
 
 
 def check_checkpoint_hook(cfg: Config) -> None:

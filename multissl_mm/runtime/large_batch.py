@@ -1,21 +1,26 @@
 """A config's recipe for batches many times as large as those it was written for."""
-from typing import Any, Dict, List
+import inspect
+from typing import Any, Dict, List, Optional, Tuple
 
 from mmengine.config import Config
 from mmengine.logging import print_log
+from mmengine.registry import MODELS
 
 from ..errors import MultiSSLError
 from ..utils.names import bare
-from ..utils.nested import dicts
+from ..utils.nested import dicts, located
 
 WARMUP = 10  # epochs
 #: From so many base batches on the optimizer becomes one with a rate per layer.
 LAYERWISE = 4
 #: Batches that a queue holds at least.
 QUEUE = 4
-#: Biases and norms have no weight decay and the plain rate, as in MoCo v3's and BYOL's recipes;
-#: ``downsample.1`` is a norm of a ResNet.
-_PLAIN = {key: dict(decay_mult=0., lars_exclude=True) for key in ('bias', 'bn', 'downsample.1')}
+#: Of a class and those derived from it: whether its momentum is the share of what is new, and what
+#: it is where no config says.
+_MOMENTUM: Dict[str, Tuple[bool, Optional[float]]] = {
+    'multissl_mm.MultiSSL': (False, .999), 'mmpretrain.CAE': (False, None),
+    'mmpretrain.MoCo': (True, .001), 'mmpretrain.DenseCL': (True, .001),
+    'mmpretrain.BYOL': (True, None), 'mmpretrain.MoCoV3': (True, None)}
 
 
 def use_large_batch(cfg: Config, ranks: int) -> Config:
@@ -28,10 +33,13 @@ def use_large_batch(cfg: Config, ranks: int) -> Config:
     learning rate of SGD              times ``r``; from ``r = 4`` on LARS, times ``10 r``: the 0.3
                                       for 256 of BYOL and MoCo v3 where SGD has 0.03
     of Adam, AdamW                    times the square root of ``r``; from ``r = 4`` on LAMB
+    biases and norms                  with LARS and LAMB no weight decay, and the plain rate
+                                      (:class:`PlainNormsConstructor`), unless ``optim_wrapper`` has
+                                      a constructor
     warm-up                           linear, 10 epochs of every stage, but at most 30 % of it
     momentum ``m`` of what follows    ``m ** r``: 0.999 at 256 is 0.984 at 4,096, so that an epoch
-                                      moves the momentum encoder as far as before; a teacher's, too,
-                                      and an algorithm's ``base_momentum``, which is ``1 - m``
+                                      moves the momentum encoder as far as before; a teacher's and
+                                      an algorithm's, too, of which MMPretrain's count ``1 - m``
     queues                            at least 4 batches
     ================================  =============================================================
 
@@ -47,7 +55,7 @@ def use_large_batch(cfg: Config, ranks: int) -> Config:
 
     Raises:
         MultiSSLError: If the config says no base, counts steps instead of epochs, or has an
-            optimizer that this recipe does not know.
+            optimizer, or a model with a momentum, that this recipe does not know.
     """
     base = (cfg.get('auto_scale_lr') or {}).get('base_batch_size')
     if not base:
@@ -68,12 +76,12 @@ def use_large_batch(cfg: Config, ranks: int) -> Config:
     _scale_optimizer(cfg, times)
     cfg.param_scheduler = _warmed(cfg)
     model = cfg.model
-    _scale_momentum(model, times)
-    queues = [task for task in model.get('tasks', ()) if task.get('queue_len')]
-    for task in queues:
-        task.queue_len = max(task.queue_len, QUEUE * batch)
+    _scale_momentum(cfg, times)
+    queues = [node for node in dicts(model) if node.get('queue_len')]
+    for node in queues:
+        node['queue_len'] = max(node['queue_len'], QUEUE * batch)
     print_log(f'--large-batch: {batch} of base {base}: {cfg.optim_wrapper.optimizer}, momentum '
-              f'{model.get("momentum")}, queues {[task.queue_len for task in queues]}',
+              f'{model.get("momentum")}, queues {[node["queue_len"] for node in queues]}',
               logger='current')
     return cfg
 
@@ -91,22 +99,43 @@ def _scale_optimizer(cfg: Config, times: float) -> None:
         optimizer.update(type='mmpretrain.LARS', lr=10 * optimizer.lr)
     else:
         optimizer.type = 'mmpretrain.Lamb'
-    own = cfg.optim_wrapper.get('paramwise_cfg') or {}
-    cfg.optim_wrapper.paramwise_cfg = dict(
-        own, custom_keys={**_PLAIN, **own.get('custom_keys', {})})
+    cfg.optim_wrapper.setdefault('constructor', 'multissl_mm.PlainNormsConstructor')
 
 
-def _scale_momentum(model: dict, times: float) -> None:
-    if 'momentum' in model or model.get('tasks'):
-        momentum = model.get('momentum', .999)
-        model['momentum'] = tuple(m**times for m in momentum) if isinstance(
-            momentum, (list, tuple)) else momentum**times
+def _scale_momentum(cfg: Config, times: float) -> None:
+    model = cfg.model
     teacher = model.get('responses') or {}
     if teacher.get('momentum') is not None:
         teacher['momentum'] **= times
-    for node in dicts(model):
-        if 'base_momentum' in node:  # MMPretrain's count: the share of what is new
-            node['base_momentum'] = 1 - (1 - node['base_momentum'])**times
+    with MODELS.switch_scope_and_registry(cfg.get('default_scope')) as registry:
+        for where, node in located(model, 'model'):
+            key = 'base_momentum' if 'base_momentum' in node else 'momentum'
+            if key == 'momentum' and node is not model and not where.endswith('.algorithm'):
+                continue  # that of a norm, say
+            kind = node.get('type')
+            new, default = _counted(registry.get(kind) if isinstance(kind, str) else kind)
+            if new is None and key in node:
+                raise MultiSSLError(
+                    f'--large-batch: {where}.{key} is of {bare(kind)}, and the recipe does not '
+                    'know whether that is the share of what is old or of what is new; leave '
+                    '--large-batch out, and change rate, warm-up and momentum in the config')
+            momentum = node.get(key, default)
+            if momentum is not None:
+                pair = isinstance(momentum, (list, tuple))
+                scaled = tuple(1 - (1 - m)**times if new else m**times
+                               for m in (momentum if pair else [momentum]))
+                node[key] = scaled if pair else scaled[0]
+
+
+def _counted(kind: Any) -> Tuple[Optional[bool], Optional[float]]:
+    """What :data:`_MOMENTUM` says of a class; None, None if it is none of these."""
+    for cls in getattr(inspect.unwrap(kind), '__mro__', ()):
+        found = _MOMENTUM.get(f'{cls.__module__.partition(".")[0]}.{cls.__name__}')
+        if found and hasattr(kind, '__wrapped__'):  # MMSelfSup's arguments, see compat
+            return False, found[1] and 1 - found[1]
+        if found:
+            return found
+    return None, None
 
 
 def _warmed(cfg: Config) -> List[Dict[str, Any]]:
@@ -125,5 +154,6 @@ def _warmed(cfg: Config) -> List[Dict[str, Any]]:
             schedule.append(dict(type='LinearLR', start_factor=1e-3, begin=0, end=share * epochs,
                                  by_epoch=True, convert_to_iter_based=True))
             rule.update(begin=share * epochs, end=epochs, convert_to_iter_based=True)
+            rule.pop('T_max', None)  # to its end, from where it begins now
         schedule.append(rule)
     return schedule

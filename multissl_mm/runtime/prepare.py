@@ -8,7 +8,13 @@ from mmengine.device import get_device
 from ..errors import MultiSSLError
 from ..utils.names import bare
 from .cfg_options import apply_options
-from .checks import check_checkpoint_hook, check_numbers, check_stage_hook, check_temporary
+from .checks import (
+    check_checkpoint_hook,
+    check_numbers,
+    check_recomputing,
+    check_stage_hook,
+    check_temporary,
+)
 from .config import drop_pretrained, load_config
 from .config_keys import check_keys, check_optimizer
 from .data_checks import check_data
@@ -83,6 +89,7 @@ def _prepare_training(cfg: Config, options: RunOptions) -> None:
         raise MultiSSLError('optim_wrapper.type AmpOptimWrapper needs a GPU; on the CPU use '
                             f'{AMP}, or --amp, which does')
     check_stage_hook(cfg)
+    check_recomputing(cfg)
     check_checkpoint_hook(cfg)
     check_optimizer(cfg)
     dataset = (cfg.get('train_dataloader') or {}).get('dataset') or {}

@@ -56,7 +56,8 @@ def refuse_checkpointing(backbone: nn.Module, key: str, instead: str) -> None:
     """Looks whether a backbone gives gradients one by one, which one that recomputes does not.
 
     MMCV's and MMPretrain's layers do it by :func:`torch.utils.checkpoint.checkpoint` in the way
-    that refuses :func:`torch.autograd.grad`.
+    that refuses :func:`torch.autograd.grad`. So does MMEngine's ``activation_checkpointing``, which
+    a model does not know of: :func:`~multissl_mm.runtime.checks.check_recomputing`.
 
     Args:
         backbone (nn.Module): Of the model.

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import tiny
@@ -20,9 +21,16 @@ from ranks import on_ranks
 from runs import assert_same, last_checkpoint
 
 from multissl_mm import runtime
+from multissl_mm.engine.hooks.interruption import InterruptionHook
 from multissl_mm.registry import HOOKS
 from multissl_mm.responses.bank import ResponseBank
-from multissl_mm.utils.stopping import TRY_AGAIN, Interrupted, listening, requested
+from multissl_mm.utils.stopping import (
+    TRY_AGAIN,
+    Interrupted,
+    OutliveSignals,
+    listening,
+    requested,
+)
 
 COUNT = itertools.count()  # MMEngine keeps loggers by the names of runs
 # 24 pictures in batches of 8: 3 steps an epoch; epochs 1 and 2 are stage 1, 3 and 4 stage 2.
@@ -263,6 +271,26 @@ def test_stopped_while_responses_are_recorded(images, tmp_path, monkeypatch):
     del ended  # which holds the loader of the run that it ended
     gc.collect()
     assert multiprocessing.active_children() == []  # a minute later it would end in another test
+
+
+@pytest.mark.parametrize('eager, workers, begun', [(True, 1, 1), (True, 0, 0), (False, 1, 0)])
+def test_a_loop_that_loads_before_its_hooks_begins_anew(eager, workers, begun):
+    """As mmengine 0.10.7's does, whose first batches lacked what hooks had prepared."""
+    class Loader:
+        num_workers, worker_init_fn, _iterator = workers, None, 'persistent'
+        began = []
+
+        def __iter__(self):
+            self.began.append((type(self.worker_init_fn), self._iterator, torch.rand(())))
+            return iter(())
+
+    batches = SimpleNamespace(_iterator='before' if eager else None)
+    loop = SimpleNamespace(dataloader=Loader(), dataloader_iterator=batches)
+    state = torch.get_rng_state()
+    InterruptionHook().before_train(SimpleNamespace(train_loop=loop, val_loop=None))
+    assert [began[:2] for began in Loader.began] == [(OutliveSignals, None)] * begun
+    assert (batches._iterator in ('before', None)) == (not begun)
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_signals_do_what_they_did_outside(monkeypatch):

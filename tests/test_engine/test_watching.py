@@ -27,6 +27,7 @@ from multissl_mm.errors import MultiSSLError
 from multissl_mm.models.pretext import TaskOutput
 from multissl_mm.registry import DATASETS, MODELS
 from multissl_mm.runtime import RunOptions, build_runner, prepare_cfg
+from multissl_mm.runtime.checks import check_recomputing
 from multissl_mm.utils.stopping import Interrupted, listening
 
 # ---------------------------------------------------------------------- the mathematics
@@ -436,6 +437,37 @@ def test_gradients_of_a_backbone_that_recomputes_are_refused(scope):
     with pytest.raises(MultiSSLError, match=f'model.distill_weights.*{said}'):
         build('IncrementalLearning', distill_weights=dict(type='multissl_mm.RatioWeights'))
     build('IncrementalLearning', distill_weights=dict(type='multissl_mm.FallingWeights'))
+
+
+HOOK = [dict(type='multissl_mm.GradientHook')]
+
+
+@pytest.mark.parametrize('options, who', [
+    (dict(custom_hooks=HOOK), 'GradientHook'),
+    (dict(custom_hooks=[dict(type=GradientHook)]), 'GradientHook'),
+    (dict(default_hooks=dict(look=HOOK[0])), 'GradientHook'),
+    (dict(model__weighting='pcgrad'), "model.weighting 'pcgrad'"),
+    (dict(model__distill_weights=dict(type='multissl_mm.RatioWeights')), 'model.distill_weights')])
+def test_gradients_of_a_backbone_that_mmengine_recomputes_are_refused(options, who):
+    """They ended in that RuntimeError, too; RatioWeights not before the second stage."""
+    def check(listed, tasks=({}, {})):
+        cfg = Config(dict(model=dict(tasks=list(tasks)), activation_checkpointing=listed))
+        cfg.merge_from_dict({key.replace('__', '.'): value for key, value in options.items()})
+        check_recomputing(cfg)
+
+    for listed in ('backbone', ['tasks.a.neck', 'backbone.layer1']):
+        with pytest.raises(MultiSSLError, match='activation_checkpointing has backbone.* but '
+                                                f'{who}.*leave backbone.* out, or'):
+            check(listed)
+    check(['tasks.a.neck', 'backbones'])
+    check(None)
+    if who == 'GradientHook':
+        check('backbone', [{}])
+
+
+def test_backbones_may_be_recomputed_otherwise():
+    check_recomputing(Config(dict(activation_checkpointing=['backbone'], model=dict(
+        tasks=[{}, {}], weighting='fixed', distill_weights=dict(a=1.)))))
 
 
 def test_base_config(scope, tmp_path):

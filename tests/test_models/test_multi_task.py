@@ -7,10 +7,12 @@ import torch
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 
+from multissl_mm.engine.hooks.gradient import by_task
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.models.algorithms.multi_task import project_conflicting
 from multissl_mm.models.pretext import PretextTask, TaskOutput
 from multissl_mm.registry import MODELS as OURS
+from multissl_mm.utils.model import flat_gradients
 
 
 @OURS.register_module(force=True)
@@ -141,6 +143,21 @@ def test_uncertainty_weights_against_the_closed_form():
     # the backbone's gradient is weighted the same
     expected = [1 / (2 * raw['t0.loss']), 2 / (2 * raw['t1.loss'])]
     assert torch.allclose(model.backbone.w.grad, torch.tensor(expected))
+
+
+@pytest.mark.parametrize('kind', ['MultiTask', 'Rehearsal'])
+def test_hooks_see_the_losses_that_uncertainty_weighs(kind):
+    """They saw those before it; what is minimised has gradients of other lengths."""
+    model = model_of([[1., 0.], [0., 2.]], kind, weighting='uncertainty', loss_weights=dict(t1=3.))
+    if kind == 'Rehearsal':
+        model.set_stage(1)
+    with torch.no_grad():
+        model.log_vars.copy_(torch.tensor([2., -1.]))
+    seen = []
+    model.on_outputs = lambda outputs: seen.append(
+        flat_gradients(by_task(outputs), model.backbone).norm(dim=1).tolist())
+    backward(model)
+    assert seen == [pytest.approx([math.exp(-2), 2 * 3 * math.exp(1)])]
 
 
 def test_pcgrad_of_real_tasks_is_the_sum_where_nothing_conflicts(scope):

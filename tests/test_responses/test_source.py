@@ -33,6 +33,24 @@ def test_rows_are_not_copied_with_their_sample():
     assert before.to('cpu').kept['m']['q'] is before.kept['m']['q']
 
 
+@pytest.mark.parametrize('ranks', [2, 3, 1000])
+def test_digests_stay_as_they_are_where_buffers_are_averaged(ranks):
+    """As MMEngine's SyncBuffersHook does it: sums of bytes were cut off at 256."""
+    of_run, digest = source(), bytes(range(224, 256))
+    of_run.set_digest('d', digest)
+    of_run.recorded.copy_(torch.true_divide(of_run.recorded * ranks, ranks))
+    assert of_run.digest('d') == digest.hex() and of_run.digest('m') == '00' * 32
+
+
+def test_digests_of_older_checkpoints_load():
+    of_run, digest = source(), bytes(range(224, 256))
+    of_run.load_state_dict(dict(recorded=torch.tensor([list(digest), [0] * 32],
+                                                      dtype=torch.uint8)))
+    assert of_run.digest('m') == digest.hex()
+    of_run.set_digest('d', digest)
+    assert of_run.digest('d') == digest.hex()
+
+
 @pytest.mark.parametrize('samples', [None, [], [None], [BaseDataElement()]])
 def test_a_batch_without_responses_is_refused(samples):
     with pytest.raises(MultiSSLError, match='no stored responses of m.*ILStageHook.*KeyedDataset'):

@@ -20,8 +20,8 @@ from .watching import report
 class GradientHook(Hook):
     """Cosine and ratio of the norms of the tasks' gradients on the backbone, every N steps.
 
-    Of every two tasks a, b of a step, with their losses as they are minimised (weights included;
-    of an old task that is its distillation loss):
+    Of every two tasks a, b of a step, with their losses as they are minimised (weights included,
+    and learned ones; of an old task that is its distillation loss; before PCGrad changes them):
 
     - ``gradient_cosine/a-b``: of the angle between the gradients, taken as one vector over all
       parameters of the backbone. Below zero a step for one undoes the other.

@@ -56,6 +56,7 @@ class InterruptionHook(Hook):
         for loop in (runner.train_loop, runner.val_loop):
             if loop is not None:
                 let_outlive(loop.dataloader)
+        _begin_anew(runner.train_loop)
         self._looked = self._count, time.monotonic()
         if runner.val_loop is not None and self._validation_is_due(runner):
             runner.val_loop.run()
@@ -148,6 +149,18 @@ class InterruptionHook(Hook):
     def _stepped(runner: Runner, step: int) -> bool:
         """Whether no gradient waits for the optimizer, which no checkpoint would have."""
         return step % accumulated(runner) == 0 or step == runner.max_iters
+
+
+def _begin_anew(loop: Any) -> None:
+    """Lets MMEngine's loop of steps load what hooks have prepared, by workers that outlive signals.
+
+    That of 0.10.7 starts its workers, which load ahead, when it is built: before any hook.
+    """
+    batches = getattr(loop, 'dataloader_iterator', None)
+    if getattr(batches, '_iterator', None) is not None and loop.dataloader.num_workers:
+        with torch.random.fork_rng([]):  # torch draws a seed for the workers
+            batches._iterator = loop.dataloader._iterator = None  # ends those that are there
+            batches._iterator = iter(loop.dataloader)
 
 
 def _progress(loop: Any) -> Tuple[int, int]:

@@ -62,24 +62,22 @@ class MultiTask(MultiSSL):
     def loss(self, views: Views, samples: Optional[Sequence]) -> Outputs:
         tasks = self.learned()
         batch = self.learning_batch(views, samples, list(tasks.values()))
-        return {name: weighted(task.loss(batch), self.loss_weights.get(name, 1.))
-                for name, task in tasks.items()}
+        outputs = {name: weighted(task.loss(batch), self.loss_weights.get(name, 1.))
+                   for name, task in tasks.items()}
+        return self._weigh(outputs) if self.weighting == 'uncertainty' else outputs
 
     def combine(self, outputs: Outputs) -> TaskOutput:
-        if self.weighting == 'uncertainty':
-            return self._weigh_by_uncertainty(outputs)
-        if self.weighting == 'pcgrad':
-            return self._project(outputs)
-        return super().combine(outputs)
+        return self._project(outputs) if self.weighting == 'pcgrad' else super().combine(outputs)
 
-    def _weigh_by_uncertainty(self, outputs: Outputs) -> TaskOutput:
+    def _weigh(self, outputs: Outputs) -> Outputs:
+        """The same by their uncertainty."""
         out = {}
         for (name, output), log_var in zip(outputs.items(), self.log_vars):
             weight = torch.exp(-log_var)
             out[name] = TaskOutput(
                 dict(weighted(output, weight).losses, loss_uncertainty=log_var / 2),
                 dict(output.metrics, weight=weight.detach()))
-        return flatten(out)
+        return out
 
     def _project(self, outputs: Outputs) -> TaskOutput:
         """Losses of the same values whose gradient is PCGrad's.
