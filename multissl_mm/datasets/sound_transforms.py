@@ -5,7 +5,7 @@ Everything is read piece by piece: of a recording of minutes, two seconds.
 import os.path as osp
 import random
 from functools import lru_cache
-from typing import Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import soundfile
@@ -18,7 +18,7 @@ from torchaudio.functional import resample
 from ..errors import MultiSSLError
 from ..registry import TRANSFORMS
 from ..utils.files import check_readable
-from ..utils.shards import open_array, opened
+from ..utils.shards import open_array, opened, state_of_file
 from .ear_pairs import EAR_PAIRS, PAIR_NAMES
 from .omniaudio import clip_frames, middle
 
@@ -159,7 +159,9 @@ class LoadTurnedPairs(BaseTransform):
         return results
 
 
-_open_array = lru_cache(maxsize=512)(open_array)
+@lru_cache(maxsize=512)
+def _open_array(path: str, state: Tuple[int, ...]) -> Any:
+    return open_array(path)
 
 
 @TRANSFORMS.register_module()
@@ -204,7 +206,7 @@ class LoadPanorama(BaseTransform):
         path = results.get('packed', {}).get(f'{name}.npy',
                                              osp.join(results['arrays'], f'{name}.npy'))
         try:
-            array = _open_array(path)
+            array = _open_array(path, state_of_file(path))
         except (OSError, ValueError) as error:
             check_readable(path)
             raise MultiSSLError(

@@ -98,6 +98,14 @@ def test_what_is_labelled_is_what_is_learned(monkeypatch, tmp_path, fps):
     assert labels.middles(entry, fps, 2.) == learned
 
 
+def test_arrays_that_are_replaced_are_read_anew(tmp_path):
+    results = dict(start=0., seconds=1., duration=1., fps=4., turn=0, arrays=str(tmp_path))
+    for label in (2, 5):
+        with atomic_path(tmp_path / 'labels.npy') as part, open(part, 'wb') as file:
+            np.save(file, np.full((4, 2, 8), label))
+        assert (LoadPanorama(['labels'])(dict(results))['labels'] == label).all()
+
+
 def test_labels_of_other_frames_are_made_again(out):
     label(out)
     assert json.loads((out / 'scene0001' / 'scene.json').read_text())['labelled_by'] == BY
