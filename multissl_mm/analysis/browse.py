@@ -1,7 +1,7 @@
 """A picture of what a model is given: views, masks, flows and spectrograms, sample by sample."""
 import copy
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NamedTuple, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 import cv2
 import numpy as np
@@ -12,7 +12,7 @@ from mmengine.registry import DATASETS, FUNCTIONS, DefaultScope
 from torch import Tensor, nn
 
 from ..datasets import PAIR_NAMES, KeyedDataset, ViewKey
-from ..datasets.keyed import damaged_picture
+from ..datasets.keyed import damaged_picture, picture_backend
 from ..errors import MultiSSLError
 from ..runtime import build_preprocessor, check_data, check_keys
 from ..utils.figures import save_figure
@@ -108,7 +108,7 @@ def _row(dataset: Any, index: int, data: Mapping[str, Any], preprocessor: nn.Mod
         if isinstance(inputs, Tensor) else dict(zip(
             names if len(names) == len(inputs) else [f'view {i + 1}' for i in range(len(inputs))],
             inputs))
-    caption, panels = _source(info, sample)
+    caption, panels = _source(info, sample, picture_backend(leaf))
     for name, value in named.items():
         value = value[0].detach().cpu() if isinstance(value, Tensor) else value
         if not isinstance(value, Tensor) or value.numel() == 1:
@@ -120,10 +120,12 @@ def _row(dataset: Any, index: int, data: Mapping[str, Any], preprocessor: nn.Mod
     return f'{index}: {caption}', panels + _objects(panels, sample)
 
 
-def _source(info: Mapping[str, Any], sample: Any) -> Tuple[str, List[Panel]]:
+def _source(info: Mapping[str, Any], sample: Any, backend: Optional[dict]
+            ) -> Tuple[str, List[Panel]]:
     """Where a sample comes from, in words and, where it can be seen, as a picture."""
     if 'img_path' in info:
-        return Path(info['img_path']).name, [Panel('file', read_image(info['img_path']))]
+        return Path(info['img_path']).name, [
+            Panel('file', read_image(info['img_path'], backend))]
     if 'scene' not in info:
         return 'sample', []
     start, turn = (float(sample.get(k, 0)) if sample is not None else 0. for k in ('start', 'turn'))

@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
 from ..datasets import KeyedDataset
+from ..datasets.keyed import picture_backend
 from ..datasets.omniaudio import files_of_scene
 from ..errors import MultiSSLError, in_one_line
 from ..runtime import check_data
@@ -56,7 +57,7 @@ def verify_dataset(data: Any, splits: Sequence[str] = ('train', 'val', 'test'), 
     Raises:
         MultiSSLError: If there is nothing to verify, or a list or index cannot be used.
     """
-    files = list(dict.fromkeys(_files_of(data, splits)))
+    files = list({file[:2]: file for file in _files_of(data, splits)}.values())
     good: Counter = Counter()
     broken: Dict[str, str] = {}
     try:
@@ -81,6 +82,7 @@ class _File(NamedTuple):
     """A file to open: a picture, a recording of so many seconds, an array of so many frames."""
     path: str
     least: float = 0.
+    backend_args: Optional[dict] = None
 
 
 def _files_of(data: Any, splits: Sequence[str]) -> Iterator[_File]:
@@ -105,11 +107,12 @@ def _named_by(dataset: Any) -> Iterator[_File]:
     if inner:
         return
     dataset.full_init()
+    backend = picture_backend(dataset)
     for index in range(len(dataset)):
         info = dataset.get_data_info(index)
         for key in ('img_path', 'seg_map_path'):
             if info.get(key):
-                yield _File(info[key])
+                yield _File(info[key], backend_args=backend)
         for track in info.get('tracks', {}).values():
             yield _File(track, info['duration'])
         if 'arrays' in info:
@@ -133,7 +136,7 @@ def _look(file: _File) -> Tuple[str, Optional[str]]:
 
 
 def _look_at_picture(file: _File) -> None:
-    read_image(file.path)
+    read_image(file.path, file.backend_args)
 
 
 def _look_at_array(file: _File) -> None:

@@ -1,6 +1,7 @@
 """Files in, predictions and files out: what the inferencers have in common."""
 import json
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Union
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from ..errors import MultiSSLError
 from ..runtime import load_config
+from ..utils.checkpoint import some
 from ..utils.files import AnyPath, atomic_path, check_folder, write_atomically
 
 #: What is known of a file or of a piece of it: ``file``, and whatever the model puts out.
@@ -36,9 +38,11 @@ class FileInferencer(BaseInferencer):
                          show_progress=show_progress)
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> dict:
-        """MMEngine's; a folder that cannot be written to is noticed first."""
+        """MMEngine's; what cannot be written is noticed first: by the folder, by equal names."""
+        inputs = self._inputs_to_list(inputs)
         if kwargs.get('out_dir') is not None:
             check_folder(kwargs['out_dir'])
+            refuse_equal_names(inputs)
         return super().__call__(inputs, *args, **kwargs)
 
     def _init_pipeline(self, cfg: Config) -> None:
@@ -64,9 +68,12 @@ class FileInferencer(BaseInferencer):
 
 def refuse_equal_names(paths: Sequence[str]) -> None:
     """Complains of files by whose names what is written about them could not be told apart."""
-    if len({Path(path).stem for path in paths}) < len(paths):
+    count = Counter(Path(path).stem for path in paths)
+    alike = [path for path in paths if count[Path(path).stem] > 1]
+    if alike:
+        alike.sort(key=lambda path: (Path(path).stem, path))
         raise MultiSSLError('two files have the same name, by which what is written is named: '
-                            f'{", ".join(sorted(paths))}; take them one by one')
+                            f'{some(alike)}; take them one by one')
 
 
 def write_predictions(predictions: Sequence[Prediction], out_dir: AnyPath,

@@ -1,4 +1,5 @@
 """Pictures in; representations, feature maps and the nearest pictures out."""
+import logging
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Union
 
@@ -6,6 +7,7 @@ import cv2
 import torch
 import torch.nn.functional as F
 from mmengine.config import Config
+from mmengine.logging import print_log
 from torch import Tensor
 
 from ..errors import MultiSSLError
@@ -14,7 +16,7 @@ from ..utils.images import find_images, read_image
 from ..utils.model import pooled
 from .encoder import Encoder, NormalisePixels
 from .feature_pictures import draw_colours, principal_colours
-from .files import FileInferencer, Prediction, refuse_equal_names
+from .files import FileInferencer, Prediction
 from .loading import load_encoder
 
 #: Pictures with a shorter edge, px, or of a longer shape than this are refused.
@@ -39,7 +41,8 @@ class ImageInferencer(FileInferencer):
 
     With ``out_dir`` each picture is drawn with its feature map over it, as ``<name>_features.png``:
     red, green and blue are the three principal components of all maps of the call together, so
-    that colours can be compared from picture to picture.
+    that colours can be compared from picture to picture. Where there are no maps, or too small
+    ones, that is said and nothing is drawn.
 
     Args:
         config (str | Path | Config): With the backbone; see :func:`load_encoder`.
@@ -51,7 +54,8 @@ class ImageInferencer(FileInferencer):
 
     Raises:
         MultiSSLError: If the weights do not fill the backbone, or it is one of sounds; of a call,
-            if a picture cannot be read or is too small, or if a folder has none.
+            if a picture cannot be read or is too small, if a folder has none, or if two would be
+            drawn under the same name.
 
     Example::
 
@@ -166,16 +170,17 @@ class ImageInferencer(FileInferencer):
         """
         if out_dir is None:
             return []
-        refuse_equal_names(inputs)
         maps = [p['map'] for p in preds if 'map' in p]
         if not maps:
-            raise MultiSSLError(f'{type(self.model.backbone).__name__} gives vectors, no feature '
-                                'map that could be drawn; call without out_dir')
+            print_log(f'{type(self.model.backbone).__name__} gives vectors, no feature map that '
+                      'could be drawn', logger='current', level=logging.WARNING)
+            return []
         smallest = min(maps, key=lambda m: m[0].numel())
         if smallest[0].numel() < 4:
-            raise MultiSSLError(f'the feature map of a picture of {self.image_size} px is '
-                                f'{smallest.size(1)} x {smallest.size(2)}: too small to draw; '
-                                'give a larger image_size')
+            print_log(f'nothing is drawn: the feature map of a picture of {self.image_size} px is '
+                      f'{smallest.size(1)} x {smallest.size(2)}, too small; give a larger '
+                      'image_size', logger='current', level=logging.WARNING)
+            return []
         files = []
         for prediction, colours in zip(preds, principal_colours(maps)):
             path = Path(out_dir) / f'{Path(prediction["file"]).stem}_features.png'

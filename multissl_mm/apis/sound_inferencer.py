@@ -24,7 +24,7 @@ from ..models.downstream import (
 from ..utils.files import AnyPath
 from ..utils.model import pooled
 from ..utils.sounds import write_sound
-from .files import FileInferencer, Prediction, refuse_equal_names
+from .files import FileInferencer, Prediction
 from .loading import load_model
 from .panorama_pictures import draw_map, read_panorama
 
@@ -119,7 +119,6 @@ class SoundInferencer(FileInferencer):
     def preprocess(self, inputs: Sequence[str], batch_size: int = 1, **kwargs: Any
                    ) -> Iterator[List[dict]]:
         """Pieces of the recordings, ``batch_size`` at a time."""
-        refuse_equal_names(inputs)
         pieces: List[dict] = []
         for path in inputs:
             for start, clip in self.pieces(path):

@@ -1,4 +1,5 @@
 """Views that depend on (seed, replica, sample) and on nothing else."""
+import os.path as osp
 from itertools import islice
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Protocol, Tuple, Union
 
@@ -197,17 +198,27 @@ def damaged_picture(dataset: Any, index: int, error: Exception) -> Optional[Mult
         error (Exception): Of its pipeline.
 
     Returns:
-        MultiSSLError: About the file; None if it has none, or it is whole.
+        MultiSSLError: About the file; None if it has none, or it is whole, or only a transform of
+            another kind knows where it is.
     """
     info = dataset.get_data_info(index) if hasattr(dataset, 'get_data_info') else {}
     file = info.get('img_path')
     if isinstance(error, MemoryError) or file is None or not is_image(file):
         return None
+    backend = picture_backend(origin(dataset, index)[0] if children(dataset) else dataset)
+    if backend is None and not osp.isfile(file):
+        return None
     try:
-        read_image(file)
+        read_image(file, backend)
     except MultiSSLError as damage:
         return damage if damage.file else None
     return None
+
+
+def picture_backend(dataset: Any) -> Optional[dict]:
+    """The ``backend_args`` by which a dataset's pipeline reads pictures; None if it has no such."""
+    steps = getattr(getattr(dataset, 'pipeline', None), 'transforms', [])
+    return next((step.backend_args or {} for step in steps if hasattr(step, 'backend_args')), None)
 
 
 def mark(sample: BaseDataElement, key: ViewKey) -> None:

@@ -191,6 +191,24 @@ def unlabelled(root: str) -> Dict[str, Optional[str]]:
     return before
 
 
+def clip_frames(start: float, seconds: float, duration: float, fps: float) -> range:
+    """Frames of a scene that a clip shows, from the one nearest to ``start``, as far as there are.
+
+    Args:
+        start, seconds (float): Of the clip.
+        duration (float): Of the scene, in seconds.
+        fps (float): Of frames.
+    """
+    last = int((duration - seconds) * fps)
+    first = min(max(round(start * fps), 0), last)
+    return range(first, first + round(seconds * fps))
+
+
+def middle(frames: Any) -> Any:
+    """The frame of a clip that stands for it: what is labelled of real scenes, and learned."""
+    return frames[len(frames) // 2]
+
+
 def files_of_scene(info: dict) -> Dict[str, str]:
     """What the converter wrote of a sample's scene: where its arrays and notes are, by their names.
 

@@ -2,7 +2,7 @@
 import os
 import os.path as osp
 import re
-from typing import Dict, List, Optional, Sequence
+from typing import List, Optional, Sequence, Tuple
 
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
@@ -21,8 +21,8 @@ class PictureFolder(BaseDataset):
     """All pictures of a folder and of the folders in it, however deep; no labels are needed.
 
     Of a folder in ImageNet's layout it takes the split: the pictures that ``meta/<split>.txt``
-    lists, a path in each line and after it, where it is known, a number for the class; without
-    such a list all pictures in ``<split>/``.
+    lists, a path in each line and after it, where it is known, a number for the class; one that
+    comes more than once is as many samples. Without such a list all pictures in ``<split>/``.
 
     An entry has ``img_path`` and ``gt_label``; where no list says it, a label is the number of the
     picture's folder directly below the root, in the order of their names. What classes are called
@@ -62,12 +62,12 @@ class PictureFolder(BaseDataset):
             listed = self._listed(root)
         else:
             self._refuse_other_splits(root)
-            listed = dict.fromkeys(self._pictures(root))
+            listed = [(path, None) for path in self._pictures(root)]
         start = len(osp.join(root, ''))
-        tops = [path[start:].rpartition(os.sep)[0].partition(os.sep)[0] for path in listed]
+        tops = [path[start:].rpartition(os.sep)[0].partition(os.sep)[0] for path, _ in listed]
         labels = {name: label for label, name in enumerate(sorted(set(tops)))}
         return [dict(img_path=path, gt_label=labels[top] if label is None else label)
-                for (path, label), top in zip(listed.items(), tops)]
+                for (path, label), top in zip(listed, tops)]
 
     def get_cat_ids(self, idx: int) -> List[int]:
         """The label of a sample, for wrappers that balance classes."""
@@ -103,17 +103,17 @@ class PictureFolder(BaseDataset):
         print_log(f'{root} has no {self.split}/: all pictures in it and its folders are taken',
                   logger='current')
 
-    def _listed(self, root: str) -> Dict[str, Optional[int]]:
-        entries: Dict[str, Optional[int]] = {}
+    def _listed(self, root: str) -> List[Tuple[str, Optional[int]]]:
+        entries: List[Tuple[str, Optional[int]]] = []  # a picture may come more than once
         for number, line in enumerate(self._lines(self.ann_file), 1):
             if not line:
                 continue
             labelled = re.fullmatch(r'(.+\.\w+)\s+(\d+)', line)
             path = labelled.group(1) if labelled else line
             check_inside(path, f'{self.ann_file}, line {number}')
-            entries[osp.join(root, path)] = int(labelled.group(2)) if labelled else None
+            entries.append((osp.join(root, path), int(labelled.group(2)) if labelled else None))
         if not entries:
             raise MultiSSLError(f'{self.ann_file}: lists no picture')
-        check_there(list(entries), 'picture', self.ann_file, 'put the pictures there, or leave the '
-                    'list out', self._absent)
+        check_there(list(dict(entries)), 'picture', self.ann_file, 'put the pictures there, or '
+                    'leave the list out', self._absent)
         return entries

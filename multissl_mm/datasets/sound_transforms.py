@@ -5,7 +5,7 @@ Everything is read piece by piece: of a recording of minutes, two seconds.
 import os.path as osp
 import random
 from functools import lru_cache
-from typing import Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import soundfile
@@ -18,8 +18,9 @@ from torchaudio.functional import resample
 from ..errors import MultiSSLError
 from ..registry import TRANSFORMS
 from ..utils.files import check_readable
-from ..utils.shards import open_array, opened
+from ..utils.shards import open_array, opened, state_of_file
 from .ear_pairs import EAR_PAIRS, PAIR_NAMES
+from .omniaudio import clip_frames, middle
 
 
 def read_track(path: str, start: float, seconds: float, rate: int) -> np.ndarray:
@@ -93,9 +94,9 @@ class LoadClip(BaseTransform):
             raise MultiSSLError(f'scene {results["scene"]} lasts {results["duration"]:.1f} s, less '
                                 f'than LoadClip.seconds, {self.seconds:g}')
         start = results['start'] + random.uniform(-self.max_shift, self.max_shift)
-        start = round(start * results['fps']) / results['fps']  # sound and frames begin together
-        last = (int((results['duration'] - self.seconds) * results['fps'])) / results['fps']
-        results['start'] = start = min(max(start, 0.), last)
+        frames = clip_frames(start, self.seconds, results['duration'], results['fps'])
+        # Sound and frames begin together.
+        results['start'] = start = frames.start / results['fps']
         results['turn'], results['seconds'] = pair, self.seconds
         results['wanted_rate'] = self.sample_rate or results['sample_rate']
         results['clip'] = _read_pair(results, pair, start, self.seconds)
@@ -158,7 +159,9 @@ class LoadTurnedPairs(BaseTransform):
         return results
 
 
-_open_array = lru_cache(maxsize=512)(open_array)
+@lru_cache(maxsize=512)
+def _open_array(path: str, state: Tuple[int, ...]) -> Any:
+    return open_array(path)
 
 
 @TRANSFORMS.register_module()
@@ -180,8 +183,8 @@ class LoadPanorama(BaseTransform):
         self.keys = tuple(keys)
 
     def transform(self, results: dict) -> dict:
-        first = int(round(results['start'] * results['fps']))
-        self.span = slice(first, first + int(round(results['seconds'] * results['fps'])))
+        frames = clip_frames(*(results[k] for k in ('start', 'seconds', 'duration', 'fps')))
+        self.span = slice(frames.start, frames.stop)
         for key in self.keys:
             video: np.ndarray
             if key == 'flow':  # (T, H, W, 2)
@@ -194,8 +197,8 @@ class LoadPanorama(BaseTransform):
                     video *= self._read(results, 'masks')[..., None]
             # The pair has turned to the right: what was there comes to the middle.
             video = np.roll(video, -results['turn'] * video.shape[2] // 4, axis=2)
-            frames = torch.from_numpy(np.ascontiguousarray(video))
-            results[key] = frames.permute(0, 3, 1, 2).contiguous() if frames.dim() == 4 else frames
+            shown = torch.from_numpy(np.ascontiguousarray(video))
+            results[key] = shown.permute(0, 3, 1, 2).contiguous() if shown.dim() == 4 else shown
         results['panoramas'] = [*results.get('panoramas', []), *self.keys]
         return results
 
@@ -203,7 +206,7 @@ class LoadPanorama(BaseTransform):
         path = results.get('packed', {}).get(f'{name}.npy',
                                              osp.join(results['arrays'], f'{name}.npy'))
         try:
-            array = _open_array(path)
+            array = _open_array(path, state_of_file(path))
         except (OSError, ValueError) as error:
             check_readable(path)
             raise MultiSSLError(
@@ -281,10 +284,9 @@ class LabelsToTargets(BaseTransform):
         if int(labels.max()) > self.num_classes:
             raise MultiSSLError(f'labels of scene {results["scene"]} go up to {int(labels.max())}, '
                                 f'but LabelsToTargets.num_classes is {self.num_classes}')
-        middle = len(labels) // 2
-        results['semantics'] = labels[middle].long()
+        results['semantics'] = middle(labels).long()
         if 'masks' in results:
-            results['restricted'] = (results['masks'][middle] > 0) & (labels[middle] > 0)
+            results['restricted'] = (middle(results['masks']) > 0) & (middle(labels) > 0)
         results['classes'] = torch.stack([
             ((labels == k).flatten(1).sum(1) >= self.least).any()
             for k in range(1, self.num_classes + 1)]).float()

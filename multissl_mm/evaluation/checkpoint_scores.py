@@ -1,4 +1,5 @@
 """Scores of pretext tasks on held-out samples, checkpoint by checkpoint."""
+import copy
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Union
 
@@ -14,8 +15,10 @@ from ..errors import MultiSSLError
 from ..models.algorithms import MultiSSL
 from ..models.protocols import Staged
 from ..runtime import check_data, load_config
+from ..utils.checkpoint import some
 from ..utils.cli import progress_bar
 from ..utils.files import AnyPath
+from ..utils.wrappers import leaves
 from .pretext_scores import pretext_scores
 
 #: Metrics by task.
@@ -32,8 +35,9 @@ def score_checkpoints(config: Union[AnyPath, Config], checkpoints: Sequence[AnyP
         checkpoints (sequence[str]): Files; ``random`` for random weights, of which all tasks are
             scored. Of an incremental run those of its stages: what a task loses in a later stage is
             what was forgotten.
-        split (str): Of the dataset that the training data are of. Where it knows no splits, as
-            a folder of pictures, all of it is scored: let the config name other data.
+        split (str): Of the dataset that the training data are of, of each one in a wrapper. Where
+            the config names no split, as of a folder of pictures, all of it is scored: let it name
+            other data.
         replicas (int): Times that every sample is shown, each in another view.
         batch_size (int): Also the number of candidates of contrastive tasks.
         device (str): ``auto`` for what there is.
@@ -44,8 +48,8 @@ def score_checkpoints(config: Union[AnyPath, Config], checkpoints: Sequence[AnyP
             others of that name.
 
     Raises:
-        MultiSSLError: If the config's data are not there, or if a checkpoint does not fill the
-            model.
+        MultiSSLError: If the config's data are not there, if only some of them have a split, or if
+            a checkpoint does not fill the model.
     """
     cfg = load_config(config)
     check_data(cfg, ('train', ))
@@ -68,9 +72,16 @@ def score_checkpoints(config: Union[AnyPath, Config], checkpoints: Sequence[AnyP
 
 def held_out(cfg: Config, split: str, replicas: int, batch_size: int) -> DataLoader:
     """Batches of a split of the training data's dataset; the same views at every call."""
-    dataset = cfg.train_dataloader.dataset.dataset.copy()
-    if 'split' in dataset:
-        dataset.split = split
+    dataset = copy.deepcopy(cfg.train_dataloader.dataset.dataset)
+    parts = list(leaves(dataset))
+    without = [str(part.get('type')) for part in parts if 'split' not in part]
+    if 0 < len(without) < len(parts):
+        raise MultiSSLError(f'of the data in train_dataloader.dataset.dataset {some(without)} name '
+                            f'no split, so what they train on would count as {split}; give each '
+                            'one a split, or let the config name other data')
+    if not without:
+        for part in parts:
+            part['split'] = split
     keyed = KeyedDataset(dataset)
     keyed.full_init()
     # Segments of a scene stay neighbours: the candidates of task B.

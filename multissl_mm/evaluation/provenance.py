@@ -1,7 +1,8 @@
 """Where a result comes from, as its JSON file says it."""
+import inspect
 import json
 import os.path as osp
-from typing import Any, Dict, Mapping, Optional, Union
+from typing import Any, Callable, Dict, Mapping, Optional, Union
 
 import sklearn
 import torch
@@ -10,7 +11,7 @@ from mmengine.dist import get_dist_info
 
 from ..apis import Encoder, is_random
 from ..runtime import git_state, versions
-from ..utils.digest import file_digest
+from ..utils.digest import digest, file_digest
 from ..utils.files import AnyPath, write_atomically
 
 
@@ -30,6 +31,22 @@ def provenance(config: Union[AnyPath, Config], checkpoint: AnyPath, encoder: Enc
                 versions=dict(versions(), sklearn=sklearn.__version__), git=git_state())
 
 
+def settings_ending(run: Callable, **settings: Any) -> str:
+    """For the name of a result: ``_<digest>`` of settings that are not a run's defaults, if any.
+
+    Args:
+        run (callable): With the defaults.
+        settings: What the numbers depend on, by the names of its arguments.
+    """
+    own = {key: list(value) if isinstance(value, (list, tuple)) else value
+           for key, value in settings.items()}
+    for key, parameter in inspect.signature(run).parameters.items():
+        usual = parameter.default
+        if key in own and own[key] == (list(usual) if isinstance(usual, tuple) else usual):
+            del own[key]
+    return f'_{digest(own)[:8]}' if own else ''
+
+
 def write_result(result: Mapping[str, Any], protocol: str, ending: str = '',
                  out: Optional[AnyPath] = None) -> str:
     """Writes the JSON file of a result.
@@ -47,8 +64,8 @@ def write_result(result: Mapping[str, Any], protocol: str, ending: str = '',
     """
     config, checkpoint = (osp.splitext(osp.basename(result[key].replace('::', '/')))[0]
                           for key in ('config', 'checkpoint'))
-    digest = f'_{result["sha256"][:8]}' if result['sha256'] else ''
-    default = osp.join('work_dirs', protocol, config, f'{checkpoint}{digest}{ending}.json')
+    weights = f'_{result["sha256"][:8]}' if result['sha256'] else ''
+    default = osp.join('work_dirs', protocol, config, f'{checkpoint}{weights}{ending}.json')
     out = str(out or default)
     write_atomically(out, json.dumps(result, indent=2, allow_nan=False) + '\n')
     return out

@@ -1,6 +1,7 @@
 """What every command-line tool of the project does about errors."""
 import atexit
 import errno
+import io
 import os
 import sys
 from argparse import ArgumentTypeError
@@ -24,6 +25,10 @@ def run_tool(main: Callable[[], None]) -> None:
     for any other error, Python's traceback is printed as usual.
     """
     trace = '--traceback' in sys.argv or os.environ.get('MULTISSL_TRACEBACK', '0') not in ('', '0')
+    for stream in (sys.stdout, sys.stderr):
+        # Names of files need not be UTF-8, and what has been done is not to end in printing one.
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == 'strict':
+            stream.reconfigure(errors='backslashreplace')
     try:
         with ending(), _others_load_tensors_alone():
             main()

@@ -138,8 +138,20 @@ def parse_member(path: str) -> Tuple[str, int, int, str]:
     return re.sub(r'^([\w+.-]+)::', r'\1://', shard), int(offset), int(size), name
 
 
+def state_of_file(path: str) -> Tuple[int, ...]:
+    """What changes where a file, or the tar file of a packed one, is replaced by another.
+
+    It goes into the keys of what is kept open. Behind a URL nothing is.
+    """
+    path = parse_member(path)[0] if is_member(path) else path
+    if '://' in path:
+        return ()
+    found = os.stat(path)
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
 @functools.lru_cache(maxsize=256)
-def _opened(shard: str) -> BinaryIO:
+def _opened(shard: str, state: Tuple[int, ...]) -> BinaryIO:
     return open(shard, 'rb', buffering=0)
 
 
@@ -149,7 +161,7 @@ def _read(shard: str, offset: int, size: int) -> bytes:
         files, path = fsspec.url_to_fs(shard)
         return files.cat_file(path, start=offset, end=offset + size)
     # No position is moved, so processes and threads may share what is open.
-    return os.pread(_opened(shard).fileno(), size, offset)
+    return os.pread(_opened(shard, state_of_file(shard)).fileno(), size, offset)
 
 
 class _Member(io.RawIOBase):

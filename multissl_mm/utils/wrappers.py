@@ -3,7 +3,7 @@
 Those of MMEngine (``ConcatDataset``, ``RepeatDataset``, ``ClassBalancedDataset``) and of
 MMPretrain (``KFoldDataset``), however they are nested.
 """
-from typing import Any, List, Tuple
+from typing import Any, Iterator, List, Tuple
 
 from ..errors import MultiSSLError
 from .names import bare
@@ -19,6 +19,15 @@ def children(dataset: Any) -> List[Any]:
         return []
     return list(found['datasets'] if 'datasets' in found else
                 [found['dataset']] if 'dataset' in found else [])
+
+
+def leaves(dataset: Any) -> Iterator[Any]:
+    """The datasets, or their configs, around which wrappers are; one that is none is its own."""
+    inner = children(dataset)
+    for child in inner:
+        yield from leaves(child)
+    if not inner:
+        yield dataset
 
 
 def origin(dataset: Any, index: int) -> Tuple[Any, int]:

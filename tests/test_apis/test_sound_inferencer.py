@@ -227,7 +227,7 @@ def test_what_would_be_written_twice(infer, street, tmp_path):
     for path in (twin, other):
         path.write_bytes(street.read_bytes())
     with pytest.raises(MultiSSLError, match='two files have the same name.*street.wav'):
-        infer([str(street), str(twin)])
+        infer([str(street), str(twin)], out_dir=str(tmp_path / 'out'))
     with pytest.raises(MultiSSLError, match='one panorama, but there are 2 recordings'):
         infer([str(street), str(other)], panorama='a.png', out_dir=str(tmp_path / 'out'))
     assert len(infer([str(street), str(other)])['predictions']) == 4

@@ -11,7 +11,7 @@ import torch
 from commands import run_tool
 
 from multissl_mm.converters.omniaudio import convert, label_omniaudio, labels
-from multissl_mm.datasets import LoadClip, LoadPanorama, OmniAudioDataset
+from multissl_mm.datasets import LoadClip, LoadPanorama, OmniAudioDataset, sound_transforms
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.reproduce.store import Store
 from multissl_mm.simulation.omniaudio import write_omniaudio
@@ -82,6 +82,41 @@ def test_what_needs_no_labels_sees_the_same_data(out):
     assert after[:2] == before[:2] and after[2] != before[2] and after[3] != before[3]
     label(out, by=dict(BY, config='other.py'))
     assert digests()[:2] == before[:2] and digests()[2] != after[2]
+
+
+@pytest.mark.parametrize('fps', [1.5, 2.5, 4., 4.3, 5., 7.5, 10., 29.97])
+def test_what_is_labelled_is_what_is_learned(monkeypatch, tmp_path, fps):
+    """Where 2 s are an odd number of frames, the targets of every second segment were empty."""
+    monkeypatch.setattr(sound_transforms, '_read_pair', lambda *_: torch.zeros(2, 1))
+    frames = round(24 * fps)
+    entry = dict(segments=[2. * i for i in range(12)], duration=24., frames=frames)
+    np.save(tmp_path / 'labels.npy', np.arange(frames)[:, None, None].repeat(8, axis=2))
+    target = sound_transforms.LabelsToTargets(num_classes=frames)
+    learned = [int(target(LoadPanorama(['labels'])(LoadClip(2.)(dict(
+        scene=1, start=start, duration=24., fps=fps, pairs=[0], sample_rate=4000,
+        arrays=str(tmp_path)))))['semantics'].unique()) for start in entry['segments']]
+    assert labels.middles(entry, fps, 2.) == learned
+
+
+def test_arrays_that_are_replaced_are_read_anew(tmp_path):
+    results = dict(start=0., seconds=1., duration=1., fps=4., turn=0, arrays=str(tmp_path))
+    for label in (2, 5):
+        with atomic_path(tmp_path / 'labels.npy') as part, open(part, 'wb') as file:
+            np.save(file, np.full((4, 2, 8), label))
+        assert (LoadPanorama(['labels'])(dict(results))['labels'] == label).all()
+
+
+def test_labels_of_other_frames_are_made_again(out):
+    label(out)
+    assert json.loads((out / 'scene0001' / 'scene.json').read_text())['labelled_by'] == BY
+    convert(out.parent / 'public', out, sounds.CONVERTED._replace(fps=2.5))
+    label(out)
+    note = out / 'scene0001' / 'scene.json'
+    noted = json.loads(note.read_text())
+    assert noted['labelled_by'] == dict(BY, frames=[2, 7, 12])
+    note.write_text(json.dumps(dict(noted, labelled_by=BY)))  # frames 2, 8 and 12 were labelled
+    assert label(out) == ([1], [2], [3], {})
+    assert json.loads(note.read_text()) == noted
 
 
 def test_the_model_sees_the_frame_that_is_stored(out):

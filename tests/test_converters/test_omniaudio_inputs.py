@@ -47,6 +47,15 @@ def refused(root, message):
     assert '\n' not in str(error.value)
 
 
+@pytest.mark.parametrize('change', [str.upper, str.lower])
+def test_names_are_known_in_any_case_of_letters(root, change):
+    for path in list((root / 'scene0001').iterdir()):
+        path.rename(path.with_name(change(path.name)))
+    entry = converted(root)
+    assert entry['video'] == f'scene0001/{change("VIDEO_0001_cropped.mp4")}'
+    assert 'labels' in entry['arrays'] and len(entry['tracks']) == 8
+
+
 def write_video(path, times, fps=4):
     """Frames that are brighter on the left, shown at these times."""
     picture = np.zeros((32, 64, 3), np.uint8)

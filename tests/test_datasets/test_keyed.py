@@ -1,4 +1,5 @@
 import errno
+import io
 import os
 import random
 import shutil
@@ -7,12 +8,15 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from mmengine.dataset import default_collate
+from mmengine.dataset import BaseDataset, default_collate
+from mmengine.fileio import BaseStorageBackend, register_backend
 from mmengine.registry import DATA_SAMPLERS, DATASETS, TRANSFORMS
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from multissl_mm.analysis import browse, verify
 from multissl_mm.datasets import KeyedDataset, ViewKey
+from multissl_mm.datasets.keyed import picture_backend
 from multissl_mm.datasets.some_views import SomeViews
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.utils import content
@@ -164,6 +168,52 @@ def test_a_loader_of_others_may_meet_a_damaged_picture(scope, damaged):
     data.dataset.pipeline.transforms[0] = TRANSFORMS.build(dict(type='LoadImageFromFile'))
     assert data[ViewKey(0, 0, 7)]['data_samples'].sample_idx == 8
     assert data.skipped == [str(files[2])]
+
+
+class ElsewhereBackend(BaseStorageBackend):
+    """Has pictures that are not on this machine; of the one called ``bad`` half."""
+
+    def get(self, filepath):
+        content = io.BytesIO()
+        Image.new('RGB', (8, 8)).save(content, 'PNG')
+        return content.getvalue()[:30 if 'bad' in str(filepath) else None]
+
+    def get_text(self, filepath, encoding='utf-8'):
+        raise NotImplementedError
+
+
+register_backend('elsewhere', ElsewhereBackend, force=True)
+
+
+def elsewhere(*steps, **kwargs):
+    listed = type('Listed', (BaseDataset, ), dict(
+        load_data_list=lambda self: [dict(img_path=f'{name}.png') for name in ('a', 'bad')]))
+    return KeyedDataset(listed(pipeline=list(steps)), **kwargs)
+
+
+LOAD_ELSEWHERE = dict(type='multissl_mm.LoadImage', backend_args=dict(backend='elsewhere'))
+
+
+def test_pictures_elsewhere_are_looked_at_there(scope):
+    """On this disk, where they are not, all would count as damaged and be skipped."""
+    data = elsewhere(LOAD_ELSEWHERE, max_skip=1)
+    assert data[ViewKey(0, 0, 1)]['img_path'] == 'a.png' and data.skipped == ['bad.png']
+    error = TypeError('my own bug')
+    with pytest.raises(TypeError) as caught:
+        failing(data, error)[ViewKey(0, 0, 0)]
+    assert caught.value is error and data.skipped == ['bad.png']
+    for file, (kind, fault) in ((file, verify._look(file)) for file in verify._named_by(data)):
+        assert kind == 'pictures' and (fault is not None) == ('bad' in file.path)
+    _, (panel, ) = browse._source(data.get_data_info(0), None, picture_backend(data.dataset))
+    assert panel.values.shape == (8, 8, 3)
+
+
+def test_where_only_a_transform_of_ones_own_knows_pictures_they_are_not_blamed(scope):
+    def load(results):
+        raise ValueError('the database is closed')
+
+    with pytest.raises(ValueError, match='is closed'):
+        elsewhere(load, max_skip=2)[ViewKey(0, 0, 0)]
 
 
 def test_a_picture_that_stands_in_says_for_which(scope, damaged):

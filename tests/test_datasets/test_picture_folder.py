@@ -91,6 +91,14 @@ def test_lists_may_have_a_bom_and_no_labels(plain):
     assert [info['img_path'] for info in data] == [str(plain / 'x/c.webp'), str(plain / 'y/e.bmp')]
 
 
+def test_what_a_list_names_twice_are_two_samples(plain):
+    """As MMPretrain's CustomDataset has it: a list that shows some more often."""
+    (plain / 'list.txt').write_text('x/c.webp 1\ny/e.bmp 0\nx/c.webp 1\nx/c.webp 2\n')
+    data = PictureFolder(str(plain), ann_file='list.txt')
+    assert [(info['img_path'][len(str(plain)) + 1:], info['gt_label']) for info in data] == [
+        ('x/c.webp', 1), ('y/e.bmp', 0), ('x/c.webp', 1), ('x/c.webp', 2)]
+
+
 def config(plain, work_dir, **options):
     """The real config with the dataset as it is, but for its folder."""
     cfg = tiny.tiny_config('mocov2', plain, work_dir, train_cfg__max_epochs=1, **options)

@@ -1,4 +1,5 @@
 """A packed folder is the folder: samples, bytes, labels and digests."""
+import os
 import tarfile
 
 import numpy as np
@@ -43,6 +44,30 @@ def test_the_same_samples(folder, tmp_path, disks):
             assert a['img_path'].endswith(parse_member(b['img_path'])[3])
             np.testing.assert_array_equal(*(LoadImage()(dict(d))['img'] for d in (a, b)))
         assert data_digest(one) == data_digest(other)
+
+
+def test_names_may_be_written_in_other_ways(folder, tmp_path):
+    pack_data(folder, tmp_path / 'packed')
+    (folder / 'meta/train.txt').write_text('./n2//a.JPEG 1\nn1/b.png 0\nn2/a.JPEG 2\n')
+    pack_data(folder, tmp_path / 'listed')
+    for kwargs in (dict(ann_file='./meta/val.txt', data_prefix='./val/'), dict(data_prefix='./'),
+                   dict(data_prefix='val/../train'), dict(split='train')):
+        data = [cls(f'{tmp_path}//{name}/', **kwargs) for cls, name in (
+            (PictureFolder, 'folder'), (PictureShards, 'listed'))]
+        names = [[os.path.basename(info['img_path']) for info in each] for each in data]
+        assert names[0] == names[1] and len(names[0]) > 0
+        assert [i['gt_label'] for i in data[0]] == [i['gt_label'] for i in data[1]]
+    with pytest.raises(MultiSSLError, match='meta/gone.txt: no such list among the packed files'):
+        PictureShards(str(tmp_path / 'packed'), ann_file='meta/gone.txt')
+
+
+def test_a_folder_that_is_packed_again_is_read_anew(folder, tmp_path):
+    for colour in (10, 200):
+        Image.new('L', (40, 40), colour).save(folder / 'train/n1/b.png')
+        pack_data(folder, tmp_path / 'packed')
+        data = PictureShards(str(tmp_path / 'packed'), 'train')
+        found, = (LoadImage()(d)['img'] for d in data if 'b.png' in d['img_path'])
+        assert (found == colour).all()
 
 
 def test_the_same_folder_gives_the_same_bytes(folder, tmp_path):

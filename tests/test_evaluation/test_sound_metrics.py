@@ -364,6 +364,17 @@ def test_a_perfect_prediction_has_no_error():
     assert all(found[name] == 0 and found[f'copy_{name}'] > 0.1 for name in NAMES)
 
 
+def test_without_variance_there_is_no_share_of_it():
+    predicted, target, heard = map(spectrograms, sounds())
+    one = s3r(predicted[:1], target[:1], heard[:1])
+    assert np.isnan(one['spectrum_error']) and np.isfinite(one['error'])
+    again = s3r(*(x[:1].repeat(3, *[1] * (x.dim() - 1)) for x in (predicted, target, heard)))
+    assert np.isnan(again['spectrum_error'])
+    silence = s3r(predicted, torch.zeros_like(target), heard)
+    assert all(np.isnan(silence[f'{name}{key}']) for name in ('', 'copy_')
+               for key in ('error', 'spectrum_error'))
+
+
 def test_copies_are_what_predicting_the_input_gives():
     predicted, target, heard = map(spectrograms, sounds())
     found = s3r(heard[:, None].expand_as(target), target, heard)

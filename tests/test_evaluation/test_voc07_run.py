@@ -17,6 +17,7 @@ from pictures import COLOURS, encoder_config, write_voc
 from multissl_mm.apis import load_encoder
 from multissl_mm.errors import MultiSSLError
 from multissl_mm.evaluation import voc07 as voc
+from multissl_mm.evaluation.provenance import settings_ending
 from multissl_mm.utils.cli import run_tool
 
 ROOT = Path(tiny.__file__).parent.parent
@@ -149,6 +150,16 @@ def test_results_of_two_runs_have_files_of_their_own(voc_root, tmp_path, monkeyp
     assert {json.loads(file.read_text())['checkpoint'] for file in files} == {
         str(tmp_path / run / '[old]epoch_1.pth') for run in 'ab'}
     assert '[old]' in capsys.readouterr().out.replace('\n', '')
+
+
+def test_results_of_other_settings_have_names_of_their_own():
+    """Another seed of random weights, other data, low-shot: one file was that of all of them."""
+    usual = dict(seed=0, costs=list(voc.COSTS), low_shot=[], data_root='data/VOCdevkit/VOC2007')
+    assert settings_ending(voc.run_voc07_svm, **usual) == ''
+    others = [dict(seed=1), dict(costs=[1.]), dict(low_shot=(1, )), dict(data_root='VOC2007')]
+    endings = [settings_ending(voc.run_voc07_svm, **{**usual, **other}) for other in others]
+    assert len({'', *endings}) == 5
+    assert settings_ending(voc.run_voc07_svm, **{**usual, **others[2]}) == endings[2]
 
 
 def test_truncated_picture_ends_a_tool_with_one_line(voc_copy, capsys):

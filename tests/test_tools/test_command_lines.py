@@ -1,5 +1,8 @@
 """Tools are command lines of the package: what they print and how they end."""
 import ast
+import io
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ from commands import run_tool
 from mmengine.config import Config
 
 from multissl_mm.registry import MODELS
+from multissl_mm.utils import cli
 
 TOOLS = tiny.CONFIGS.parent / 'tools'
 NAMES = sorted(str(path.relative_to(TOOLS)) for path in TOOLS.rglob('*.py'))
@@ -67,6 +71,14 @@ def test_errors_are_for_people(arguments, message, tmp_path, monkeypatch):
     last = done.err.strip().splitlines()[-1]
     assert done.status == 1 and last.startswith('error: ') and message in last
     assert not [p for p in tmp_path.iterdir() if p.name != 'scene0001']
+
+
+def test_names_that_are_no_text_can_be_printed(monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), 'utf-8', 'strict')
+    monkeypatch.setattr(sys, 'stdout', stream)
+    cli.run_tool(lambda: print(os.fsdecode(b'caf\xe9.png')))
+    stream.flush()
+    assert stream.buffer.getvalue() == b'caf\\udce9.png\n'
 
 
 @pytest.mark.parametrize('tool, option, values', [

@@ -9,7 +9,7 @@ import numpy as np
 from rich.progress import Progress
 
 from ...datasets.classes import CLASSES
-from ...datasets.omniaudio import CONVERTER, read_index
+from ...datasets.omniaudio import CONVERTER, clip_frames, middle, read_index
 from ...errors import MultiSSLError
 from ...runtime.lock import one_writer
 from ...utils.checkpoint import compare, load_state_dict_file, some
@@ -71,9 +71,21 @@ def load_segmenter(config: str, checkpoint: str, device: str) -> Segmenter:
 
 
 def middles(entry: Dict[str, Any], fps: float, seconds: float) -> List[int]:
-    """Of each segment, the stored frame in its middle."""
-    return sorted({min(round((start + seconds / 2) * fps), entry['frames'] - 1)
+    """Of each segment, the stored frame in its middle, as the dataset reads it."""
+    return sorted({middle(clip_frames(start, seconds, entry['duration'], fps))
                    for start in entry['segments']})
+
+
+def signed(by: Dict[str, Any], wanted: List[int], entry: Dict[str, Any], fps: float,
+           seconds: float) -> Dict[str, Any]:
+    """What is noted with a scene's labels: who made them.
+
+    And of which frames, where other ones than the dataset reads were once labelled: those labels
+    must not pass for these. At most rates they are the same, and so is the note.
+    """
+    once = sorted({min(round((start + seconds / 2) * fps), entry['frames'] - 1)
+                   for start in entry['segments']})
+    return by if wanted == once else dict(by, frames=wanted)
 
 
 def label_scene(video: Path, masks: np.ndarray, wanted: List[int], fps: float,
@@ -217,8 +229,11 @@ def _label(out: Path, by: Dict[str, Any], load: Callable[[], Segmenter], root: O
             result.bad[scene] = str(error)
             continue
         remove_leftovers(folders[scene])  # of an interrupted run
-        if 'labels' not in noted['entry']['arrays'] or noted.get('labelled_by', by) != by:
-            todo.append((entry, noted, middles(entry, meta['fps'], meta['seconds'])))
+        wanted = middles(entry, meta['fps'], meta['seconds'])
+        own = signed(by, wanted, entry, meta['fps'], meta['seconds'])
+        if 'labels' not in noted['entry']['arrays'] or noted.get('labelled_by', own) != own:
+            noted['labelled_by'] = own
+            todo.append((entry, noted, wanted))
             continue
         entry['arrays'] = noted['entry']['arrays']  # an interrupted run did not write the index
         (result.before if 'labelled_by' in noted else result.given).append(scene)
@@ -243,7 +258,7 @@ def _label(out: Path, by: Dict[str, Any], load: Callable[[], Segmenter], root: O
                 np.save(file, labels)
             arrays = sorted({*noted['entry']['arrays'], 'labels'})
             noted['entry']['arrays'] = entry['arrays'] = arrays
-            write_atomically(folder / 'scene.json', json.dumps(dict(noted, labelled_by=by)))
+            write_atomically(folder / 'scene.json', json.dumps(noted))
             result.now.append(scene)
     write_atomically(out / 'index.json', json.dumps(index))
     return result

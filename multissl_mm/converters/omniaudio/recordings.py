@@ -2,7 +2,7 @@
 import re
 from hashlib import sha256
 from pathlib import Path
-from typing import Dict, Iterator, List, Tuple
+from typing import Dict, Iterator, List, Sequence, Tuple
 
 import numpy as np
 import soundfile
@@ -21,7 +21,7 @@ STILL, STILL_SHARE = 10., 0.25
 #: Seconds in which samples are looked at for that.
 PIECE = 0.25
 #: Files of a scene that are read, by their names in lower case.
-READ = (r'.*_tr[1-8]\.wav', r'video_.*_cropped\.mp4', r'labels_.*\.npz')
+READ = TRACKS, VIDEO, LABELS = (r'.*_tr[1-8]\.wav', r'video_.*_cropped\.mp4', r'labels_.*\.npz')
 
 
 def files_of(folder: Path) -> List[Path]:
@@ -29,9 +29,9 @@ def files_of(folder: Path) -> List[Path]:
     return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith('.'))
 
 
-def is_read(path: Path) -> bool:
+def is_read(path: Path, patterns: Sequence[str] = READ) -> bool:
     """Whether a file of a scene is video, track or labels, by its name."""
-    return any(re.fullmatch(pattern, path.name.lower()) for pattern in READ)
+    return any(re.fullmatch(pattern, path.name.lower()) for pattern in patterns)
 
 
 def find_tracks(folder: Path) -> Dict[int, Path]:

@@ -24,7 +24,7 @@ from ...utils.files import check_folder, free_bytes, kinds, write_atomically
 from ...utils.pool import worker_pool
 from ...utils.video import import_av
 from .options import DEFAULT, Options
-from .recordings import TOLERANCE, check_sound, files_of, find_tracks, is_read
+from .recordings import LABELS, TOLERANCE, VIDEO, check_sound, files_of, find_tracks, is_read
 from .video import cut_video
 
 #: Beside a scene's arrays: when its recordings were last changed, which is not what they are.
@@ -38,7 +38,7 @@ def read_labels(folder: Path) -> Optional[np.ndarray]:
         MultiSSLError: If there is a file of them that cannot be read.
     """
     for path in files_of(folder):
-        if not path.match('LABELS_*.npz'):
+        if not is_read(path, [LABELS]):
             continue
         try:
             with np.load(path) as file:
@@ -96,7 +96,7 @@ def convert_scene(root: Path, out: Path, options: Options, scene: int) -> Dict[s
         return done['entry']
     tracks = find_tracks(folder)
     rate, duration, starts = check_sound(tracks, options.seconds, options.silence)
-    videos = [p for p in files_of(folder) if p.match('VIDEO_*_cropped.mp4')]
+    videos = [p for p in files_of(folder) if is_read(p, [VIDEO])]
     if len(videos) != 1:
         raise MultiSSLError(f'{folder} has {len(videos)} files VIDEO_*_cropped.mp4, not one')
     arrays = cut_video(videos[0], read_labels(folder), options)

@@ -1,4 +1,5 @@
 """The whole evaluation, from a checkpoint to a table and a JSON file."""
+import os.path as osp
 import time
 from typing import Any, Dict, Mapping, Optional, Sequence, Union
 
@@ -12,7 +13,7 @@ from ...apis import Encoder, load_encoder
 from ...errors import MultiSSLError
 from ...runtime import load_config
 from ...utils.files import AnyPath
-from ..provenance import provenance, write_result
+from ..provenance import provenance, settings_ending, write_result
 from ..voc07.features import check_finite, check_takes_pictures, extract_features, features_device
 from .data import COVERED, check_same_classes, coverage, load_coco
 from .fit import PENALTIES, evaluate_cells
@@ -71,7 +72,8 @@ def run_linear_segmentation(config: Union[AnyPath, Config],
             50 GB of features.
         image_size (int): Side of the squares that the backbone sees, px.
         out (str | None): The JSON file, by default
-            ``work_dirs/linear_segmentation/<config>/<checkpoint>_<digest>.json``.
+            ``work_dirs/linear_segmentation/<config>/<checkpoint>_<digest>.json``, with a digest
+            of the settings at its end where they are not the defaults.
         verbose (bool): Print progress and the table.
 
     Other arguments as in :func:`~multissl_mm.evaluation.voc07.extract_features` and
@@ -108,7 +110,11 @@ def run_linear_segmentation(config: Union[AnyPath, Config],
         **evaluate_cells(features[:count], present, features[count:], other, fitted.classes,
                          penalties, device, verbose),
         seconds=dict(features=extracted - start, fit=time.time() - extracted))
-    out = write_result(result, 'linear_segmentation', out=out)
+    ending = settings_ending(
+        run_linear_segmentation, data_root=osp.normpath(data_root), train=train, held_out=held_out,
+        train_pictures=train_pictures, image_size=image_size, prefix=prefix, penalties=penalties,
+        seed=seed)
+    out = write_result(result, 'linear_segmentation', ending, out)
     if verbose:
         print_result(result)
         print(f'wrote {out}')

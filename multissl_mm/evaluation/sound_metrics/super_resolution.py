@@ -24,8 +24,8 @@ class SuperResolutionMetric(SoundMetric):
     - ``copy_*``: the same where the input pair is the prediction.
 
     Sounds are those that the preprocessor scaled; it also turns spectrograms into waveforms.
-    Errors as a share of the variance are NaN where there is none: of silence, and of one sample
-    alone.
+    Errors as a share of the variance are NaN where there is none: of silence, and with one span of
+    one sample alone.
 
     Args:
         cells (int): See :func:`log_cells`. Defaults to 8.
@@ -56,8 +56,8 @@ class SuperResolutionMetric(SoundMetric):
         found: Dict[str, Any] = {}
         for key, cells in self.spans.items():
             logs = log_cells(target_power, cells, self.floor).double()
-            found[f'{key} sum'] = logs.mean(-1).float().cpu()
-            found[f'{key} squares'] = logs.square().mean(-1).float().cpu()
+            found[f'{key} sum'] = logs.mean(-1).cpu()
+            found[f'{key} squares'] = logs.square().mean(-1).cpu()
             for name, (predicted, _) in predictions.items():
                 error = log_cells(power(predicted), cells, self.floor) - logs
                 found[f'{name}{key}'] = error.square().mean().item()
@@ -69,12 +69,14 @@ class SuperResolutionMetric(SoundMetric):
     def summarise(self, results: List[dict]) -> Dict[str, float]:
         """The means over samples."""
         def mean(key: str) -> Any:
-            values = (r[key].double() if isinstance(r[key], Tensor) else r[key] for r in results)
-            return sum(values) / len(results)
+            return sum(r[key] for r in results) / len(results)
 
-        spread = {key: (mean(f'{key} squares') - mean(f'{key} sum').square()).mean().item()
-                  for key in self.spans}
-        spread = {key: value or float('nan') for key, value in spread.items()}
+        spread = {}
+        for key in self.spans:
+            squares = mean(f'{key} squares')
+            value = (squares - mean(f'{key} sum').square()).mean().item()
+            # Of equal numbers rounding leaves some 1e-16 of it.
+            spread[key] = value if value > 1e-9 * squares.mean().item() else float('nan')
         return {f'{name}{key}': mean(f'{name}{key}') / spread.get(key, 1.)
                 for name in ('', 'copy_') for key in (*self.spans, 'stft', 'envelope')}
 

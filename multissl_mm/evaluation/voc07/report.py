@@ -1,5 +1,6 @@
 """The whole protocol, from a checkpoint to a table and a JSON file."""
 import hashlib
+import os.path as osp
 import time
 from typing import Any, Dict, Mapping, Optional, Sequence, Union
 
@@ -12,7 +13,7 @@ from rich.table import Table
 from ...apis import load_encoder
 from ...runtime import load_config
 from ...utils.files import AnyPath
-from ..provenance import provenance, write_result
+from ..provenance import provenance, settings_ending, write_result
 from .data import load_voc2007
 from .features import PooledFeatures, extract_features
 from .low_shot import evaluate_low_shot
@@ -44,7 +45,8 @@ def run_voc07_svm(config: Union[AnyPath, Config],
         layer (str): Key of ``LAYERS``.
         low_shot (sequence[int]): Values of k for :func:`evaluate_low_shot`; none for no low-shot.
         out (str | None): The JSON file, by default
-            ``work_dirs/voc07_svm/<config>/<checkpoint>_<digest>_<layer>.json``.
+            ``work_dirs/voc07_svm/<config>/<checkpoint>_<digest>_<layer>.json``, behind the layer
+            a digest of the settings where they are not the defaults.
         verbose (bool): Print progress and tables.
 
     Other arguments as in :func:`extract_features` and :func:`evaluate_voc07`.
@@ -85,7 +87,11 @@ def run_voc07_svm(config: Union[AnyPath, Config],
         images=dict(trainval=len(train.paths), test=len(test.paths)),
         **result,
         seconds=dict(features=extracted - start, svm=time.time() - extracted))
-    out = write_result(result, 'voc07_svm', f'_{layer}', out)
+    ending = settings_ending(
+        run_voc07_svm, data_root=osp.normpath(data_root), image_size=image_size, prefix=prefix,
+        costs=costs, low_shot=low_shot, low_shot_samples=low_shot_samples, seed=seed,
+        solver=solver)
+    out = write_result(result, 'voc07_svm', f'_{layer}{ending}', out)
     if verbose:
         print_result(result)
         print(f'wrote {out}')
