@@ -87,10 +87,10 @@ def run_voc07_svm(config: Union[AnyPath, Config],
         images=dict(trainval=len(train.paths), test=len(test.paths)),
         **result,
         seconds=dict(features=extracted - start, svm=time.time() - extracted))
+    # Not the solver: both find the same optimum.
     ending = settings_ending(
         run_voc07_svm, data_root=osp.normpath(data_root), image_size=image_size, prefix=prefix,
-        costs=costs, low_shot=low_shot, low_shot_samples=low_shot_samples, seed=seed,
-        solver=solver)
+        costs=costs, low_shot=low_shot, low_shot_samples=low_shot_samples, seed=seed)
     out = write_result(result, 'voc07_svm', f'_{layer}{ending}', out)
     if verbose:
         print_result(result)
