@@ -58,14 +58,15 @@ def check_recomputing(cfg: Config) -> None:
               if name.partition('.')[0] == 'backbone']
     model = cfg.get('model') or {}
     kinds = [bare((hook or {}).get('type')) for hook in _hooks(cfg)]
-    weights = model.get('distill_weights') or {}
+    weights = model.get('distill_weights')  # or one number for all
     for key, takes, instead in (
             ('GradientHook', 'GradientHook' in kinds and len(model.get('tasks') or []) != 1,
              'remove the hook'),
             ("model.weighting 'pcgrad'", model.get('weighting') == 'pcgrad',
              'choose another weighting'),
             ('model.distill_weights.type RatioWeights',
-             bare(weights.get('type')) == 'RatioWeights', 'give distill_weights as numbers')):
+             isinstance(weights, dict) and bare(weights.get('type')) == 'RatioWeights',
+             'give distill_weights as numbers')):
         if inside and takes:
             raise MultiSSLError(
                 f"activation_checkpointing has {inside[0]}, but {key} takes the tasks' gradients "

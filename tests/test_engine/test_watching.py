@@ -465,9 +465,10 @@ def test_gradients_of_a_backbone_that_mmengine_recomputes_are_refused(options, w
         check('backbone', [{}])
 
 
-def test_backbones_may_be_recomputed_otherwise():
+@pytest.mark.parametrize('weights', [None, .1, dict(a=1.)])
+def test_backbones_may_be_recomputed_otherwise(weights):
     check_recomputing(Config(dict(activation_checkpointing=['backbone'], model=dict(
-        tasks=[{}, {}], weighting='fixed', distill_weights=dict(a=1.)))))
+        tasks=[{}, {}], weighting='fixed', distill_weights=weights))))
 
 
 def test_base_config(scope, tmp_path):

@@ -156,7 +156,7 @@ def _begin_anew(loop: Any) -> None:
 
     That of 0.10.7 starts its workers, which load ahead, when it is built: before any hook.
     """
-    batches = getattr(loop, 'dataloader_iterator', None)
+    batches: Any = getattr(loop, 'dataloader_iterator', None)
     if getattr(batches, '_iterator', None) is not None and loop.dataloader.num_workers:
         with torch.random.fork_rng([]):  # torch draws a seed for the workers
             batches._iterator = loop.dataloader._iterator = None  # ends those that are there
