@@ -11,7 +11,7 @@ from ..utils.project import project_file
 from .data import validation_folder
 from .plan import Plan, Step
 from .results import Column, PaperTable
-from .row import Encoder, Row
+from .row import TEACHER, Encoder, Row
 from .rows import TableRun
 from .scales import SCALES
 from .store import merged, short_path
@@ -61,6 +61,9 @@ _ROWS: Dict[str, Row] = {
     'contrastive-dist_mocov2_densecl': Row('Contrastive dist (M+D)',
                                            'contrastive-dist_mocov2_densecl',
                                            parts=('mocov2', 'densecl')),
+    # Chosen on scenes for validation, see study.py: a first stage of a quarter of all epochs.
+    'il_short_mocov2_densecl': Row('IL (M+D), stages 1 : 3', 'il_mocov2_densecl', options=(
+        *TEACHER, 'model.distill_weights=1.'), shares=(1, 3)),
     # Not in Table 4: the paper reports these for sound (Table 2b), or not at all.
     'il_densecl_mocov2': Row('IL (D+M)', 'il_densecl_mocov2'),
     'progressive_mocov2_densecl': Row('ProgressNet (M+D)', 'progressive_mocov2_densecl',

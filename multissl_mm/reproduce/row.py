@@ -4,6 +4,9 @@ from typing import Any, List, NamedTuple, Optional, Tuple
 
 from .store import Stored
 
+#: Old responses to the views of every step, for ``--cfg-options``.
+TEACHER = 'model.responses.source=teacher', 'model.responses.replicas=None'
+
 
 class Row(NamedTuple):
     """One row of a table.
@@ -22,6 +25,7 @@ class Row(NamedTuple):
             unless the other row is trained anyway.
         as_long_as (str | None): Config whose stages together are as long as this training is to
             be: a control of equal compute.
+        shares (tuple[int]): Of the stages, in all of their epochs; as the config says by default.
         part_seeds (tuple[int]): What is added to the seed for each of the parts; 0 by default.
         average (bool): Whether the encoder is the mean of its parts, in their weights.
     """
@@ -35,6 +39,7 @@ class Row(NamedTuple):
     start: Optional[str] = None
     within: Optional[Tuple[str, str]] = None
     as_long_as: Optional[str] = None
+    shares: Tuple[int, ...] = ()
     part_seeds: Tuple[int, ...] = ()
     average: bool = False
 

@@ -14,7 +14,7 @@ from ..utils.project import project_file
 from .outcomes import collect, publish
 from .plan import Plan, Step
 from .row import Encoder, Row
-from .scales import SCALES, Scale
+from .scales import SCALES, Scale, listed
 from .steps import Steps
 from .store import Origin, Store, Stored, code_digest, deciding, merged, short_path
 
@@ -128,6 +128,10 @@ class TableRun:
         row = self.rows[key]
         config = self._config(str(row.pretrain))
         options = [*self.data_options(), *self.row_options(row), *row.options]
+        if row.shares:
+            epochs = sum(merged(config, tuple(options)).train_cfg.stages)
+            options.append('train_cfg.stages=' + listed(
+                [epochs * share // sum(row.shares) for share in row.shares]))
         if row.as_long_as is not None:
             stages = merged(self._config(row.as_long_as), ()).train_cfg.stages
             options.append(f'train_cfg.max_epochs={sum(map(self.scale.longer, stages))}')

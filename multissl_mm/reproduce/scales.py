@@ -1,6 +1,6 @@
 """How large things are: the one place that says so, for data and for lengths of runs."""
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Tuple
+from typing import Dict, NamedTuple, Sequence, Tuple
 
 from mmengine.config import Config
 
@@ -59,11 +59,11 @@ class Scale(NamedTuple):
         if 'stages' not in loop:
             return (f'train_cfg.max_epochs={self.longer(loop.max_epochs)}', )
         stages = [self.longer(stage) for stage in loop.stages]
-        options = [f'train_cfg.stages={_listed(stages)}']
+        options = [f'train_cfg.stages={listed(stages)}']
         for i, scheduler in enumerate(cfg.param_scheduler):
             if scheduler.get('periods'):  # those of the stages, or one over all of them
                 periods = list(filter(None, stages)) if scheduler.periods[1:] else [sum(stages)]
-                options.append(f'param_scheduler.{i}.periods={_listed(periods)}')
+                options.append(f'param_scheduler.{i}.periods={listed(periods)}')
         return tuple(options)
 
     def longer(self, epochs: int) -> int:
@@ -71,8 +71,9 @@ class Scale(NamedTuple):
         return epochs and max(1, round(self.epochs * epochs))
 
 
-def _listed(values: List[int]) -> str:
-    return str(values).replace(' ', '')
+def listed(values: Sequence[int]) -> str:
+    """As an option's value."""
+    return str([*values]).replace(' ', '')
 
 
 def _counts(imagenet: int, voc: int, train: int, val: int) -> Dict[str, int]:

@@ -9,9 +9,9 @@ from typing import Dict, Optional
 
 from .data import converted, sound_validation
 from .results import PaperTable
-from .row import Row
+from .row import TEACHER, Row
 from .sound import COLUMNS, ROWS, SoundRun
-from .study import TEACHER, distill_weights
+from .study import distill_weights
 
 SOUND_STUDY_RUNS = 'sp', 'vr', 's3r'
 _IL, _MTL = 'il_b_c_a', 'mtl_b_c_a'

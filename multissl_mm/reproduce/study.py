@@ -10,15 +10,13 @@ from typing import Dict, List
 
 from .pictures import COLUMNS, SEGMENTATION, SVM, TABLE4, PictureRun
 from .results import PaperTable
-from .row import Row
+from .row import TEACHER, Row
 
 STUDY_RUNS = SVM, SEGMENTATION
 _SHORT, _LONG = 12, 24  # epochs of a stage, and of all of IL
 _SECOND = f'train_cfg.stages=[0,{_SHORT}]'
 _DENSE_PART = 'model.tasks.1.loss_lambda=1.'
 _INFO_NCE = 'model.tasks.0.head.distill=info_nce'
-#: Old responses to the views of every step, for ``--cfg-options``.
-TEACHER = 'model.responses.source=teacher', 'model.responses.replicas=None'
 
 
 def distill_weights(kind: str, *options: str) -> List[str]:
@@ -87,12 +85,11 @@ ROWS: Dict[str, Row] = {
             ('infonce', 'InfoNCE', (_INFO_NCE, 'model.distill_weights=1.')))},
     'd_rehearsed': Row('D, then both at once', 'mtl_mocov2_densecl', start='densecl'),
     # Lengths of stages, and the rate at the restart.
-    'short_m': Row('M -> D, KL, stages 1 : 3', 'il_mocov2_densecl', options=(
-        *TEACHER, 'train_cfg.stages=[6,18]', 'model.distill_weights=1.')),
+    'short_m': TABLE4.rows['il_short_mocov2_densecl']._replace(title='M -> D, KL, stages 1 : 3'),
     'short_m_nothing': Row('M -> D, nothing kept, stages 1 : 3', 'il_mocov2_densecl', options=(
-        *TEACHER, 'train_cfg.stages=[6,18]', 'model.distill_weights=0.')),
+        *TEACHER, 'model.distill_weights=0.'), shares=(1, 3)),
     'long_m': Row('M -> D, KL, stages 3 : 1', 'il_mocov2_densecl', options=(
-        *TEACHER, 'train_cfg.stages=[18,6]', 'model.distill_weights=1.')),
+        *TEACHER, 'model.distill_weights=1.'), shares=(3, 1)),
     'gentle': _kept('M -> D, KL, half the rate, long warm-up', 'model.distill_weights=1.',
                     'optim_wrapper.optimizer.lr=0.06', 'param_scheduler.0.warmup=0.3'),
     'one_cosine': Row('M -> D, KL, no restart of the rate', 'il_mocov2_densecl', options=(

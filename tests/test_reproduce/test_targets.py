@@ -74,6 +74,15 @@ def test_a_scale_changes_lengths_and_data_and_nothing_else(tmp_path, monkeypatch
     assert all('data/smoke/omniaudio_32x128/' in c for c in smoke)
 
 
+@pytest.mark.parametrize('scale, stages', [
+    ('demo', '6,18'), ('study', '12,36'), ('paper', '100,300')])
+def test_stages_have_other_shares_of_as_many_epochs(tmp_path, monkeypatch, scale, stages):
+    monkeypatch.chdir(tmp_path)
+    commands = planned(PictureRun, TABLE4.rows, tmp_path, SCALES[scale],
+                       ('il_short_mocov2_densecl', ))
+    assert f'train_cfg.stages=[{stages}]' in next(c for c in commands if 'train.py' in c)
+
+
 def test_jobs_for_a_cluster(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tables, 'picture_data', lambda steps, *args: steps.console.print('data'))
