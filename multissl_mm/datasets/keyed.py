@@ -14,6 +14,7 @@ from ..registry import DATA_SAMPLERS, DATASETS
 from ..utils.content import data_digest, pipeline_digest
 from ..utils.images import is_image, read_image
 from ..utils.keyed_random import keyed_randomness
+from ..utils.shards import is_member
 from ..utils.wrappers import check_nested, children, origin
 
 
@@ -206,8 +207,8 @@ def damaged_picture(dataset: Any, index: int, error: Exception) -> Optional[Mult
     if isinstance(error, MemoryError) or file is None or not is_image(file):
         return None
     backend = picture_backend(origin(dataset, index)[0] if children(dataset) else dataset)
-    if backend is None and not osp.isfile(file):
-        return None
+    if backend is None and not is_member(file) and not osp.isdir(osp.dirname(file)):
+        return None  # not of this disk
     try:
         read_image(file, backend)
     except MultiSSLError as damage:

@@ -99,7 +99,7 @@ class Plan:
         steps.expect(len(due))
         for step in due:
             if step.done in anew:  # also what is only begun
-                step.what.remove()
+                self.store.remove(step.what)
         there = [self.steps[done] for done in self._wanted if done.exists()]
         failed = [error for step in there
                   if (error := _failure(step, partial(self._publish, step)))]

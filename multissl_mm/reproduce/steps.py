@@ -41,12 +41,10 @@ class Steps:
         self._running: List[subprocess.Popen] = []
         self.console = console or Console()
         self.start = time.time()
-        # With more GPUs than a command is for, and several commands at once, each has its own.
         self._gpus = gpus
-        shares = torch.cuda.device_count() // gpus
-        self._slots: queue.SimpleQueue[Optional[int]] = queue.SimpleQueue()
+        self._slots: queue.SimpleQueue[int] = queue.SimpleQueue()
         for job in range(jobs):
-            self._slots.put(job % shares if jobs > 1 and shares > 1 else None)
+            self._slots.put(job)
         logs.mkdir(parents=True, exist_ok=True)
 
     def run(self, title: str, log: str, *command: str, done: Optional[Path] = None) -> None:
@@ -120,7 +118,8 @@ class Steps:
                 process = subprocess.Popen(
                     command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                     # What starts a launcher of several processes reads which Python it is for.
-                    env={**os.environ, 'PYTHON': sys.executable, **self._share(slot)})
+                    env={**os.environ, 'PYTHON': sys.executable, **self._share(
+                        slot, self._gpus if command[0] == 'bash' else 1)})
                 self._running.append(process)
             if self.stopped:  # meanwhile
                 _end(process)
@@ -143,17 +142,27 @@ class Steps:
         for process in list(self._running):
             _end(process)
 
-    def _share(self, slot: Optional[int] = None) -> Dict[str, str]:
-        """Environment of a command that runs beside others: threads that do not wait for cores."""
+    def _share(self, slot: int = 0, gpus: int = 1) -> Dict[str, str]:
+        """Environment of a command that runs beside others: threads that do not wait for cores.
+
+        And GPUs of its own, as far as there are so many.
+
+        Args:
+            slot (int): Of those at once, which.
+            gpus (int): That it is for.
+        """
         if self.jobs == 1:
             return {}
         share = {name: str(self.threads) for name in (
             'OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'LOKY_MAX_CPU_COUNT')}
-        if slot is not None:
+        count = torch.cuda.device_count()
+        if count > gpus:
             here = os.environ.get('CUDA_VISIBLE_DEVICES')
-            names = here.split(',') if here else [*map(str, range(torch.cuda.device_count()))]
-            share['CUDA_VISIBLE_DEVICES'] = ','.join(
-                names[slot * self._gpus:(slot + 1) * self._gpus])
+            names = here.split(',') if here else [*map(str, range(count))]
+            # Where launchers have theirs, what is for one GPU takes one of these.
+            shares = count // self._gpus
+            first = slot % shares * self._gpus if shares > 1 or gpus > 1 else slot % count
+            share['CUDA_VISIBLE_DEVICES'] = ','.join(names[first:first + gpus])
         return share
 
     @property

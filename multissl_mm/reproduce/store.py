@@ -16,6 +16,7 @@ import torch
 from mmengine.config import Config
 
 from ..datasets.omniaudio import unlabelled
+from ..errors import MultiSSLError
 from ..runtime import add_cfg_options, apply_options, git_state, load_config, versions
 from ..runtime.continuity import essentials
 from ..utils.digest import digest, file_digest
@@ -92,7 +93,10 @@ class Stored(NamedTuple):
 
     def read_made(self) -> Dict[str, Any]:
         """How it was made, as far as that is known."""
-        return read_json(self.made) if self.made.is_file() else {}
+        try:
+            return read_json(self.made) if self.made.is_file() else {}
+        except MultiSSLError:  # torn: nothing is known
+            return {}
 
     def remove(self) -> None:
         """So that it is made anew."""
@@ -142,6 +146,11 @@ class Store:
                  for path in self.folder.glob(f'*-{identity}*')}
         return {name for name in names
                 if name.endswith(f'-{identity}') and not name.startswith('.')}
+
+    def remove(self, what: Stored) -> None:
+        """So that it is made anew, under whichever names it is there."""
+        for name in {what.name, *self._there(what.identity)}:
+            Stored(self.folder, name).remove()
 
     def adopt(self, what: Stored) -> None:
         """Takes what another command has finished under another name since this one was given."""

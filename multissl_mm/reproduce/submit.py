@@ -78,8 +78,9 @@ def print_collecting(console: Console, name: str, options: Mapping[str, Any]) ->
 
 
 def _command(*words: str) -> str:
-    found = shutil.which('python')  # the shorter, if it is of the same environment
-    here = found is not None and Path(found).parent == Path(sys.executable).parent
+    found = Path(shutil.which('python') or '')  # the shorter, if it is of the same environment
+    mine = Path(sys.executable)
+    here = found.parent == mine.parent and found.resolve() == mine.resolve()
     return shlex.join(['python' if here else sys.executable, project_file('tools/reproduce.py'),
                        *words])
 

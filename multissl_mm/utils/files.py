@@ -81,7 +81,7 @@ def read_json(path: AnyPath) -> Any:
     try:
         return json.loads(Path(path).read_bytes())
     except ValueError as e:
-        raise MultiSSLError(f'{path}: not whole JSON ({e}); remove it, and it is made anew') from e
+        raise MultiSSLError(f'{path}: not whole JSON ({e}); remove it') from e
 
 
 def read_json_lines(path: AnyPath) -> Iterator[Any]:

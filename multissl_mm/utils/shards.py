@@ -92,6 +92,7 @@ def read_members(root: str) -> Dict[str, str]:
             it is outside of the folder, and :func:`pack_files` names none so.
     """
     path = join_path(root, INDEX)
+    _opened.cache_clear()
     try:
         index = json.loads(get_text(path))
         if index['version'] != VERSION:
@@ -143,15 +144,16 @@ def state_of_file(path: str) -> Tuple[int, ...]:
 
     It goes into the keys of what is kept open. Behind a URL nothing is.
     """
-    path = parse_member(path)[0] if is_member(path) else path
-    if '://' in path:
+    shard = parse_member(path)[0] if is_member(path) else ''
+    if '://' in (shard or path):
         return ()
-    found = os.stat(path)
+    found = os.fstat(_opened(shard).fileno()) if shard else os.stat(path)
     return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 @functools.lru_cache(maxsize=256)
-def _opened(shard: str, state: Tuple[int, ...]) -> BinaryIO:
+def _opened(shard: str) -> BinaryIO:
+    """A tar file, open until an index is read anew: where files are in it says the one that was."""
     return open(shard, 'rb', buffering=0)
 
 
@@ -161,7 +163,7 @@ def _read(shard: str, offset: int, size: int) -> bytes:
         files, path = fsspec.url_to_fs(shard)
         return files.cat_file(path, start=offset, end=offset + size)
     # No position is moved, so processes and threads may share what is open.
-    return os.pread(_opened(shard, state_of_file(shard)).fileno(), size, offset)
+    return os.pread(_opened(shard).fileno(), size, offset)
 
 
 class _Member(io.RawIOBase):

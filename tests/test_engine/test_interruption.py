@@ -13,12 +13,14 @@ import pytest
 import tiny
 import torch
 import toy
+from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_rank
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
 from mmengine.registry import METRICS
 from ranks import on_ranks
 from runs import assert_same, last_checkpoint
+from torch.utils.data import DataLoader
 
 from multissl_mm import runtime
 from multissl_mm.engine.hooks.interruption import InterruptionHook
@@ -278,7 +280,7 @@ def test_a_loop_that_loads_before_its_hooks_begins_anew(eager, workers, begun):
     """As mmengine 0.10.7's does, whose first batches lacked what hooks had prepared."""
     class Loader:
         num_workers, worker_init_fn, _iterator = workers, None, 'persistent'
-        began = []
+        batch_sampler, began = None, []
 
         def __iter__(self):
             self.began.append((type(self.worker_init_fn), self._iterator, torch.rand(())))
@@ -291,6 +293,20 @@ def test_a_loop_that_loads_before_its_hooks_begins_anew(eager, workers, begun):
     assert [began[:2] for began in Loader.began] == [(OutliveSignals, None)] * begun
     assert (batches._iterator in ('before', None)) == (not begun)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize('persistent', [False, True])
+def test_beginning_anew_no_sample_is_lost(persistent):
+    """MMEngine's InfiniteSampler is a stream, which had ended."""
+    def loader():
+        return DataLoader(range(8), 2, sampler=InfiniteSampler(range(8), seed=0), num_workers=1,
+                          persistent_workers=persistent)
+
+    loop = SimpleNamespace(dataloader=loader())
+    loop.dataloader_iterator = SimpleNamespace(_iterator=iter(loop.dataloader))
+    InterruptionHook().before_train(SimpleNamespace(train_loop=loop, val_loop=None))
+    for found, wanted, _ in zip(loop.dataloader_iterator._iterator, loader(), range(6)):
+        assert torch.equal(found, wanted)
 
 
 def test_signals_do_what_they_did_outside(monkeypatch):

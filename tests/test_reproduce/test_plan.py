@@ -129,12 +129,17 @@ def test_what_was_begun_of_what_is_made_anew_begins_anew(tmp_path):
     plan.want(made['b'])
     made['a'].done.parent.mkdir()
     made['a'].done.write_text('{}')
+    again = Store(tmp_path / 'runs').named('again', 0, 'b')._replace(name=(
+        f"again-{made['b'].what.identity}"))  # of a command that was begun at the same time
+    again.json.write_text('{}')
+    again.made.write_text(json.dumps(dict(code=code_digest(), date='now')))
     for name, code in made_by.items():
         made[name].what.made.write_text(json.dumps(dict(code=code)))
         made[name].what.path.mkdir()
     steps = RecordedSteps(tmp_path / 'logs', lambda done: {})
     plan.carry_out(steps)
     assert not made['a'].what.path.exists() and not made['b'].what.path.exists()
+    assert not again.json.exists()
     assert [Path(command.split()[-1]).name[0] for command in steps.commands] == ['a', 'b']
 
 

@@ -102,12 +102,14 @@ def test_with_several_gpus_each_command_has_one(tmp_path, monkeypatch):
     def given(jobs, gpus=1):
         steps = Steps(tmp_path, jobs=jobs, gpus=gpus)
         slots = [steps._slots.get() for _ in range(jobs)]
-        return [steps._share(slot).get('CUDA_VISIBLE_DEVICES') for slot in slots]
+        return [steps._share(slot, for_).get('CUDA_VISIBLE_DEVICES')
+                for for_ in dict.fromkeys((gpus, 1)) for slot in slots]
 
     assert given(3) == ['0', '1', '0'] and given(1) == [None]
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '4,6')  # those that there are
     assert given(2) == ['4', '6']
     monkeypatch.setattr('torch.cuda.device_count', lambda: 5)
     monkeypatch.delenv('CUDA_VISIBLE_DEVICES')
-    # A launcher has as many as it was given processes.
-    assert given(2, 2) == ['0,1', '2,3'] and given(2, 4) == [None, None]
+    # A launcher has as many as it was given processes, an evaluation one.
+    assert given(2, 2) == ['0,1', '2,3', '0', '2']
+    assert given(2, 4) == ['0,1,2,3'] * 2 + ['0', '1'] and given(2, 5) == [None] * 2 + ['0', '1']

@@ -209,10 +209,18 @@ def test_jobs_run_this_python(tmp_path, monkeypatch):
         reproduce_table('table4', ['random'], printed=True, console=console)
         return shlex.split(console.export_text().splitlines()[-1].split(': ')[1])[0]
 
-    monkeypatch.setenv('PATH', '')
+    for folder in ('here', 'there'):
+        (tmp_path / folder).mkdir()
+        for name in ('python', 'python3'):
+            (tmp_path / folder / name).symlink_to(sys.executable)
+    monkeypatch.setattr(sys, 'executable', str(tmp_path / 'here' / 'python3'))
+    for folder, command in (('here', 'python'), ('there', sys.executable), ('', sys.executable)):
+        monkeypatch.setenv('PATH', str(tmp_path / folder))
+        assert python() == command
+    (tmp_path / 'here' / 'python').unlink()
+    (tmp_path / 'here' / 'python').symlink_to('/bin/sh')  # as if of another version
+    monkeypatch.setenv('PATH', str(tmp_path / 'here'))
     assert python() == sys.executable
-    monkeypatch.setenv('PATH', str(Path(sys.executable).parent))
-    assert python() == 'python'
 
 
 def test_products_are_in_every_step_and_have_their_classes(tmp_path, monkeypatch):

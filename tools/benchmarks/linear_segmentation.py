@@ -35,7 +35,7 @@ def main() -> None:
     add('--device', default='auto', help='for backbone and fit (default: GPU if any)')
     add('--seed', type=int, default=0, help='of random weights')
     add('--out', help='default: work_dirs/linear_segmentation/<config>/<checkpoint>_<digest>.json; '
-        'of other settings than the defaults, with their digest')
+        'of other data, seed and the like than by default, with a digest')
     add('--launcher', choices=['none', 'pytorch'], help='default: pytorch under torchrun')
     add_permissions(parser, ALLOW_OUTSIDE, TRUST_CHECKPOINT)
     add('--traceback', action='store_true', help='show where an error comes from')

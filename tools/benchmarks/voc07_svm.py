@@ -46,7 +46,7 @@ def main() -> None:
         '(default: one per core)')
     add('--seed', type=int, default=0)
     add('--out', help='default: work_dirs/voc07_svm/<config>/<checkpoint>_<digest>_'
-        '<layer>.json; of other settings than the defaults, with their digest')
+        '<layer>.json; of other data, seed and the like than by default, with a digest')
     add('--launcher', choices=['none', 'pytorch'], help='default: pytorch under torchrun')
     add_permissions(parser, ALLOW_OUTSIDE, TRUST_CHECKPOINT)
     add('--traceback', action='store_true', help='show where an error comes from')

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, Optional, Sequence, Tuple
 
 import torch
+from mmengine.dataset import InfiniteSampler
 from mmengine.dist import all_reduce, barrier, broadcast, get_world_size, is_main_process
 from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
@@ -160,6 +161,9 @@ def _begin_anew(loop: Any) -> None:
     if getattr(batches, '_iterator', None) is not None and loop.dataloader.num_workers:
         with torch.random.fork_rng([]):  # torch draws a seed for the workers
             batches._iterator = loop.dataloader._iterator = None  # ends those that are there
+            sampler = getattr(loop.dataloader.batch_sampler, 'sampler', None)
+            if isinstance(sampler, InfiniteSampler):  # one stream, which ends with its reader
+                sampler.indices = sampler._indices_of_rank()
             batches._iterator = iter(loop.dataloader)
 
 
