@@ -64,6 +64,9 @@ _ROWS: Dict[str, Row] = {
     # Chosen on scenes for validation, see study.py: a first stage of a quarter of all epochs.
     'il_short_mocov2_densecl': Row('IL (M+D), stages 1 : 3', 'il_mocov2_densecl', options=(
         *TEACHER, 'model.distill_weights=1.'), shares=(1, 3)),
+    'nothing_short_mocov2_densecl': Row(
+        'M, then D, nothing kept, stages 1 : 3', 'il_mocov2_densecl', options=(
+            *TEACHER, 'model.distill_weights=0.'), shares=(1, 3)),
     # Not in Table 4: the paper reports these for sound (Table 2b), or not at all.
     'il_densecl_mocov2': Row('IL (D+M)', 'il_densecl_mocov2'),
     'progressive_mocov2_densecl': Row('ProgressNet (M+D)', 'progressive_mocov2_densecl',

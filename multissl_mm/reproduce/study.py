@@ -86,8 +86,8 @@ ROWS: Dict[str, Row] = {
     'd_rehearsed': Row('D, then both at once', 'mtl_mocov2_densecl', start='densecl'),
     # Lengths of stages, and the rate at the restart.
     'short_m': TABLE4.rows['il_short_mocov2_densecl']._replace(title='M -> D, KL, stages 1 : 3'),
-    'short_m_nothing': Row('M -> D, nothing kept, stages 1 : 3', 'il_mocov2_densecl', options=(
-        *TEACHER, 'model.distill_weights=0.'), shares=(1, 3)),
+    'short_m_nothing': TABLE4.rows['nothing_short_mocov2_densecl']._replace(
+        title='M -> D, nothing kept, stages 1 : 3'),
     'long_m': Row('M -> D, KL, stages 3 : 1', 'il_mocov2_densecl', options=(
         *TEACHER, 'model.distill_weights=1.'), shares=(3, 1)),
     'gentle': _kept('M -> D, KL, half the rate, long warm-up', 'model.distill_weights=1.',
