@@ -20,7 +20,7 @@ from ..utils.files import AnyPath, kinds, write_atomically
 from ..utils.images import find_images, is_image, read_image
 from ..utils.pool import worker_pool
 from ..utils.shards import open_array, opened
-from ..utils.wrappers import children
+from ..utils.wrappers import leaves
 
 
 class Verified(NamedTuple):
@@ -101,23 +101,20 @@ def _files_of(data: Any, splits: Sequence[str]) -> Iterator[_File]:
 
 def _named_by(dataset: Any) -> Iterator[_File]:
     """Files of a dataset, of those in a wrapper one after the other."""
-    inner = [dataset.dataset] if isinstance(dataset, KeyedDataset) else children(dataset)
-    for child in inner:
-        yield from _named_by(child)
-    if inner:
-        return
-    dataset.full_init()
-    backend = picture_backend(dataset)
-    for index in range(len(dataset)):
-        info = dataset.get_data_info(index)
-        for key in ('img_path', 'seg_map_path'):
-            if info.get(key):
-                yield _File(info[key], backend_args=backend)
-        for track in info.get('tracks', {}).values():
-            yield _File(track, info['duration'])
-        if 'arrays' in info:
-            yield from (_File(path, info['frames']) for name, path in files_of_scene(info).items()
-                        if name.endswith('.npy'))
+    for leaf in leaves(dataset.dataset if isinstance(dataset, KeyedDataset) else dataset):
+        leaf.full_init()
+        backend = picture_backend(leaf)
+        for index in range(len(leaf)):
+            info = leaf.get_data_info(index)
+            for key in ('img_path', 'seg_map_path'):
+                if info.get(key):
+                    yield _File(info[key], backend_args=backend)
+            for track in info.get('tracks', {}).values():
+                yield _File(track, info['duration'])
+            if 'arrays' in info:
+                yield from (_File(path, info['frames'])
+                            for name, path in files_of_scene(info).items()
+                            if name.endswith('.npy'))
 
 
 def _look(file: _File) -> Tuple[str, Optional[str]]:

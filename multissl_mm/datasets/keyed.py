@@ -15,7 +15,7 @@ from ..utils.content import data_digest, pipeline_digest
 from ..utils.images import is_image, read_image
 from ..utils.keyed_random import keyed_randomness
 from ..utils.shards import is_member
-from ..utils.wrappers import check_nested, children, origin
+from ..utils.wrappers import check_nested, children, leaves, origin
 
 
 class KeptResponses(Protocol):
@@ -243,5 +243,4 @@ def _name_of_none(dataset: Any, index: int, key: ViewKey) -> str:
 
 def _pipeline(cfg: Any) -> list:
     """That of a dataset's config, of the first one in a wrapper."""
-    inner = children(cfg)
-    return _pipeline(inner[0]) if inner else cfg.get('pipeline', [])
+    return next(leaves(cfg)).get('pipeline', [])

@@ -65,7 +65,10 @@ class Plan:
 
     def due(self) -> List[Step]:
         """What has to be made: what is wanted and not there, and what that needs."""
-        anew, wanted, found = self._anew(), set(self._wanted), []
+        return self._due(self._anew())
+
+    def _due(self, anew: Set[Path]) -> List[Step]:
+        wanted, found = set(self._wanted), []
         for done, step in reversed(self.steps.items()):
             if done in wanted and (done in anew or not done.exists()):
                 found.append(step)
@@ -95,7 +98,8 @@ class Plan:
         Raises:
             MultiSSLError: At the end, if steps have failed: the first, and how many more.
         """
-        due, anew = self.due(), self._anew()
+        anew = self._anew()
+        due = self._due(anew)
         steps.expect(len(due))
         for step in due:
             if step.done in anew:  # also what is only begun
